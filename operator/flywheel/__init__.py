@@ -1,0 +1,1 @@
+"""Flywheel: Kubernetes-native self-improvement of small language models."""

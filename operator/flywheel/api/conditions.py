@@ -1,0 +1,90 @@
+"""Conditions as kubectl and kstatus read them, and the reasons we give. Messages say what to do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from flywheel.api.model import Open
+
+ConditionType = Literal["Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted"]
+READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+COMPLETED, FAILED, HELD_OUT_EXHAUSTED = "Completed", "Failed", "HeldOutExhausted"
+
+
+class Reason(StrEnum):
+    """Every reason a condition or event may carry."""
+
+    # at work
+    PREPARING = "Preparing"
+    RUNNING = "Running"
+    WAITING_FOR_CURRICULUM = "WaitingForCurriculum"
+    WAITING_FOR_POD = "WaitingForPod"
+    RETRYING = "Retrying"
+    CLEANING_UP = "CleaningUp"
+    PUBLISHING = "Publishing"
+    LOADING = "Loading"
+    VERIFYING = "Verifying"
+    SWITCHING = "Switching"
+    # at rest
+    PREPARED = "Prepared"
+    SUSPENDED = "Suspended"
+    SERVING = "Serving"
+    NO_CANDIDATE = "NoCandidate"
+    # ended well
+    TARGET_REACHED = "TargetReached"
+    PLATEAU = "Plateau"
+    MAX_ITERATIONS = "MaxIterations"
+    STOPPED = "Stopped"
+    # blocked: goes on when the cause is mended
+    CURRICULUM_NOT_FOUND = "CurriculumNotFound"
+    CURRICULUM_NOT_READY = "CurriculumNotReady"
+    TEACHER_SECRET = "TeacherSecret"  # noqa: S105 - a reason, not a secret
+    TEACHER_KEY_REFUSED = "TeacherKeyRefused"
+    TEACHER_UNAVAILABLE = "TeacherUnavailable"
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    VOLUME_UNAVAILABLE = "VolumeUnavailable"
+    UNSCHEDULABLE = "Unschedulable"
+    POD_REFUSED = "PodRefused"
+    JOB_CONFLICT = "JobConflict"
+    NOT_RETRYABLE_YET = "TryLater"
+    TARGET_UNAVAILABLE = "TargetUnavailable"
+    TARGET_NOT_FOUND = "TargetNotFound"
+    # ended badly
+    BAD_INPUT = "BadInput"
+    SPEC_INVALID = "SpecInvalid"
+    ATTEMPTS_EXHAUSTED = "AttemptsExhausted"
+    OUT_OF_MEMORY = "OutOfMemory"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    STEP_FAILED = "StepFailed"
+    DISRUPTED = "Disrupted"
+    VERIFICATION_FAILED = "VerificationFailed"
+    HELD_OUT_SPENT = "HeldOutSpent"
+    # progress, for events
+    STEP_STARTED = "StepStarted"
+    STEP_COMPLETED = "StepCompleted"
+    NEW_BEST = "NewBest"
+    CANDIDATE = "Candidate"
+    REJECTED = "CandidateRejected"
+
+
+class Condition(Open):
+    """metav1.Condition."""
+
+    type: str = Field(max_length=64, description="Kind of condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: str = Field(max_length=128, description="One word for the cause, stable for scripts.")
+    message: str = Field(max_length=1024, description="What happened and what to do, for people.")
+    observed_generation: int = Field(default=0, ge=0, description="The generation of spec that this is about.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+
+
+class Event(Open):
+    """A Kubernetes event to be written once the status write succeeded."""
+
+    type: Literal["Normal", "Warning"] = "Normal"
+    reason: Reason
+    message: str

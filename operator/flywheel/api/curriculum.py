@@ -1,0 +1,167 @@
+"""Curriculum: what is to be learned, from which data. Its revisions are made by the prepare Job."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from flywheel.api.conditions import Condition
+from flywheel.api.jobs import Jobs
+from flywheel.api.metadata import Metadata
+from flywheel.api.model import IMMUTABLE, Closed, Digest, Open, RelativePath, Share, Word, WorkspaceRef, rules
+from flywheel.api.task import Task
+
+
+class Dataset(Closed):
+    """A JSONL file: one object a line with `input`, `output` and the group's field."""
+
+    path: RelativePath = Field(description="Path of the file on the workspace.")
+
+
+class Source(Closed):
+    """Where items come from and how far their labels are to be trusted."""
+
+    name: Word = Field(description="Name of the source; reports count by it.")
+    truth: Literal["Human", "Rule"] = Field(
+        description="Who made the labels: people, or a rule such as a linter. Only these may be held out."
+    )
+    group: str = Field(
+        min_length=1,
+        max_length=63,
+        description="Field of a line that names its group (package, repository, pull request); a group is never split between pools.",
+    )
+    dataset: Dataset = Field(description="The file that holds the items.")
+    max_rejected: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        description="How many lines may be rejected (broken, or not as the schemas say) before the Curriculum stalls.",
+    )
+
+
+class Ratios(Closed):
+    """Share of the groups that each pool gets; the five add up to 1."""
+
+    exam: Share = Field(default="0.25", validate_default=True, description="Seeds for exam questions.")
+    curriculum: Share = Field(default="0.35", validate_default=True, description="Seeds for training data, and replay.")
+    validation: Share = Field(
+        default="0.18", validate_default=True, description="Measured every iteration; in no prompt."
+    )
+    test: Share = Field(default="0.18", validate_default=True, description="Opened for a candidate only.")
+    probe: Share = Field(
+        default="0.04", validate_default=True, description="Asked of serving pods to tell adapters apart."
+    )
+
+
+class Pools(Closed):
+    """How groups are divided, for ever: by thresholds on a keyed hash of the group."""
+
+    key: str = Field(min_length=1, max_length=63, description="Key of the hash: the same key gives the same pools.")
+    ratios: Ratios = Field(default_factory=Ratios, description="Share of the groups that each pool gets.")
+
+
+class Growth(Closed):
+    """How the training set grows over iterations."""
+
+    replay: Share = Field(
+        default="0.25",
+        validate_default=True,
+        description="Greatest share of the training set that is taken from the curriculum pool instead of the teacher.",
+    )
+
+
+class CurriculumSpec(Closed):
+    """What is to be learned, from which data."""
+
+    task: Task = Field(description="The task: instructions, schemas and label.")
+    sources: list[Source] = Field(
+        min_length=1,
+        max_length=32,
+        description="Where the items come from.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    pools: Pools = Field(
+        description="How items are divided into pools. Immutable, or held-out items could become training items.",
+        json_schema_extra=rules(IMMUTABLE),
+    )
+    growth: Growth = Field(default_factory=Growth, description="How the training set grows over iterations.")
+    workspace: WorkspaceRef = Field(
+        description="Where the data lies and revisions and runs are kept. Immutable.",
+        json_schema_extra=rules(IMMUTABLE),
+    )
+    jobs: Jobs = Field(default_factory=Jobs, description="Settings of the prepare step's pod.")
+
+
+class PoolCount(Open):
+    """Number of items in one pool."""
+
+    name: str = Field(max_length=32, description="exam, curriculum, validation, test or probe.")
+    items: int = Field(ge=0, description="Items in the pool.")
+    labels: str = Field(default="", max_length=1024, description="Items per label, such as critical=61 major=90.")
+
+
+class Rejected(Open):
+    """Lines that were left out, for one reason."""
+
+    reason: str = Field(max_length=64, description="Why the lines were left out.")
+    lines: int = Field(ge=0, description="How many.")
+
+
+class Attempt(Open):
+    """Book-keeping of the attempts of the step at work."""
+
+    ordinal: int = Field(default=0, ge=0, description="Number of the newest Job of this step; each Job has a new one.")
+    judged: int = Field(default=0, ge=0, description="Number of the newest Job whose end was taken into account.")
+    failures: int = Field(default=0, ge=0, description="Attempts used up.")
+    disruptions: int = Field(default=0, ge=0, description="Pods lost to evictions and node loss; these use no attempt.")
+    waits: int = Field(default=0, ge=0, description="Times that the step asked to be tried later, in a row.")
+    retry_at: str | None = Field(default=None, max_length=32, description="When the next attempt may start.")
+    reason: str | None = Field(default=None, max_length=64, description="Why the last attempt ended.")
+    message: str | None = Field(default=None, max_length=512, description="What the last attempt said.")
+
+
+class Revision(Open):
+    """A prepared revision: what a run is pinned to."""
+
+    name: str = Field(max_length=64, description="Short digest of task, pools and content.")
+    path: str = Field(max_length=512, description="Folder in the workspace.")
+    digest: Digest = Field(description="Digest of its manifest.")
+
+
+class CurriculumStatus(Open):
+    """What the operator knows of a Curriculum."""
+
+    observed_generation: int = Field(default=0, ge=0, description="The generation of spec that this status is about.")
+    conditions: list[Condition] = Field(
+        default_factory=list[Condition],
+        max_length=16,
+        description="Ready, Reconciling and Stalled.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    revision: Revision | None = Field(default=None, description="The newest prepared revision.")
+    prepared_generation: int = Field(default=0, ge=0, description="The generation of spec that the revision is of.")
+    items: int = Field(default=0, ge=0, description="Items in all pools.")
+    pools: list[PoolCount] = Field(
+        default_factory=list[PoolCount],
+        max_length=8,
+        description="Items per pool.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    rejected: list[Rejected] = Field(
+        default_factory=list[Rejected],
+        max_length=32,
+        description="Lines left out, by reason.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]},
+    )
+    attempt: Attempt | None = Field(default=None, description="Attempts of the prepare step at work.")
+
+
+class Curriculum(Open):
+    """What is to be learned, from which data: task, sources, and how items are divided into pools."""
+
+    api_version: Literal["flywheel.dev/v1alpha1"] = "flywheel.dev/v1alpha1"
+    kind: Literal["Curriculum"] = "Curriculum"
+    metadata: Metadata
+    spec: CurriculumSpec
+    status: CurriculumStatus = CurriculumStatus()

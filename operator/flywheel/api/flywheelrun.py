@@ -1,0 +1,340 @@
+"""FlywheelRun: which student, which teacher, how to train, when to stop."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from flywheel.api.conditions import Condition
+from flywheel.api.curriculum import Attempt, Revision
+from flywheel.api.jobs import Jobs
+from flywheel.api.metadata import Metadata
+from flywheel.api.model import (
+    IMMUTABLE,
+    ClaimRef,
+    Closed,
+    Digest,
+    LocalRef,
+    Open,
+    PositiveDecimal,
+    RelativePath,
+    Share,
+    Word,
+    rules,
+)
+from flywheel.api.model import Rule as Cel
+from flywheel.api.request import Lora
+
+
+class ModelClaim(ClaimRef):
+    """A base model on a PersistentVolumeClaim."""
+
+    path: RelativePath = Field(description="Folder on the claim with config.json, safetensors and tokenizer.")
+
+
+class StudentModel(Closed):
+    """Where the base model comes from."""
+
+    persistent_volume_claim: ModelClaim = Field(description="A claim that holds the base model.")
+
+
+class Student(Closed):
+    """The small model that learns."""
+
+    model: StudentModel = Field(
+        description="The base model, in the format of Hugging Face. Immutable.", json_schema_extra=rules(IMMUTABLE)
+    )
+    served_name: Word | None = Field(
+        default=None, description="Name written into the adapter as its base model; the model's folder when absent."
+    )
+    batch_size: int = Field(default=32, ge=1, le=1024, description="Questions answered at once.")
+
+
+class Limits(Closed):
+    """How hard the teacher may be asked."""
+
+    concurrency: int = Field(default=4, ge=1, le=256, description="Calls under way at once.")
+
+
+class Teacher(Closed):
+    """The large model that examines and teaches: any OpenAI-compatible endpoint."""
+
+    base_url: str = Field(
+        alias="baseURL",
+        max_length=1024,
+        pattern=r"^https?://[^\s@]+$",
+        description="Endpoint up to and with /v1. Its host must be listed in the Secret's key `hosts`.",
+    )
+    model: str = Field(min_length=1, max_length=253, description="Model name at the endpoint.")
+    secret_ref: LocalRef = Field(
+        description="Secret with the keys apiKey and hosts (the hosts the key may be sent to, separated by commas)."
+    )
+    limits: Limits = Field(default_factory=Limits, description="How hard the teacher may be asked.")
+
+
+class Exam(Closed):
+    """Sizes of what the teacher writes each iteration."""
+
+    questions: int = Field(default=200, ge=4, le=10000, description="Questions in an exam.")
+    examples: int = Field(default=400, ge=4, le=100000, description="New training examples an iteration.")
+
+
+class Training(Closed):
+    """How the adapter is trained."""
+
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Cel("has(self.epochs) != has(self.maxSteps)", "exactly one of epochs and maxSteps must be set")
+        )
+    }
+    method: Literal["LoRA"] = Field(
+        default="LoRA", description="What is trained. Immutable.", json_schema_extra=rules(IMMUTABLE)
+    )
+    epochs: int | None = Field(default=None, ge=1, le=1000, description="Passes over the training set.")
+    max_steps: int | None = Field(default=None, ge=1, le=10_000_000, description="Optimiser steps.")
+    global_batch_size: int = Field(default=16, ge=1, le=65536, description="Examples per optimiser step.")
+    learning_rate: PositiveDecimal = Field(default="1e-4", validate_default=True, description="Peak learning rate.")
+    lora: Lora = Field(default_factory=Lora, description="Shape of the adapter.")
+
+
+class Gate(Closed):
+    """What an adapter must prove before it may be rolled out."""
+
+    alpha: Share = Field(
+        default="0.05",
+        validate_default=True,
+        description="Chance, over all openings of the test pool together, of promoting an adapter that is no better.",
+    )
+    max_test_openings: int = Field(
+        default=5, ge=1, le=100, description="How often the test pool may be opened; each test is made at alpha / this."
+    )
+
+
+class Plateau(Closed):
+    """Stop when the student no longer improves."""
+
+    patience: int = Field(default=3, ge=1, le=10, description="Iterations over which the gain is measured.")
+    min_delta: Share = Field(
+        default="0.01",
+        validate_default=True,
+        description="Stop when the upper bound of the gain over `patience` iterations is below this.",
+    )
+
+
+class Stop(Closed):
+    """When the run ends. The first that holds wins."""
+
+    max_iterations: int = Field(default=10, ge=1, le=100, description="Most iterations.")
+    accuracy: Share | None = Field(
+        default=None,
+        description="Target: stop when the lower bound of balanced accuracy on the validation pool reaches this.",
+    )
+    plateau: Plateau | None = Field(default=None, description="Stop when the student no longer improves.")
+    now: bool = Field(default=False, description="Stop at once, keeping the best adapter so far.")
+
+
+class FlywheelRunSpec(Closed):
+    """Which student, which teacher, how to train, when to stop."""
+
+    curriculum_ref: LocalRef = Field(
+        description="The Curriculum; its current revision is pinned when the run starts. Immutable.",
+        json_schema_extra=rules(IMMUTABLE),
+    )
+    student: Student = Field(description="The small model that learns.")
+    teacher: Teacher = Field(description="The large model that examines and teaches.")
+    exam: Exam = Field(default_factory=Exam, description="Sizes of what the teacher writes each iteration.")
+    training: Training = Field(description="How the adapter is trained.")
+    gate: Gate = Field(default_factory=Gate, description="What an adapter must prove before it may be rolled out.")
+    stop: Stop = Field(default_factory=Stop, description="When the run ends; the first limit that holds wins.")
+    deployment_ref: LocalRef | None = Field(
+        default=None, description="The AdapterDeployment that takes this run's candidates."
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of everything random. Immutable.",
+        json_schema_extra=rules(IMMUTABLE),
+    )
+    suspend: bool = Field(default=False, description="Stop the running Job and start none, until this is false again.")
+    jobs: Jobs = Field(default_factory=Jobs, description="Settings of the steps' pods.")
+
+
+class Measured(Open):
+    """Balanced accuracy on a held-out pool with its interval."""
+
+    accuracy: str = Field(max_length=16, description="Balanced accuracy: the mean of the recalls of all labels.")
+    low: str = Field(max_length=16, description="Lower bound.")
+    high: str = Field(max_length=16, description="Upper bound.")
+    items: int = Field(default=0, ge=0, description="Items measured.")
+    unparsable: int = Field(default=0, ge=0, description="Answers that could not be read; they count as wrong.")
+    over_long: int = Field(default=0, ge=0, description="Questions that did not fit the student; they count as wrong.")
+
+
+class Arm(Measured):
+    """One way of answering without training."""
+
+    name: str = Field(max_length=32, description="majority, base, likelihood or fewShot.")
+
+
+class Gain(Open):
+    """Paired difference between the candidate and another arm on the same items."""
+
+    versus: str = Field(max_length=32, description="The arm compared with.")
+    difference: str = Field(max_length=16, description="Candidate minus the other, in balanced accuracy.")
+    low: str = Field(max_length=16, description="Lower bound.")
+    high: str = Field(max_length=16, description="Upper bound.")
+
+
+class AcceptedStep(Open):
+    """The attempt of a step whose manifest the operator accepted."""
+
+    name: str = Field(max_length=32, description="Name of the step.")
+    attempt: int = Field(ge=1, description="The attempt that won.")
+    digest: Digest = Field(description="Digest of its manifest.")
+
+
+_STEP_MAP = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+
+
+class Iteration(Open):
+    """One iteration, compact."""
+
+    number: int = Field(ge=0, description="Number of the iteration; 0 is the untrained student.")
+    steps: list[AcceptedStep] = Field(
+        default_factory=list[AcceptedStep], max_length=8, description="Accepted steps.", json_schema_extra=_STEP_MAP
+    )
+    proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's grade, 1 to 10.")
+    exam_accuracy: str | None = Field(default=None, max_length=16, description="On the exam, by the teacher's key.")
+    training_items: int | None = Field(default=None, ge=0, description="Examples trained on.")
+    adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
+    loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
+    validation: Measured | None = Field(default=None, description="On the validation pool.")
+    tested: bool = Field(default=False, description="Whether the test pool was opened for it.")
+
+
+class Best(Open):
+    """The best adapter so far on the validation pool: it sits the next exam."""
+
+    iteration: int = Field(ge=1, description="Where it was trained.")
+    digest: Digest = Field(description="Digest of the adapter.")
+    accuracy: str = Field(max_length=16, description="Its balanced accuracy on the validation pool.")
+    train: AcceptedStep = Field(description="The attempt that trained it.")
+    validate_: AcceptedStep = Field(alias="validate", description="The attempt that validated it.")
+
+
+class Candidate(Open):
+    """An adapter that passed the gate: what an AdapterDeployment may take."""
+
+    iteration: int = Field(ge=1, description="Where it was trained.")
+    digest: Digest = Field(description="Digest of the adapter.")
+    train: AcceptedStep = Field(description="The attempt that trained it.")
+    test: AcceptedStep = Field(description="The attempt that tested it, with its probes.")
+
+
+class TestReport(Measured):
+    """The last candidate on the test pool."""
+
+    __test__ = False  # not a pytest class
+    iteration: int = Field(ge=1, description="The iteration tested.")
+    passed: bool = Field(description="Whether it passed the gate.")
+    arms: list[Arm] = Field(
+        default_factory=list[Arm],
+        max_length=8,
+        description="Untrained arms on the same items.",
+        json_schema_extra=_STEP_MAP,
+    )
+    gains: list[Gain] = Field(
+        default_factory=list[Gain],
+        max_length=8,
+        description="Candidate minus each arm.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["versus"]},
+    )
+
+
+class RunUsage(Open):
+    """What the run has cost so far."""
+
+    teacher_calls: int = Field(default=0, ge=0, description="Teacher calls paid.")
+    teacher_tokens: int = Field(default=0, ge=0, description="Teacher tokens paid, in and out.")
+
+
+class Progress(Open):
+    """Of the running step, from its log; at most once a minute."""
+
+    line: str = Field(max_length=512, description="The newest line of the step's log that reports progress.")
+    time: datetime = Field(description="When it was read.")
+
+
+class FlywheelRunStatus(Open):
+    """What the operator knows of a run."""
+
+    observed_generation: int = Field(default=0, ge=0, description="The generation of spec that this status is about.")
+    conditions: list[Condition] = Field(
+        default_factory=list[Condition],
+        max_length=16,
+        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    curriculum: Revision | None = Field(default=None, description="The revision that the run is pinned to.")
+    workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
+    iteration: int = Field(default=0, ge=0, description="Iteration at work; 0 measures the untrained student.")
+    step: str | None = Field(default=None, max_length=32, description="Step at work.")
+    attempt: Attempt | None = Field(default=None, description="Attempts of the step at work.")
+    current: Iteration | None = Field(default=None, description="What the iteration at work has so far.")
+    proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's newest grade, 1 to 10.")
+    exam_accuracy: str | None = Field(default=None, max_length=16, description="On the newest exam.")
+    validation: Measured | None = Field(default=None, description="The newest adapter on the validation pool.")
+    baseline: list[Arm] = Field(
+        default_factory=list[Arm],
+        max_length=8,
+        description="The untrained student on the validation pool, by arm.",
+        json_schema_extra=_STEP_MAP,
+    )
+    baseline_step: AcceptedStep | None = Field(default=None, description="The attempt that measured the baseline.")
+    best: Best | None = Field(default=None, description="The best adapter so far on the validation pool.")
+    candidate: Candidate | None = Field(default=None, description="The newest adapter that passed the gate.")
+    test: TestReport | None = Field(default=None, description="The newest test.")
+    test_openings: int = Field(default=0, ge=0, description="How often the test pool was opened.")
+    first_test: AcceptedStep | None = Field(default=None, description="The test whose untrained arms are reused.")
+    first_test_iteration: int | None = Field(default=None, ge=1, description="The iteration of that test.")
+    history: list[Iteration] = Field(
+        default_factory=list[Iteration],
+        max_length=20,
+        description="The newest iterations.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number"]},
+    )
+    usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
+    progress: Progress | None = Field(default=None, description="Of the running step.")
+    started_at: datetime | None = Field(default=None, description="When the first step started.")
+    ended_at: datetime | None = Field(default=None, description="When the run ended.")
+
+
+class FlywheelRun(Open):
+    """Improve a student on a Curriculum, iteration by iteration, until a stated reason to stop."""
+
+    api_version: Literal["flywheel.dev/v1alpha1"] = "flywheel.dev/v1alpha1"
+    kind: Literal["FlywheelRun"] = "FlywheelRun"
+    metadata: Metadata
+    spec: FlywheelRunSpec
+    status: FlywheelRunStatus = FlywheelRunStatus()
+
+
+_FROZEN = "is fixed once iteration 1 has begun: stop the run and create a new one"
+FLYWHEELRUN_RULES = tuple(
+    Cel(
+        f"!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"
+        f" || self.spec.{field} == oldSelf.spec.{field}",
+        f"spec.{field} {_FROZEN}",
+    )
+    for field in ("exam", "training")
+) + tuple(
+    Cel(
+        f"!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"
+        f" || self.spec.teacher.{field} == oldSelf.spec.teacher.{field}",
+        f"spec.teacher.{field} {_FROZEN}",
+    )
+    for field in ("model", "baseURL")
+)

@@ -1,0 +1,68 @@
+"""The lines of the files that steps pass on: items, exam questions, answers, training examples, probes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from flywheel.api.model import Open
+
+State = Literal["ok", "unparsable", "cut", "overLong"]
+
+
+class Item(Open):
+    """pools/<pool>/items.jsonl: one labelled item of a source."""
+
+    id: str = Field(description="Digest of the normalised input and output.")
+    input: dict[str, Any]
+    output: dict[str, Any]
+    group: str
+    source: str
+    truth: Literal["Human", "Rule"]
+
+
+class Question(Open):
+    """exam.jsonl: a question with the teacher's key."""
+
+    id: str
+    question: dict[str, Any]
+    answer: dict[str, Any]
+
+
+class Answer(Open):
+    """answers.jsonl and answers/<arm>.jsonl: what a student said; `truth` is the expected label."""
+
+    id: str
+    truth: str
+    text: str = ""
+    label: str | None = None
+    state: State = "ok"
+
+
+class Example(Open):
+    """dataset.jsonl and train.jsonl: a training example."""
+
+    id: str
+    input: dict[str, Any]
+    output: dict[str, Any]
+    origin: Literal["teacher", "replay"]
+    iteration: int = 0
+
+
+class Probe(Open):
+    """probes.jsonl: a question on which base and candidate disagree, and what each said."""
+
+    id: str
+    input: dict[str, Any]
+    candidate: str
+    base: str | None = None
+
+
+class CurvePoint(Open):
+    """curve.jsonl: one optimiser step."""
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float

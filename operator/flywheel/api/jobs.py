@@ -1,0 +1,127 @@
+"""`jobs`: what a user may say about the pods of the steps. Closed: everything else is the operator's.
+
+Token mount, service account and security context are not here on purpose.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from flywheel.api.model import Closed, Duration, rules
+from flywheel.api.model import Rule as Cel
+
+StepName = Literal["prepare", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify", "report"]
+
+Quantity = Annotated[
+    str,
+    Field(max_length=32),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "maxLength": 32,
+            "pattern": r"^([0-9]+(\.[0-9]+)?)([EPTGMk]i?|m|[eE][0-9]+)?$",
+        }
+    ),
+]
+ResourceName = Annotated[str, Field(max_length=253)]
+
+
+class Resources(Closed):
+    """Compute resources of the step's container."""
+
+    model_config = Closed.model_config | {"coerce_numbers_to_str": True}
+
+    requests: dict[ResourceName, Quantity] = Field(
+        default_factory=dict[str, str], max_length=16, description="What the scheduler sets aside, by resource name."
+    )
+    limits: dict[ResourceName, Quantity] = Field(
+        default_factory=dict[str, str],
+        max_length=16,
+        description="The most the step may use, by resource name; nvidia.com/gpu goes here. A memory limit is always set.",
+    )
+
+
+class Toleration(Closed):
+    """Lets the step's pod onto nodes with a matching taint."""
+
+    key: str | None = Field(default=None, max_length=316, description="Taint key; empty with Exists matches all.")
+    operator: Literal["Exists", "Equal"] = Field(default="Equal", description="How key and value are compared.")
+    value: str | None = Field(default=None, max_length=63, description="Taint value, for Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Taint effect; absent matches all."
+    )
+
+
+class EnvVar(Closed):
+    """A literal environment variable; secrets do not belong here."""
+
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Cel("!self.name.startsWith('FLYWHEEL_')", "names beginning FLYWHEEL_ belong to the operator")
+        )
+    }
+    name: str = Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the variable.")
+    value: str = Field(max_length=4096, description="Literal value; never expanded.")
+
+
+class JobSettings(Closed):
+    """How the pods of a step run."""
+
+    image: str | None = Field(
+        default=None, min_length=1, max_length=512, description="Image of the step; the operator's own when absent."
+    )
+    resources: Resources | None = Field(default=None, description="Requests and limits of the step's container.")
+    timeout: Duration | None = Field(
+        default=None,
+        description="The longest a step's pod may run, such as 90s, 15m or 12h; waiting for a node does not count.",
+    )
+    attempts: int | None = Field(
+        default=None,
+        ge=1,
+        le=20,
+        description="How often a failing step is started in all before the run fails; evictions do not count.",
+    )
+    node_selector: dict[Annotated[str, Field(max_length=316)], Annotated[str, Field(max_length=63)]] | None = Field(
+        default=None, max_length=16, description="Labels that the node must have."
+    )
+    tolerations: list[Toleration] | None = Field(
+        default=None,
+        max_length=16,
+        description="Taints that the pod tolerates.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    env: list[EnvVar] | None = Field(
+        default=None,
+        max_length=32,
+        description="Literal environment variables of the step's container.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class StepSettings(JobSettings):
+    """Settings of one step; they win over the defaults field by field."""
+
+    name: StepName = Field(description="The step that these settings are for.")
+
+
+class Jobs(Closed):
+    """Settings of the steps' pods."""
+
+    defaults: JobSettings = Field(default_factory=JobSettings, description="Settings of every step.")
+    steps: list[StepSettings] = Field(
+        default_factory=list[StepSettings],
+        max_length=16,
+        description="Settings of single steps, by name.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+    def for_step(self, step: str) -> JobSettings:
+        """The settings of one step: its own fields over the defaults."""
+        own = next((entry for entry in self.steps if entry.name == step), None)
+        chosen = self.defaults.model_dump(exclude_none=True)
+        if own is not None:
+            chosen |= own.model_dump(exclude_none=True, exclude={"name"})
+        return JobSettings.model_validate(chosen)

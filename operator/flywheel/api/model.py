@@ -1,0 +1,116 @@
+"""Base classes and scalar types of every resource: camelCase outside, closed in spec, open in status."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+
+class Closed(BaseModel):
+    """A type whose unknown fields are an error: everything a user writes."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    def to_json_object(self) -> dict[str, Any]:
+        """The camelCase object as the API server and the workspace hold it; absent stays absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Open(BaseModel):
+    """A type whose unknown fields are ignored: what an older or newer operator may have written."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    def to_json_object(self) -> dict[str, Any]:
+        """The camelCase object as the API server holds it; absent stays absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+# Decimals travel as strings: floats do not survive every client (Kubernetes API conventions).
+Share = Annotated[
+    Decimal,
+    Field(ge=0, le=1),
+    WithJsonSchema({"type": "string", "pattern": r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", "maxLength": 8}),
+]
+SignedShare = Annotated[
+    Decimal,
+    Field(ge=-1, le=1),
+    WithJsonSchema({"type": "string", "pattern": r"^-?(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", "maxLength": 9}),
+]
+PositiveDecimal = Annotated[
+    Decimal,
+    Field(gt=0),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?(e-?[0-9]{1,2})?$", "maxLength": 24}),
+]
+# DNS-1123 subdomain: the name of another object.
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+# One path segment that is safe in a workspace path and a label.
+Word = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+# Relative, no empty, dot or dot-dot segment, no backslash: cannot leave the volume.
+RelativePath = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=512,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$",
+    ),
+]
+Duration = Annotated[str, Field(pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", min_length=2, max_length=16)]
+
+
+def duration_seconds(text: str) -> int:
+    """Seconds of a duration such as 1h30m; raises ValueError for an empty one."""
+    total, digits = 0, ""
+    for char in text:
+        if char.isdigit():
+            digits += char
+        else:
+            total += int(digits) * {"h": 3600, "m": 60, "s": 1}[char]
+            digits = ""
+    if digits or total == 0:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 15m or 1h30m")
+    return total
+
+
+def decimal_text(value: float | Decimal) -> str:
+    """Four places, as status shows shares and accuracies."""
+    return f"{value:.4f}"
+
+
+class LocalRef(Closed):
+    """A reference to an object in the same namespace."""
+
+    name: ObjectName = Field(description="Name of the object in the same namespace.")
+
+
+class ClaimRef(Closed):
+    """A PersistentVolumeClaim in the same namespace."""
+
+    claim_name: ObjectName = Field(description="Name of a PersistentVolumeClaim in the same namespace.")
+
+
+class WorkspaceRef(Closed):
+    """Where the files of a Curriculum and of its runs are kept."""
+
+    persistent_volume_claim: ClaimRef = Field(
+        description="The claim that holds the workspace; it must be mountable by every step's pod."
+    )
+
+
+class Rule(dict[str, Any]):
+    """One x-kubernetes-validations entry: a CEL expression that must hold, and what to say when it does not."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(rule=rule, message=message)
+
+
+def rules(*entries: Rule) -> dict[str, Any]:
+    """`json_schema_extra` value that carries CEL rules into the CRD."""
+    return {"x-kubernetes-validations": [dict(entry) for entry in entries]}
+
+
+IMMUTABLE = Rule("self == oldSelf", "is immutable: create a new object instead")

@@ -1,0 +1,218 @@
+"""What the operator asks of one attempt of one step: the only thing a step's pod is told (FLYWHEEL_REQUEST).
+
+Every path is relative to the workspace. Inputs name exactly what the pod may read; nothing else is mounted.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flywheel.api.jobs import StepName
+from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share
+from flywheel.api.task import Task
+
+MODEL_MOUNT = "model"  # the base model's claim is mounted here, beside the workspace
+
+
+class Input(Closed):
+    """A finished directory that the step reads; its manifest must have this digest."""
+
+    name: str = Field(description="Role of the input in the step, such as curriculum, best or adapter.")
+    path: RelativePath = Field(description="Directory that holds manifest.json.")
+    digest: Digest = Field(description="Digest of that manifest.json.")
+    parts: list[RelativePath] = Field(
+        default_factory=list[str],
+        description="Files and folders below path that are mounted and checked; all of them when empty.",
+    )
+
+
+class Source(Closed):
+    """One data file for prepare."""
+
+    name: str
+    truth: Literal["Human", "Rule"]
+    group: str
+    path: RelativePath
+    max_rejected: int = 0
+
+
+class PrepareParameters(Closed):
+    """Make a revision of a Curriculum from its sources."""
+
+    step: Literal["prepare"] = "prepare"
+    task: Task
+    sources: list[Source]
+    pools_key: str
+    ratios: dict[str, Share]
+
+
+class TeacherParameters(Closed):
+    """How the teacher is asked. The key comes from the Secret, never from here."""
+
+    base_url: str
+    model: str
+    concurrency: int = 4
+    temperature: Decimal | None = None
+    max_output_tokens: int = 4096
+
+
+class ExamParameters(Closed):
+    """Inputs: curriculum (task.json, pools/exam), feedback (the last evaluate; absent in iteration 1)."""
+
+    step: Literal["exam"] = "exam"
+    teacher: TeacherParameters
+    questions: int
+
+
+class AnswerParameters(Closed):
+    """Inputs: curriculum (task.json), exam, adapter (absent for the base model)."""
+
+    step: Literal["answer"] = "answer"
+    model_path: str
+    batch_size: int = 32
+
+
+class EvaluateParameters(Closed):
+    """Inputs: curriculum (task.json, pools/curriculum), exam, answer, previous (the last evaluate, for growth)."""
+
+    step: Literal["evaluate"] = "evaluate"
+    teacher: TeacherParameters
+    examples: int
+    replay: Share
+
+
+class Lora(Closed):
+    """Shape of the adapter."""
+
+    rank: int = Field(default=16, ge=1, le=512, description="Rank of the low-rank update.")
+    alpha: int = Field(default=32, ge=1, le=1024, description="Scale of the update: alpha / rank.")
+    target_modules: list[Annotated[str, Field(max_length=128)]] = Field(
+        default=["all-linear"],
+        min_length=1,
+        max_length=16,
+        description="Linear layers that are adapted, by the end of their names; all-linear for every one.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class TrainParameters(Closed):
+    """Inputs: curriculum (task.json), data (an evaluate). `resume` is the last attempt's folder, perhaps empty."""
+
+    step: Literal["train"] = "train"
+    model_path: str
+    epochs: int | None = None
+    max_steps: int | None = None
+    batch_size: int
+    learning_rate: PositiveDecimal
+    lora: Lora
+    shuffle_labels: bool = False
+    resume: RelativePath | None = None
+
+
+class Comparison(Closed):
+    """Compare the arm under test with an arm recorded in another validate or test."""
+
+    name: str = Field(description="Name in the figures, such as best or patience.")
+    input: str = Field(description="Name of the input that holds the other arm's answers.")
+    arm: str = Field(description="Name of the arm there.")
+
+
+class MeasureParameters(Closed):
+    """validate and test: answer the held-out pool and compare.
+
+    Inputs: curriculum (task.json, pools/<pool>, and pools/curriculum for the few-shot arm), adapter (the arm
+    `candidate`; absent: untrained arms only), and the inputs that `comparisons` name.
+    """
+
+    step: Literal["validate", "test"]
+    model_path: str
+    pool: Literal["validation", "test"]
+    untrained_arms: bool = Field(description="Also answer as base, likelihood and fewShot (majority is computed).")
+    comparisons: list[Comparison] = Field(default_factory=list[Comparison])
+    level: Share = Field(default=Decimal("0.95"), description="Confidence level of the intervals.")
+    probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
+    batch_size: int = 32
+
+
+class PublishParameters(Closed):
+    """Inputs: adapter (a train attempt), measured (the test that passed, for card and probes).
+
+    `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
+    phase stage: adapters/<ns>/<digest>, and the candidate model in the server's repository.
+    phase commit: the stable model's configuration on disk names the adapter.
+    """
+
+    step: Literal["publish"] = "publish"
+    phase: Literal["stage", "commit"]
+    adapter_digest: Digest
+    repository_path: str = Field(description="Folder of the server's model repository, mounted writable.")
+    model: str
+    candidate_model: str
+    run: str
+    run_iteration: int
+
+
+class VerifyParameters(Closed):
+    """Ask serving pods the recorded probes. Inputs: adapter (adapters/<ns>/<digest> with probes.jsonl)."""
+
+    step: Literal["verify"] = "verify"
+    model: str
+    adapter_digest: Digest
+    addresses: list[str] = Field(description="host:port of every serving pod's gRPC endpoint.")
+    agreement: Share = Field(description="Share of probes whose parsed label must equal the recorded one.")
+    minimum_probes: int = 20
+
+
+class ReportParameters(Closed):
+    """Read an attempt's result again from its manifest. `attempt_path` is mounted read-only."""
+
+    step: Literal["report"] = "report"
+    attempt_path: RelativePath
+
+
+Parameters = Annotated[
+    PrepareParameters
+    | ExamParameters
+    | AnswerParameters
+    | EvaluateParameters
+    | TrainParameters
+    | MeasureParameters
+    | PublishParameters
+    | VerifyParameters
+    | ReportParameters,
+    Field(discriminator="step"),
+]
+
+
+class StepRequest(Closed):
+    """One attempt of one step."""
+
+    version: Literal[1] = 1
+    namespace: str
+    owner: str = Field(description="Name of the Curriculum, FlywheelRun or AdapterDeployment that wants this.")
+    iteration: int = 0
+    attempt: int = Field(ge=1)
+    seed: int = 0
+    output: RelativePath = Field(description="Directory that the step may write: its attempt, or prepare's home.")
+    also_writable: list[RelativePath] = Field(default_factory=list[str], description="ledger/<ns>, adapters/<ns>.")
+    inputs: list[Input] = Field(default_factory=list[Input])
+    parameters: Parameters
+
+    @property
+    def step(self) -> StepName:
+        """Name of the step."""
+        return self.parameters.step
+
+    def input(self, name: str) -> Input | None:
+        """The input of that name, or None when the request has none."""
+        return next((entry for entry in self.inputs if entry.name == name), None)
+
+    def required(self, name: str) -> Input:
+        """The input of that name; raises KeyError when the request has none."""
+        found = self.input(name)
+        if found is None:
+            raise KeyError(f"the request for {self.step} has no input {name!r}")
+        return found

@@ -1,0 +1,1 @@
+"""Figures and their uncertainty, from labels alone: pure, standard library only, no files, no clock, no numpy."""

@@ -1,0 +1,32 @@
+"""What gain a number of items can show: said before a run spends money on a question its items cannot answer.
+
+Knows sizes and shares only: nothing about items or arms.
+"""
+
+from math import sqrt
+from statistics import NormalDist
+
+from flywheel.statistics.intervals import two_sided_z
+
+
+def detectable_gain(items: int, discordant: float, *, level: float, power: float = 0.8) -> float | None:
+    """Smallest true gain that a two-sided McNemar test at 1 - level shows with the given power.
+
+    `discordant` is the share of items on which the two arms differ. The sample size for a gain g is, in the normal
+    approximation, n = (z_level * sqrt(discordant) + z_power * sqrt(discordant - g^2))^2 / g^2 (Miettinen, Biometrics
+    24 (1968) 339-352; Connor, Biometrics 43 (1987) 207-211), solved here for g. None if even a win on every differing
+    item would be too small a gain to be detected.
+    """
+    if items < 1:
+        raise ValueError(f"items: {items} is too few; give at least 1")
+    if not 0 < discordant <= 1:
+        raise ValueError(f"discordant: {discordant} is not a share above 0 and at most 1; give one such as 0.15")
+    if not 0.5 <= power < 1:
+        raise ValueError(f"power: {power} is not a share from 0.5 to below 1; give one such as 0.8")
+    reject = two_sided_z(level) * sqrt(discordant)
+    z = NormalDist().inv_cdf(power)
+    a = items + z * z
+    b = sqrt(items) * reject
+    c = reject * reject - z * z * discordant
+    gain = (b + sqrt(max(0.0, b * b - a * c))) / a
+    return gain if gain <= discordant else None

@@ -1,0 +1,47 @@
+"""The adapter contract: a Hugging Face PEFT folder, and the digest that names it (SCIENCE 3)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from safetensors import deserialize
+
+from flywheel.workspace.digest import canonical_json, digest_bytes
+from flywheel.workspace.store import Workspace
+
+CONFIG, WEIGHTS, CONTRACT, CARD, PROBES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "contract.json",
+    "card.json",
+    "probes.jsonl",
+)
+# Paths differ between machines and say nothing of the adapter.
+_PATHS = ("base_model_name_or_path", "auto_mapping", "revision")
+
+
+class BadAdapterError(Exception):
+    """A folder that is not a usable adapter."""
+
+
+def adapter_digest(workspace: Workspace, folder: str) -> str:
+    """Digest over sorted tensors and the canonical config without paths.
+
+    Raises BadAdapterError when a file is missing or holds anything but a LoRA of finite shape.
+    """
+    for name in (CONFIG, WEIGHTS, CONTRACT):
+        if not workspace.local(f"{folder}/{name}").is_file():
+            raise BadAdapterError(f"the adapter has no {name}")
+    config = cast("dict[str, Any]", json.loads(workspace.read_bytes(f"{folder}/{CONFIG}")))
+    if config.get("peft_type") != "LORA" or not config.get("base_model_name_or_path"):
+        raise BadAdapterError(f"{CONFIG} must have peft_type LORA and name its base model")
+    tensors: list[tuple[str, str, list[int], str]] = []
+    for name, tensor in deserialize(workspace.read_bytes(f"{folder}/{WEIGHTS}")):
+        data = cast("bytes | bytearray", tensor["data"])
+        tensors.append((name, str(tensor["dtype"]), list(tensor["shape"]), digest_bytes(bytes(data))))
+    if not tensors:
+        raise BadAdapterError(f"{WEIGHTS} holds no tensor")
+    canonical = {key: value for key, value in config.items() if key not in _PATHS}
+    contract = json.loads(workspace.read_bytes(f"{folder}/{CONTRACT}"))
+    return digest_bytes(canonical_json({"config": canonical, "contract": contract, "tensors": sorted(tensors)}))

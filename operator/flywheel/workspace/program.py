@@ -1,0 +1,142 @@
+"""How every step's program begins and ends: request in, inputs checked, manifest last, result and exit code out.
+
+Exit codes: 0 done; 64 bad input that nothing editable can mend; 75 try later; 1 anything else.
+Must not know what a step does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from flywheel.api.request import Input, StepRequest
+from flywheel.api.result import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_TRY_LATER,
+    Figures,
+    StepError,
+    StepResult,
+)
+from flywheel.workspace.manifest import Manifest, WrongInputError, check_input, list_files, seal
+from flywheel.workspace.store import Workspace
+
+log = logging.getLogger("flywheel.step")
+
+# Written by a step while it runs; no part of its result.
+SCRATCH = ("checkpoints",)
+
+
+class BadInputError(Exception):
+    """Input that no retry and no edit of the run can mend. `reason` is one word for the condition."""
+
+    def __init__(self, message: str, reason: str = "BadInput") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TryLaterError(Exception):
+    """The outside is not ready: key refused, endpoint away. `reason` is one word for the condition."""
+
+    def __init__(self, message: str, reason: str = "TryLater") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Attempt:
+    """One attempt at work: its request, the workspace, and checked inputs."""
+
+    def __init__(self, request: StepRequest, workspace: Workspace) -> None:
+        self.request = request
+        self.workspace = workspace
+        self.manifests: dict[str, Manifest] = {}
+
+    def check_inputs(self) -> None:
+        """Check every input against its digest; raises WrongInputError."""
+        for entry in self.request.inputs:
+            self.manifests[entry.name] = check_input(self.workspace, entry)
+
+    def input(self, name: str) -> Input | None:
+        """An input, or None where the plan names none."""
+        return self.request.input(name)
+
+    def path(self, name: str) -> str:
+        """Workspace path of an output file of this attempt."""
+        return f"{self.request.output}/{name}"
+
+    def input_path(self, name: str, file: str) -> str:
+        """Workspace path of a file of a required input."""
+        return f"{self.request.required(name).path}/{file}"
+
+    def seal(self, figures: Figures, folder: str | None = None) -> StepResult:
+        """Write the manifest over everything in the folder, last, and return the result."""
+        home = folder or self.request.output
+        manifest = Manifest(
+            step=self.request.step,
+            owner=self.request.owner,
+            iteration=self.request.iteration,
+            attempt=self.request.attempt,
+            seed=self.request.seed,
+            inputs=self.request.inputs,
+            files=list_files(self.workspace, home, leave_out=SCRATCH),
+            figures=figures,
+        )
+        return StepResult(manifest=seal(self.workspace, home, manifest), path=home, figures=figures)
+
+
+Step = Callable[[Attempt], StepResult]
+
+
+def run(step: Step) -> None:
+    """Run a step as a program and exit with its code; the one entry point of every step's pod."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # As PID 1 a process ignores SIGTERM unless it asks for it; a step then ends with the usual 143.
+    signal.signal(signal.SIGTERM, _terminated)
+    code, result = _outcome(step)
+    Path(os.environ.get("FLYWHEEL_TERMINATION_LOG", "/dev/termination-log")).write_text(result.to_message())
+    sys.exit(code)
+
+
+def _terminated(signum: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _outcome(step: Step) -> tuple[int, StepResult]:
+    try:
+        request = StepRequest.model_validate_json(os.environ["FLYWHEEL_REQUEST"])
+    except (KeyError, ValidationError) as error:
+        log.error("FLYWHEEL_REQUEST is missing or not a request: %s", error)
+        return EXIT_BAD_INPUT, _failure("BadInput", "FLYWHEEL_REQUEST is missing or not a request of this version")
+    attempt = Attempt(request, Workspace(os.environ.get("FLYWHEEL_WORKSPACE", "/workspace")))
+    log.info("step=%s iteration=%d attempt=%d begins", request.step, request.iteration, request.attempt)
+    try:
+        attempt.check_inputs()
+        result = step(attempt)
+        log.info("step=%s ends, manifest %s", request.step, result.manifest)
+        return EXIT_DONE, result
+    except (BadInputError, WrongInputError) as error:
+        log.error("%s", error)
+        return EXIT_BAD_INPUT, _failure(getattr(error, "reason", "BadInput"), str(error))
+    except TryLaterError as error:
+        log.warning("%s", error)
+        return EXIT_TRY_LATER, _failure(error.reason, str(error))
+    except MemoryError as error:
+        log.error("out of memory: %s", error)
+        return EXIT_FAILED, _failure("OutOfMemory", "the step ran out of memory")
+    except Exception as error:  # noqa: BLE001 - the last line of the program: everything becomes a result and a log
+        traceback.print_exc()
+        # The text may quote data or a server: only the class leaves the pod, the log has the rest.
+        return EXIT_FAILED, _failure("StepFailed", f"{type(error).__name__}: see the log of the step's pod")
+
+
+def _failure(reason: str, message: str) -> StepResult:
+    return StepResult(error=StepError(reason=reason[:64], message=message[:400]))

@@ -1,0 +1,129 @@
+"""Files of the workspace: relative paths only, atomic writes, through fsspec.
+
+Must not know what the files mean. Backend: a mounted volume (a local folder); S3 comes with its own issue.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from fsspec.implementations.local import LocalFileSystem  # pyright: ignore[reportMissingTypeStubs]
+
+from flywheel.workspace.digest import canonical_json, digest_stream
+
+_PATH = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+
+
+class UnsafePathError(ValueError):
+    """A path that is absolute, not normalised, or leads through a link."""
+
+
+class Workspace:
+    """A folder that holds curricula, runs, ledger and adapters.
+
+    >>> Workspace("/workspace").read_json("runs/review/x/manifest.json")  # doctest: +SKIP
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).absolute()
+        self._fs = cast(Any, LocalFileSystem(auto_mkdir=True))
+
+    def local(self, path: str) -> Path:
+        """The file-system path of a workspace path, for libraries that want one.
+
+        Raises UnsafePathError for a path that could leave the workspace.
+        """
+        if not _PATH.match(path):
+            raise UnsafePathError(f"{path!r} is not a relative path without dot segments")
+        full = self.root / path
+        probe = self.root
+        for segment in path.split("/"):
+            probe = probe / segment
+            if probe.is_symlink():
+                raise UnsafePathError(f"{path!r} leads through the symbolic link {segment!r}")
+        return full
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder."""
+        return bool(self._fs.exists(str(self.local(path))))
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a regular file for reading; raises FileNotFoundError."""
+        return cast(BinaryIO, self._fs.open(str(self.local(path)), "rb"))
+
+    def read_bytes(self, path: str) -> bytes:
+        """All of a file."""
+        with self.open(path) as stream:
+            return stream.read()
+
+    def read_json(self, path: str) -> Any:
+        """A JSON file."""
+        return json.loads(self.read_bytes(path))
+
+    def read_jsonl(self, path: str) -> Iterator[Any]:
+        """The values of a JSONL file, one by one."""
+        with self.open(path) as stream:
+            for line in stream:
+                if line.strip():
+                    yield json.loads(line)
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write under a temporary name, sync, rename: readers see all of it or nothing."""
+        target = self.local(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"tmp-{os.getpid()}-{target.name}")
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+        self._sync_folder(target.parent)
+
+    def write_json(self, path: str, value: Any) -> None:
+        """Write canonical JSON."""
+        self.write_bytes(path, canonical_json(value) + b"\n")
+
+    def write_jsonl(self, path: str, values: Iterable[Any]) -> None:
+        """Write one canonical JSON value a line."""
+        self.write_bytes(path, b"".join(canonical_json(value) + b"\n" for value in values))
+
+    def rename(self, old: str, new: str) -> None:
+        """Put a finished folder in place; raises OSError when the new name is taken."""
+        source, target = self.local(old), self.local(new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        self._sync_folder(target.parent)
+
+    def files(self, path: str) -> list[str]:
+        """Regular files below a folder, relative to it, sorted; raises UnsafePathError for links."""
+        base = self.local(path)
+        found: list[str] = []
+        for entry in sorted(base.rglob("*")):
+            relative = entry.relative_to(base).as_posix()
+            if entry.is_symlink():
+                raise UnsafePathError(f"{path}/{relative} is a symbolic link")
+            if entry.is_file():
+                found.append(relative)
+        return found
+
+    def digest(self, path: str) -> str:
+        """Digest of a file's bytes."""
+        with self.open(path) as stream:
+            return digest_stream(stream)
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+        return self.local(path).stat().st_size
+
+    @staticmethod
+    def _sync_folder(folder: Path) -> None:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,57 @@
+"""Detectable gain: the figures users are told, a simulation, and what must hold for any size."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flywheel.statistics.paired import Pairs, tango
+from flywheel.statistics.power import detectable_gain
+
+
+@pytest.mark.parametrize(("items", "points"), [(300, 6.3), (1000, 3.4)])
+def test_the_stated_figures(items: int, points: float) -> None:
+    gain = detectable_gain(items, 0.15, level=0.95)
+    assert gain is not None
+    assert 100 * gain == pytest.approx(points, abs=0.1)
+
+
+def test_a_gain_of_that_size_is_shown_four_times_in_five() -> None:
+    random, shown = Random(5), 0
+    gain = detectable_gain(300, 0.15, level=0.95)
+    assert gain is not None
+    weights = ((0.15 + gain) / 2, (0.15 - gain) / 2, 0.85)
+    for _ in range(1000):
+        drawn = random.choices(("win", "loss", "tie"), weights=weights, k=300)
+        shown += tango(Pairs(drawn.count("win"), drawn.count("loss"), 300), level=0.95).low > 0
+    assert 0.75 < shown / 1000 < 0.86
+
+
+@given(st.integers(1, 100_000), st.floats(0.01, 1), st.floats(0.5, 0.999), st.floats(0.5, 0.99))
+@settings(deadline=None)
+def test_more_items_show_less_and_more_certainty_needs_more(
+    items: int, discordant: float, level: float, power: float
+) -> None:
+    def gain(items: int, level: float, power: float) -> float:
+        found = detectable_gain(items, discordant, level=level, power=power)
+        return 2.0 if found is None else found
+
+    here = gain(items, level, power)
+    assert here == 2.0 or 0 < here <= discordant
+    assert gain(items + 1, level, power) <= here
+    assert gain(items, level + (1 - level) / 2, power) >= here - 1e-12
+    assert gain(items, level, power + (1 - power) / 2) >= here - 1e-12
+
+
+def test_too_few_items_show_nothing() -> None:
+    assert detectable_gain(10, 0.05, level=0.95) is None
+
+
+@pytest.mark.parametrize(
+    ("items", "discordant", "level", "power"),
+    [(0, 0.1, 0.95, 0.8), (10, 0.0, 0.95, 0.8), (10, 1.1, 0.95, 0.8), (10, 0.1, 1.0, 0.8), (10, 0.1, 0.95, 1.0)],
+)
+def test_what_has_no_answer_is_refused(items: int, discordant: float, level: float, power: float) -> None:
+    with pytest.raises(ValueError, match="give"):
+        detectable_gain(items, discordant, level=level, power=power)

