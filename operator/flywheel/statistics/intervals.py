@@ -52,7 +52,7 @@ def wilson(correct: int, items: int, *, level: float) -> Interval:
 def balanced_accuracy(
     strata: Sequence[tuple[int, int]], *, level: float, seed: int, resamples: int | None = None
 ) -> Interval:
-    """Bootstrap interval of the mean recall, each label's items resampled apart, with the pseudo-counts of `resampling`.
+    """Bootstrap interval of the mean recall: each label's items resampled apart, with `resampling`'s pseudo-counts.
 
     `strata` is (correct, items) of each label that has items, as `Confusion.strata` gives them.
     """

@@ -82,7 +82,7 @@ def recall_differences(
 def balanced_accuracy_difference(
     truth: Truth, candidate: Answers, reference: Answers, *, level: float, seed: int, resamples: int | None = None
 ) -> PairedDifference:
-    """Difference of balanced accuracy: each label's pairs resampled apart, with the pseudo-counts of `resampling`.
+    """Difference of balanced accuracy: each label's pairs resampled apart, with `resampling`'s pseudo-counts.
 
     Half of the resamples are drawn with the arms swapped and turned round, so that swapping the arms mirrors the
     interval exactly.

@@ -9,8 +9,8 @@ successes and two failures of Agresti and Coull for one arm, each of k strata ta
 improved confidence interval for a linear function of binomial proportions", Computational Statistics & Data Analysis
 45 (2004) 449-456), and to one win and one loss for a paired difference (Bonett and Price, "Adjusted Wald confidence
 interval for a difference of binomial proportions based on paired data", Journal of Educational and Behavioral
-Statistics 37 (2012) 479-488), spread over the strata by the same rule. With 40 or more items per label the width
-hardly changes; when nothing varies it is about that of the rule of three over all items.
+Statistics 37 (2012) 479-488), spread over the strata by the same rule. With 300 items, four labels and
+15 % differing pairs the interval is 2 % wider for it; when no pair differs it ends near the rule of three, 3 / items.
 
 Knows counts only: nothing about labels, arms or what is averaged.
 """

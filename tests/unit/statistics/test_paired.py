@@ -156,7 +156,7 @@ def covers(wins: float, losses: float, sizes: dict[str, int], runs: int) -> tupl
             rows += rows_with(label, drawn.count("win"), drawn.count("loss"), items)
         interval = accuracy_difference(*arms(rows), level=0.95)
         plain += interval.low <= wins - losses <= interval.high
-        interval = balanced_accuracy_difference(*arms(rows), level=0.95, seed=run)
+        interval = balanced_accuracy_difference(*arms(rows), level=0.95, seed=run, resamples=800)
         balanced += interval.low <= wins - losses <= interval.high
     return plain / runs, balanced / runs
 
@@ -165,7 +165,7 @@ def covers(wins: float, losses: float, sizes: dict[str, int], runs: int) -> tupl
 def test_intervals_cover_the_truth_as_often_as_they_say(wins: float, losses: float) -> None:
     plain, balanced = covers(wins, losses, {"critical": 40, "major": 90, "minor": 100, "trivial": 70}, runs=200)
     assert 0.91 < plain < 0.995
-    assert 0.92 < balanced <= 1
+    assert 0.92 < balanced < 0.995
 
 
 @pytest.mark.parametrize(
