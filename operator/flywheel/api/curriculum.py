@@ -29,7 +29,7 @@ class Source(Closed):
     group: str = Field(
         min_length=1,
         max_length=63,
-        description="Field of a line that names its group (package, repository, pull request); a group is never split between pools.",
+        description="Field of a line that names its group (package, repository, pull request); never split between pools.",
     )
     dataset: Dataset = Field(description="The file that holds the items.")
     max_rejected: int = Field(
@@ -117,6 +117,7 @@ class Attempt(Open):
     disruptions: int = Field(default=0, ge=0, description="Pods lost to evictions and node loss; these use no attempt.")
     waits: int = Field(default=0, ge=0, description="Times that the step asked to be tried later, in a row.")
     retry_at: str | None = Field(default=None, max_length=32, description="When the next attempt may start.")
+    rereading: int | None = Field(default=None, ge=1, description="The attempt whose result is being read again.")
     reason: str | None = Field(default=None, max_length=64, description="Why the last attempt ended.")
     message: str | None = Field(default=None, max_length=512, description="What the last attempt said.")
 

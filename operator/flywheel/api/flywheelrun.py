@@ -212,6 +212,12 @@ class Iteration(Open):
     adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
     loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
     validation: Measured | None = Field(default=None, description="On the validation pool.")
+    gains: list[Gain] = Field(
+        default_factory=list[Gain],
+        max_length=8,
+        description="On the validation pool: this adapter minus other arms and adapters.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["versus"]},
+    )
     tested: bool = Field(default=False, description="Whether the test pool was opened for it.")
 
 
@@ -231,6 +237,7 @@ class Candidate(Open):
     iteration: int = Field(ge=1, description="Where it was trained.")
     digest: Digest = Field(description="Digest of the adapter.")
     train: AcceptedStep = Field(description="The attempt that trained it.")
+    validate_: AcceptedStep = Field(alias="validate", description="The attempt that validated it.")
     test: AcceptedStep = Field(description="The attempt that tested it, with its probes.")
 
 

@@ -40,7 +40,7 @@ class Resources(Closed):
     limits: dict[ResourceName, Quantity] = Field(
         default_factory=dict[str, str],
         max_length=16,
-        description="The most the step may use, by resource name; nvidia.com/gpu goes here. A memory limit is always set.",
+        description="The most the step may use, by resource name; such as nvidia.com/gpu.",
     )
 
 

@@ -1,0 +1,69 @@
+"""What decisions see: resources and their Jobs, reduced to what matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from flywheel.api.curriculum import Curriculum
+from flywheel.api.flywheelrun import FlywheelRun
+
+JobState = Literal["Pending", "Running", "Succeeded", "Failed"]
+
+
+@dataclass(frozen=True)
+class PodView:
+    """The newest pod of a Job; texts are the kubelet's and scheduler's, exit code and message of container `step`."""
+
+    name: str
+    uid: str
+    started: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    terminated_reason: str = ""
+    deadline_exceeded: bool = False
+    disrupted: bool = False
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    unschedulable: str = ""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One Job of a resource: one attempt of one step."""
+
+    name: str
+    uid: str
+    step: str
+    iteration: int
+    attempt: int
+    created_at: datetime
+    state: JobState = "Pending"
+    deleting: bool = False
+    pod: PodView | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether its pod may still be doing something."""
+        return self.deleting or self.state in ("Pending", "Running")
+
+
+@dataclass(frozen=True)
+class CurriculumObserved:
+    """Input of the Curriculum's decision. `template` is the text of prompts/task.j2."""
+
+    curriculum: Curriculum
+    template: str
+    jobs: tuple[JobView, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunObserved:
+    """Input of the run's decision. `model_path` is where a step finds the base model."""
+
+    run: FlywheelRun
+    curriculum: Curriculum | None
+    jobs: tuple[JobView, ...] = ()
+    model_path: str = "/model"
+    shuffle_labels: bool = field(default=False, kw_only=True)  # control experiment: must fall to chance

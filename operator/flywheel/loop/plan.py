@@ -1,0 +1,44 @@
+"""What a decision asks for: Jobs to create and delete, the new status, events, and when to look again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from flywheel.api.conditions import Event
+from flywheel.api.jobs import JobSettings
+from flywheel.api.request import StepRequest
+
+Status = TypeVar("Status")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """PersistentVolumeClaims of a step's pod: workspace by the request's paths, model read-only, repository writable."""
+
+    workspace: str
+    model: str | None = None
+    model_folder: str | None = None
+    repository: str | None = None
+
+
+@dataclass(frozen=True)
+class StepJob:
+    """One Job to create: one attempt of one step."""
+
+    name: str
+    request: StepRequest
+    settings: JobSettings
+    claims: Claims
+    teacher_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Status]):
+    """Applied in this order: delete, create, one status write, then events."""
+
+    status: Status
+    create: tuple[StepJob, ...] = ()
+    delete: tuple[str, ...] = ()
+    requeue_after: float | None = None
+    events: tuple[Event, ...] = field(default=())
