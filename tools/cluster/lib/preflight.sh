@@ -27,7 +27,7 @@ check_system() {
   local id version
   id=$(. /etc/os-release 2>/dev/null && printf %s "${ID:-}") || true
   version=$(. /etc/os-release 2>/dev/null && printf %s "${VERSION_ID:-99}") || true
-  [[ $(uname -s) == Linux && $id == debian ]] && ((${version%%.*} >= 12)) ||
+  [[ $(uname -s) == Linux && $id == debian && ${version%%.*} -ge 12 ]] ||
     die "a local cluster needs Debian 12 or newer, this is '${id:-$(uname -s)} ${version:-}': use CLUSTER=current"
   command -v apt-get >/dev/null || die "apt-get is missing, the cluster's packages cannot be installed: use CLUSTER=current"
   [[ $(uname -m) =~ ^(x86_64|aarch64)$ ]] || die "no local cluster on $(uname -m): use CLUSTER=current"
@@ -44,7 +44,7 @@ check_disk() {
 # Two kubelets or kube-proxies would tear down each other's pods and rules.
 check_neighbours() {
   local pid port owner
-  for pid in $(pgrep -x 'kubelet|kube-proxy|k3s.*' || true); do
+  for pid in $(pgrep -x kubelet || true) $(pgrep -x kube-proxy || true) $(pgrep -x k3s-server || true); do
     [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == flywheel:* ]] ||
       die "another Kubernetes node runs on this machine (process $pid): stop it, or use CLUSTER=current"
   done

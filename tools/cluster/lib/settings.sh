@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034  # the other files of this folder read these
+# shellcheck shell=bash
 # Names, places, addresses and ports of the cluster, and how it talks to the user.
 
 REPOSITORY=$(readlink -f "$TOOL/../..")
