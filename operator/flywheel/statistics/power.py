@@ -23,10 +23,10 @@ def detectable_gain(items: int, discordant: float, *, level: float, power: float
         raise ValueError(f"discordant: {discordant} is not a share above 0 and at most 1; give one such as 0.15")
     if not 0.5 <= power < 1:
         raise ValueError(f"power: {power} is not a share from 0.5 to below 1; give one such as 0.8")
-    reject = two_sided_z(level) * sqrt(discordant)
-    z = NormalDist().inv_cdf(power)
-    a = items + z * z
-    b = sqrt(items) * reject
-    c = reject * reject - z * z * discordant
-    gain = (b + sqrt(max(0.0, b * b - a * c))) / a
+    z_level, z_power = two_sided_z(level), NormalDist().inv_cdf(power)
+    beyond = items - z_level * z_level
+    if beyond < 0:  # not even a win on every item is significant, and the equation has no root
+        return None
+    gain = sqrt(discordant) * (z_level * sqrt(items) + z_power * sqrt(beyond + z_power * z_power))
+    gain /= items + z_power * z_power
     return gain if gain <= discordant else None

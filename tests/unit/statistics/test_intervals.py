@@ -11,7 +11,7 @@ from scipy.stats import binom, binomtest
 from flywheel.statistics.intervals import balanced_accuracy, wilson
 from flywheel.statistics.resampling import binomial_draws, enough_resamples
 
-levels = st.floats(0.5, 0.9999)
+levels = st.floats(0.8, 0.9999)
 proportions = st.integers(1, 400).flatmap(lambda items: st.tuples(st.integers(0, items), st.just(items)))
 strata_of = st.lists(proportions, min_size=1, max_size=5)
 

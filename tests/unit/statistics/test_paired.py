@@ -21,7 +21,7 @@ LABELS = ("critical", "major", "minor", "trivial")
 answer = st.sampled_from((*LABELS, None))
 # One row per item: truth, candidate's answer, reference's answer.
 rows_of = st.lists(st.tuples(st.sampled_from(LABELS), answer, answer), min_size=1, max_size=80)
-levels = st.floats(0.5, 0.9999)
+levels = st.floats(0.8, 0.9999)
 Rows = list[tuple[str, str | None, str | None]]
 Arms = tuple[dict[str, str], dict[str, str | None], dict[str, str | None]]
 

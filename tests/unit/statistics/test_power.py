@@ -1,6 +1,7 @@
 """Detectable gain: the figures users are told, a simulation, and what must hold for any size."""
 
 from random import Random
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given, settings
@@ -28,8 +29,13 @@ def test_a_gain_of_that_size_is_shown_four_times_in_five() -> None:
     assert 0.75 < shown / 1000 < 0.86
 
 
-@given(st.integers(1, 100_000), st.floats(0.01, 1), st.floats(0.5, 0.999), st.floats(0.5, 0.99))
-@settings(deadline=None)
+@given(
+    st.integers(1, 100) | st.integers(1, 100_000),
+    st.just(1.0) | st.floats(0.01, 1),
+    st.floats(0.5, 0.999),
+    st.floats(0.5, 0.99),
+)
+@settings(max_examples=300, deadline=None)
 def test_more_items_show_less_and_more_certainty_needs_more(
     items: int, discordant: float, level: float, power: float
 ) -> None:
@@ -38,7 +44,11 @@ def test_more_items_show_less_and_more_certainty_needs_more(
         return 2.0 if found is None else found
 
     here = gain(items, level, power)
-    assert here == 2.0 or 0 < here <= discordant
+    assert here == 2.0 or here <= discordant
+    if here != 2.0:
+        z_level, z_power = NormalDist().inv_cdf((1 + level) / 2), NormalDist().inv_cdf(power)
+        needed = (z_level * discordant**0.5 + z_power * max(0.0, discordant - here**2) ** 0.5) ** 2 / here**2
+        assert needed == pytest.approx(items, rel=1e-6)
     assert gain(items + 1, level, power) <= here
     assert gain(items, level + (1 - level) / 2, power) >= here - 1e-12
     assert gain(items, level, power + (1 - power) / 2) >= here - 1e-12
@@ -46,6 +56,7 @@ def test_more_items_show_less_and_more_certainty_needs_more(
 
 def test_too_few_items_show_nothing() -> None:
     assert detectable_gain(10, 0.05, level=0.95) is None
+    assert detectable_gain(3, 1.0, level=0.95, power=0.9) is None  # three wins of three are not significant
 
 
 @pytest.mark.parametrize(
