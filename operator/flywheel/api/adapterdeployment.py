@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import AcceptedStep
 from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
-from flywheel.api.model import IMMUTABLE, ClaimRef, Closed, Digest, LocalRef, Open, Share, Word, rules
+from flywheel.api.model import IMMUTABLE, ClaimRef, Closed, Digest, LocalRef, Open, Share, Word, list_map, rules
 
 
 class Repository(Closed):
@@ -46,8 +47,7 @@ class Verification(Closed):
         description="Fewest probe questions, on which base and candidate disagree, that must be asked.",
     )
     agreement: Share = Field(
-        default="0.95",
-        validate_default=True,
+        default=Decimal("0.95"),
         description="Share of the probes on which the pod must answer as measured.",
     )
 
@@ -103,7 +103,7 @@ class AdapterDeploymentStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling and Stalled.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=list_map("type"),
     )
     serving: Revision | None = Field(default=None, description="The adapter that answers under the stable name.")
     rollout: Rollout | None = Field(default=None, description="The candidate being rolled out.")
@@ -111,7 +111,7 @@ class AdapterDeploymentStatus(Open):
         default_factory=list[Revision],
         max_length=10,
         description="Candidates that failed verification; they are not tried again.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["digest"]},
+        json_schema_extra=list_map("digest"),
     )
     step: str | None = Field(default=None, max_length=32, description="What is being done.")
     attempt: Attempt | None = Field(default=None, description="Attempts of the step at work.")
@@ -119,7 +119,7 @@ class AdapterDeploymentStatus(Open):
         default_factory=list[ServingPod],
         max_length=256,
         description="The serving pods.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=list_map("name"),
     )
 
 

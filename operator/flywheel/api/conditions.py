@@ -50,7 +50,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     POD_REFUSED = "PodRefused"
     JOB_CONFLICT = "JobConflict"
-    NOT_RETRYABLE_YET = "TryLater"
+    TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
     # ended badly

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from flywheel.api.conditions import Condition
 from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
-from flywheel.api.model import IMMUTABLE, Closed, Digest, Open, RelativePath, Share, Word, WorkspaceRef, rules
+from flywheel.api.model import IMMUTABLE, Closed, Digest, Open, RelativePath, Share, Word, WorkspaceRef, list_map, rules
 from flywheel.api.task import Task
 
 
@@ -29,7 +30,7 @@ class Source(Closed):
     group: str = Field(
         min_length=1,
         max_length=63,
-        description="Field of a line that names its group (package, repository, pull request); never split between pools.",
+        description="Field of a line that names its group, such as its package; groups are never split between pools.",
     )
     dataset: Dataset = Field(description="The file that holds the items.")
     max_rejected: int = Field(
@@ -43,15 +44,11 @@ class Source(Closed):
 class Ratios(Closed):
     """Share of the groups that each pool gets; the five add up to 1."""
 
-    exam: Share = Field(default="0.25", validate_default=True, description="Seeds for exam questions.")
-    curriculum: Share = Field(default="0.35", validate_default=True, description="Seeds for training data, and replay.")
-    validation: Share = Field(
-        default="0.18", validate_default=True, description="Measured every iteration; in no prompt."
-    )
-    test: Share = Field(default="0.18", validate_default=True, description="Opened for a candidate only.")
-    probe: Share = Field(
-        default="0.04", validate_default=True, description="Asked of serving pods to tell adapters apart."
-    )
+    exam: Share = Field(default=Decimal("0.25"), description="Seeds for exam questions.")
+    curriculum: Share = Field(default=Decimal("0.35"), description="Seeds for training data, and replay.")
+    validation: Share = Field(default=Decimal("0.18"), description="Measured every iteration; in no prompt.")
+    test: Share = Field(default=Decimal("0.18"), description="Opened for a candidate only.")
+    probe: Share = Field(default=Decimal("0.04"), description="Asked of serving pods to tell adapters apart.")
 
 
 class Pools(Closed):
@@ -65,8 +62,7 @@ class Growth(Closed):
     """How the training set grows over iterations."""
 
     replay: Share = Field(
-        default="0.25",
-        validate_default=True,
+        default=Decimal("0.25"),
         description="Greatest share of the training set that is taken from the curriculum pool instead of the teacher.",
     )
 
@@ -79,7 +75,7 @@ class CurriculumSpec(Closed):
         min_length=1,
         max_length=32,
         description="Where the items come from.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=list_map("name"),
     )
     pools: Pools = Field(
         description="How items are divided into pools. Immutable, or held-out items could become training items.",
@@ -138,7 +134,7 @@ class CurriculumStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling and Stalled.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=list_map("type"),
     )
     revision: Revision | None = Field(default=None, description="The newest prepared revision.")
     prepared_generation: int = Field(default=0, ge=0, description="The generation of spec that the revision is of.")
@@ -147,13 +143,13 @@ class CurriculumStatus(Open):
         default_factory=list[PoolCount],
         max_length=8,
         description="Items per pool.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=list_map("name"),
     )
     rejected: list[Rejected] = Field(
         default_factory=list[Rejected],
         max_length=32,
         description="Lines left out, by reason.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]},
+        json_schema_extra=list_map("reason"),
     )
     attempt: Attempt | None = Field(default=None, description="Attempts of the prepare step at work.")
 

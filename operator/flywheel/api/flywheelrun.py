@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -22,6 +23,7 @@ from flywheel.api.model import (
     RelativePath,
     Share,
     Word,
+    list_map,
     rules,
 )
 from flywheel.api.model import Rule as Cel
@@ -95,7 +97,7 @@ class Training(Closed):
     epochs: int | None = Field(default=None, ge=1, le=1000, description="Passes over the training set.")
     max_steps: int | None = Field(default=None, ge=1, le=10_000_000, description="Optimiser steps.")
     global_batch_size: int = Field(default=16, ge=1, le=65536, description="Examples per optimiser step.")
-    learning_rate: PositiveDecimal = Field(default="1e-4", validate_default=True, description="Peak learning rate.")
+    learning_rate: PositiveDecimal = Field(default=Decimal("1e-4"), description="Peak learning rate.")
     lora: Lora = Field(default_factory=Lora, description="Shape of the adapter.")
 
 
@@ -103,8 +105,7 @@ class Gate(Closed):
     """What an adapter must prove before it may be rolled out."""
 
     alpha: Share = Field(
-        default="0.05",
-        validate_default=True,
+        default=Decimal("0.05"),
         description="Chance, over all openings of the test pool together, of promoting an adapter that is no better.",
     )
     max_test_openings: int = Field(
@@ -117,8 +118,7 @@ class Plateau(Closed):
 
     patience: int = Field(default=3, ge=1, le=10, description="Iterations over which the gain is measured.")
     min_delta: Share = Field(
-        default="0.01",
-        validate_default=True,
+        default=Decimal("0.01"),
         description="Stop when the upper bound of the gain over `patience` iterations is below this.",
     )
 
@@ -196,15 +196,15 @@ class AcceptedStep(Open):
     digest: Digest = Field(description="Digest of its manifest.")
 
 
-_STEP_MAP = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
-
-
 class Iteration(Open):
     """One iteration, compact."""
 
     number: int = Field(ge=0, description="Number of the iteration; 0 is the untrained student.")
     steps: list[AcceptedStep] = Field(
-        default_factory=list[AcceptedStep], max_length=8, description="Accepted steps.", json_schema_extra=_STEP_MAP
+        default_factory=list[AcceptedStep],
+        max_length=8,
+        description="Accepted steps.",
+        json_schema_extra=list_map("name"),
     )
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's grade, 1 to 10.")
     exam_accuracy: str | None = Field(default=None, max_length=16, description="On the exam, by the teacher's key.")
@@ -216,7 +216,7 @@ class Iteration(Open):
         default_factory=list[Gain],
         max_length=8,
         description="On the validation pool: this adapter minus other arms and adapters.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["versus"]},
+        json_schema_extra=list_map("versus"),
     )
     tested: bool = Field(default=False, description="Whether the test pool was opened for it.")
 
@@ -228,7 +228,7 @@ class Best(Open):
     digest: Digest = Field(description="Digest of the adapter.")
     accuracy: str = Field(max_length=16, description="Its balanced accuracy on the validation pool.")
     train: AcceptedStep = Field(description="The attempt that trained it.")
-    validate_: AcceptedStep = Field(alias="validate", description="The attempt that validated it.")
+    validated: AcceptedStep = Field(description="The attempt that validated it.")
 
 
 class Candidate(Open):
@@ -237,7 +237,7 @@ class Candidate(Open):
     iteration: int = Field(ge=1, description="Where it was trained.")
     digest: Digest = Field(description="Digest of the adapter.")
     train: AcceptedStep = Field(description="The attempt that trained it.")
-    validate_: AcceptedStep = Field(alias="validate", description="The attempt that validated it.")
+    validated: AcceptedStep = Field(description="The attempt that validated it.")
     test: AcceptedStep = Field(description="The attempt that tested it, with its probes.")
 
 
@@ -251,13 +251,13 @@ class TestReport(Measured):
         default_factory=list[Arm],
         max_length=8,
         description="Untrained arms on the same items.",
-        json_schema_extra=_STEP_MAP,
+        json_schema_extra=list_map("name"),
     )
     gains: list[Gain] = Field(
         default_factory=list[Gain],
         max_length=8,
         description="Candidate minus each arm.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["versus"]},
+        json_schema_extra=list_map("versus"),
     )
 
 
@@ -283,7 +283,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=list_map("type"),
     )
     curriculum: Revision | None = Field(default=None, description="The revision that the run is pinned to.")
     workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
@@ -298,7 +298,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Arm],
         max_length=8,
         description="The untrained student on the validation pool, by arm.",
-        json_schema_extra=_STEP_MAP,
+        json_schema_extra=list_map("name"),
     )
     baseline_step: AcceptedStep | None = Field(default=None, description="The attempt that measured the baseline.")
     best: Best | None = Field(default=None, description="The best adapter so far on the validation pool.")
@@ -311,7 +311,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Iteration],
         max_length=20,
         description="The newest iterations.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number"]},
+        json_schema_extra=list_map("number"),
     )
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
     progress: Progress | None = Field(default=None, description="Of the running step.")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from flywheel.api.model import Closed, Duration, rules
+from flywheel.api.model import Closed, Duration, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
 
 StepName = Literal["prepare", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify", "report"]
@@ -91,13 +91,13 @@ class JobSettings(Closed):
         default=None,
         max_length=16,
         description="Taints that the pod tolerates.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra=list_type("atomic"),
     )
     env: list[EnvVar] | None = Field(
         default=None,
         max_length=32,
         description="Literal environment variables of the step's container.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=list_map("name"),
     )
 
 
@@ -115,7 +115,7 @@ class Jobs(Closed):
         default_factory=list[StepSettings],
         max_length=16,
         description="Settings of single steps, by name.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=list_map("name"),
     )
 
     def for_step(self, step: str) -> JobSettings:

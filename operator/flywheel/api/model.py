@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict, JsonValue
 
 
 class Closed(BaseModel):
@@ -101,16 +102,26 @@ class WorkspaceRef(Closed):
     )
 
 
-class Rule(dict[str, Any]):
+class Rule(dict[str, JsonValue]):
     """One x-kubernetes-validations entry: a CEL expression that must hold, and what to say when it does not."""
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(rule=rule, message=message)
 
 
-def rules(*entries: Rule) -> dict[str, Any]:
+def rules(*entries: Rule) -> JsonDict:
     """`json_schema_extra` value that carries CEL rules into the CRD."""
     return {"x-kubernetes-validations": [dict(entry) for entry in entries]}
+
+
+def list_map(*keys: str) -> JsonDict:
+    """`json_schema_extra` value of a list whose entries server-side apply merges by these keys."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+def list_type(kind: Literal["set", "atomic"]) -> JsonDict:
+    """`json_schema_extra` value of a list that server-side apply merges as a set or replaces whole."""
+    return {"x-kubernetes-list-type": kind}
 
 
 IMMUTABLE = Rule("self == oldSelf", "is immutable: create a new object instead")

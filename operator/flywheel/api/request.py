@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from flywheel.api.jobs import StepName
-from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share
+from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share, list_type
 from flywheel.api.task import Task
 
 MODEL_MOUNT = "model"  # the base model's claim is mounted here, beside the workspace
@@ -44,6 +44,7 @@ class PrepareParameters(Closed):
 
     step: Literal["prepare"] = "prepare"
     task: Task
+    template: str = Field(description="Text of prompts/task.j2, pinned into the revision.")
     sources: list[Source]
     pools_key: str
     ratios: dict[str, Share]
@@ -94,7 +95,7 @@ class Lora(Closed):
         min_length=1,
         max_length=16,
         description="Linear layers that are adapted, by the end of their names; all-linear for every one.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra=list_type("set"),
     )
 
 
@@ -103,6 +104,7 @@ class TrainParameters(Closed):
 
     step: Literal["train"] = "train"
     model_path: str
+    base_model_name: str | None = Field(default=None, description="Written as base_model_name_or_path; else the path.")
     epochs: int | None = None
     max_steps: int | None = None
     batch_size: int

@@ -23,6 +23,7 @@ class Usage(Open):
 
     calls: int = 0
     recorded: int = Field(default=0, description="Calls answered from the ledger, not paid again.")
+    lost_in_flight: int = Field(default=0, description="Calls of an earlier attempt that were cut off, asked again.")
     input_tokens: int = 0
     output_tokens: int = 0
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from flywheel.api.model import Closed
+from flywheel.api.model import Closed, list_type
 
 JsonSchema = Annotated[
     dict[str, Any],
@@ -25,7 +25,7 @@ class LabelField(Closed):
         min_length=2,
         max_length=16,
         description="All labels, from the most to the least important; reports keep this order.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra=list_type("set"),
     )
 
 

@@ -41,6 +41,7 @@ class JobView:
     created_at: datetime
     state: JobState = "Pending"
     deleting: bool = False
+    rereads: int | None = None  # a report Job: the attempt whose result it reads again
     pod: PodView | None = None
 
     @property

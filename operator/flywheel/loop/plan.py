@@ -14,7 +14,7 @@ Status = TypeVar("Status")
 
 @dataclass(frozen=True)
 class Claims:
-    """PersistentVolumeClaims of a step's pod: workspace by the request's paths, model read-only, repository writable."""
+    """A step's volume claims: workspace by the request's paths, model read-only, repository writable."""
 
     workspace: str
     model: str | None = None
@@ -24,13 +24,15 @@ class Claims:
 
 @dataclass(frozen=True)
 class StepJob:
-    """One Job to create: one attempt of one step."""
+    """One Job to create: one attempt of one step. `rereads`: it only reads the result of that attempt again."""
 
     name: str
+    step: str
     request: StepRequest
     settings: JobSettings
     claims: Claims
     teacher_secret: str | None = None
+    rereads: int | None = None
 
 
 @dataclass(frozen=True)

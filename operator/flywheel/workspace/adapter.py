@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
-from safetensors import deserialize
+import safetensors
 
 from flywheel.workspace.digest import canonical_json, digest_bytes
 from flywheel.workspace.store import Workspace
@@ -37,11 +38,15 @@ def adapter_digest(workspace: Workspace, folder: str) -> str:
     if config.get("peft_type") != "LORA" or not config.get("base_model_name_or_path"):
         raise BadAdapterError(f"{CONFIG} must have peft_type LORA and name its base model")
     tensors: list[tuple[str, str, list[int], str]] = []
-    for name, tensor in deserialize(workspace.read_bytes(f"{folder}/{WEIGHTS}")):
-        data = cast("bytes | bytearray", tensor["data"])
-        tensors.append((name, str(tensor["dtype"]), list(tensor["shape"]), digest_bytes(bytes(data))))
+    for name, tensor in _tensors(workspace.read_bytes(f"{folder}/{WEIGHTS}")):
+        tensors.append((name, str(tensor["dtype"]), list(tensor["shape"]), digest_bytes(bytes(tensor["data"]))))
     if not tensors:
         raise BadAdapterError(f"{WEIGHTS} holds no tensor")
     canonical = {key: value for key, value in config.items() if key not in _PATHS}
     contract = json.loads(workspace.read_bytes(f"{folder}/{CONTRACT}"))
     return digest_bytes(canonical_json({"config": canonical, "contract": contract, "tensors": sorted(tensors)}))
+
+
+def _tensors(data: bytes) -> list[tuple[str, dict[str, Any]]]:
+    deserialize = cast("Callable[[bytes], list[tuple[str, dict[str, Any]]]]", cast(Any, safetensors).deserialize)
+    return deserialize(data)

@@ -52,6 +52,14 @@ class TryLaterError(Exception):
         self.reason = reason
 
 
+class FruitlessError(Exception):
+    """The attempt came to nothing, another may do better. `reason` is one word for the condition."""
+
+    def __init__(self, message: str, reason: str = "StepFailed") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Attempt:
     """One attempt at work: its request, the workspace, and checked inputs."""
 
@@ -129,6 +137,9 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
     except TryLaterError as error:
         log.warning("%s", error)
         return EXIT_TRY_LATER, _failure(error.reason, str(error))
+    except FruitlessError as error:
+        log.error("%s", error)
+        return EXIT_FAILED, _failure(error.reason, str(error))
     except MemoryError as error:
         log.error("out of memory: %s", error)
         return EXIT_FAILED, _failure("OutOfMemory", "the step ran out of memory")

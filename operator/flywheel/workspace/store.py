@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO, cast
 
 from fsspec.implementations.local import LocalFileSystem  # pyright: ignore[reportMissingTypeStubs]
@@ -76,7 +77,8 @@ class Workspace:
         """Write under a temporary name, sync, rename: readers see all of it or nothing."""
         target = self.local(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"tmp-{os.getpid()}-{target.name}")
+        # In pods every process is number 1, and two may write the same ledger entry.
+        temporary = target.with_name(f"tmp-{token_hex(6)}-{target.name}")
         with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()

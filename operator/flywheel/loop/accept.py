@@ -1,0 +1,186 @@
+"""What an accepted result changes in a run's status: figures become fields, and selection is made on validation."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from flywheel.api.conditions import Event, Reason
+from flywheel.api.flywheelrun import (
+    AcceptedStep,
+    Arm,
+    Best,
+    Candidate,
+    FlywheelRunSpec,
+    FlywheelRunStatus,
+    Gain,
+    Iteration,
+    Measured,
+    TestReport,
+)
+from flywheel.api.model import decimal_text
+from flywheel.api.result import (
+    Accuracy,
+    AnswerFigures,
+    EvaluateFigures,
+    ExamFigures,
+    MeasureFigures,
+    TrainFigures,
+    Usage,
+)
+from flywheel.loop.attempts import Accepted
+from flywheel.loop.gate import passes
+from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+
+
+class UnexpectedResultError(ValueError):
+    """A result of another step, or without its manifest: nothing that a step of ours writes."""
+
+
+def accept(
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, step: str, outcome: Accepted
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
+    """The status after a step's result, and the events that tell of it. Raises UnexpectedResultError."""
+    figures, digest, current = outcome.result.figures, outcome.result.manifest, status.current
+    if figures is None or digest is None or current is None or figures.step != step:
+        raise UnexpectedResultError(f"attempt {outcome.number} of step {step} has a result that is not its own")
+    entry = AcceptedStep(name=step, attempt=outcome.number, digest=digest)
+    current = current.model_copy(update={"steps": [*current.steps, entry]})
+    status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
+    match figures:
+        case ExamFigures():
+            return _paid(status, figures.usage), (_done(current, step, f"{figures.questions} questions"),)
+        case AnswerFigures():
+            accuracy = decimal_text(figures.score.accuracy)
+            status = _update_current(status, exam_accuracy=accuracy).model_copy(update={"exam_accuracy": accuracy})
+            return status, (_done(current, step, f"accuracy {accuracy} by the teacher's key"),)
+        case EvaluateFigures():
+            return _evaluated(status, current, figures)
+        case TrainFigures():
+            loss = f"{figures.last_loss:.4f}"
+            status = _update_current(status, adapter=figures.adapter, loss=loss)
+            return status, (_done(current, step, f"{figures.steps} optimiser steps, loss {loss}"),)
+        case MeasureFigures(step="validate"):
+            return _validated(status, current, entry, figures)
+        case MeasureFigures():
+            return _tested(status, current, entry, figures)
+        case _:
+            raise UnexpectedResultError(f"{figures.step} is no step of a run")
+
+
+def _update_current(status: FlywheelRunStatus, **fields: object) -> FlywheelRunStatus:
+    if status.current is None:
+        raise UnexpectedResultError("the run has no iteration at work")
+    return status.model_copy(update={"current": status.current.model_copy(update=fields)})
+
+
+def _done(current: Iteration, step: str, words: str) -> Event:
+    return Event(reason=Reason.STEP_COMPLETED, message=f"iteration {current.number}: {step} done, {words}")
+
+
+def _paid(status: FlywheelRunStatus, usage: Usage) -> FlywheelRunStatus:
+    total = status.usage.model_copy(
+        update={
+            "teacher_calls": status.usage.teacher_calls + usage.calls,
+            "teacher_tokens": status.usage.teacher_tokens + usage.input_tokens + usage.output_tokens,
+        }
+    )
+    return status.model_copy(update={"usage": total})
+
+
+def _evaluated(
+    status: FlywheelRunStatus, current: Iteration, figures: EvaluateFigures
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
+    status = _update_current(status, proficiency=figures.proficiency, training_items=figures.training_items)
+    status = _paid(status, figures.usage).model_copy(update={"proficiency": figures.proficiency})
+    words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
+    return status, (_done(current, "evaluate", words),)
+
+
+def _measured(arm: Accuracy, items: int) -> dict[str, object]:
+    return {
+        "accuracy": decimal_text(arm.accuracy),
+        "low": decimal_text(arm.low),
+        "high": decimal_text(arm.high),
+        "items": items,
+        "unparsable": arm.unparsable,
+        "over_long": arm.over_long,
+    }
+
+
+def _arms(figures: MeasureFigures) -> list[Arm]:
+    return [
+        Arm.model_validate({"name": name} | _measured(arm, figures.items))
+        for name, arm in figures.arms.items()
+        if name != CANDIDATE_ARM
+    ]
+
+
+def _gains(figures: MeasureFigures) -> list[Gain]:
+    return [
+        Gain(
+            versus=name,
+            difference=decimal_text(gain.difference),
+            low=decimal_text(gain.low),
+            high=decimal_text(gain.high),
+        )
+        for name, gain in figures.differences.items()
+    ]
+
+
+def _validated(
+    status: FlywheelRunStatus, current: Iteration, entry: AcceptedStep, figures: MeasureFigures
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
+    if current.number == 0:
+        arms = _arms(figures)
+        words = ", ".join(f"{arm.name} {arm.accuracy}" for arm in arms)
+        status = status.model_copy(update={"baseline": arms, "baseline_step": entry})
+        return status, (_done(current, "validate", f"untrained: {words}"),)
+    arm = figures.arms.get(CANDIDATE_ARM)
+    if arm is None or current.adapter is None:
+        raise UnexpectedResultError(f"iteration {current.number}: validate measured no adapter")
+    measured = Measured.model_validate(_measured(arm, figures.items))
+    status = _update_current(status, validation=measured, gains=_gains(figures))
+    status = status.model_copy(update={"validation": measured})
+    words = f"accuracy {measured.accuracy} ({measured.low} to {measured.high}, {measured.items} items)"
+    events = (_done(current, "validate", words),)
+    if status.best is not None and Decimal(measured.accuracy) <= Decimal(status.best.accuracy):
+        return status, events
+    best = Best(
+        iteration=current.number,
+        digest=current.adapter,
+        accuracy=measured.accuracy,
+        train=accepted(current, "train"),
+        validated=entry,
+    )
+    found = Event(reason=Reason.NEW_BEST, message=f"iteration {current.number} is the best so far: {words}")
+    return status.model_copy(update={"best": best}), (*events, found)
+
+
+def _tested(
+    status: FlywheelRunStatus, current: Iteration, entry: AcceptedStep, figures: MeasureFigures
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
+    arm = figures.arms.get(CANDIDATE_ARM)
+    if arm is None or current.adapter is None:
+        raise UnexpectedResultError(f"iteration {current.number}: test measured no adapter")
+    arms, gains = _arms(figures), _gains(figures)
+    passed = passes(arms, gains, has_incumbent=status.candidate is not None)
+    report = TestReport.model_validate(
+        _measured(arm, figures.items) | {"iteration": current.number, "passed": passed, "arms": arms, "gains": gains}
+    )
+    update: dict[str, object] = {"test": report, "test_openings": status.test_openings + 1}
+    if status.first_test is None:
+        update |= {"first_test": entry, "first_test_iteration": current.number}
+    if not passed:
+        status = _update_current(status, tested=True).model_copy(update=update)
+        words = f"iteration {current.number} is not proven better on the test pool ({report.accuracy}): not promoted"
+        return status, (Event(reason=Reason.REJECTED, message=words),)
+    update["candidate"] = Candidate(
+        iteration=current.number,
+        digest=current.adapter,
+        train=accepted(current, "train"),
+        validated=accepted(current, "validate"),
+        test=entry,
+    )
+    status = _update_current(status, tested=True).model_copy(update=update)
+    words = f"iteration {current.number} passed the gate: {report.accuracy} ({report.low} to {report.high}) on test"
+    return status, (Event(reason=Reason.CANDIDATE, message=words),)

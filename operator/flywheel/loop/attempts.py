@@ -1,0 +1,140 @@
+"""Attempts of one step: when to start, read again, wait, accept or give up. Shared by all kinds of resources.
+
+Each Job is one attempt with a new ordinal. Only failures of the container `step` use attempts up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import Attempt
+from flywheel.api.jobs import JobSettings
+from flywheel.api.result import AbsentFigures, StepResult, parse_result
+from flywheel.loop.exits import Exit, classify
+from flywheel.loop.observed import JobView
+from flywheel.loop.state import State
+from flywheel.loop.waiting import NO_POD_AFTER_SECONDS, waiting_state
+
+DEFAULT_ATTEMPTS = 3
+MAX_DISRUPTIONS = 20
+BACKOFF_FIRST, BACKOFF_MOST = 10.0, 300.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Create the Job of this ordinal; `rereads`: only to read that attempt's result again."""
+
+    attempt: Attempt
+    rereads: int | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to create now."""
+
+    attempt: Attempt
+    state: State
+    requeue_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The step is done: the result, and the number of the attempt that made it."""
+
+    result: StepResult
+    number: int
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """No further attempt: bad input, or all attempts used."""
+
+    attempt: Attempt
+    state: State
+
+
+Outcome = Start | Wait | Accepted | GaveUp
+
+
+def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:
+    """What to do about one step, from its Jobs (of this iteration) and the book-keeping in status."""
+    if any(job.deleting for job in jobs):
+        return Wait(attempt, State("working", Reason.CLEANING_UP, "waiting until the last attempt's Job is gone"))
+    newest = max(jobs, key=lambda job: job.attempt, default=None)
+    if newest is None or newest.attempt < attempt.ordinal:
+        if attempt.ordinal > attempt.judged:  # it was created and is gone: what it did may be on the workspace
+            return _start(attempt, attempt.ordinal, rereads=attempt.rereading or attempt.ordinal)
+        return _when_due(attempt, attempt.ordinal, now)
+    attempt = attempt.model_copy(update={"ordinal": newest.attempt, "rereading": newest.rereads})
+    if newest.state in ("Pending", "Running"):
+        requeue = None if newest.pod else NO_POD_AFTER_SECONDS - (now - newest.created_at).total_seconds()
+        return Wait(attempt, waiting_state(newest, now), requeue if requeue is not None and requeue > 0 else None)
+    if newest.state == "Succeeded":
+        return _succeeded(newest, attempt, settings, now)
+    if newest.attempt <= attempt.judged:
+        return _when_due(attempt, newest.attempt, now)
+    return _judge(classify(newest), newest, attempt, settings, now)
+
+
+def _succeeded(job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:
+    result = parse_result(job.pod.message) if job.pod else None
+    figures = result.figures if result is not None else None
+    if result is None or figures is None:
+        if job.rereads is None:
+            return _start(attempt, job.attempt, rereads=job.attempt)
+        if job.attempt <= attempt.judged:
+            return _when_due(attempt, job.attempt, now)
+        lost = Exit("Failure", Reason.STEP_FAILED, f"Job {job.name} could not read the result of attempt {job.rereads}")
+        return _judge(lost, job, attempt, settings, now)
+    if isinstance(figures, AbsentFigures):  # the lost attempt left nothing: it was no failure either
+        return _start(attempt.model_copy(update={"judged": job.attempt}), job.attempt)
+    return Accepted(result, job.rereads or job.attempt)
+
+
+def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:
+    counted = {
+        "failures": attempt.failures + (exit_.kind == "Failure"),
+        "disruptions": attempt.disruptions + (exit_.kind == "Disruption"),
+        "waits": attempt.waits + 1 if exit_.kind in ("TryLater", "NeverStarted") else 0,
+    }
+    attempt = attempt.model_copy(
+        update=counted | {"judged": job.attempt, "reason": exit_.reason.value, "message": exit_.message[:512]}
+    )
+    most = settings.attempts or DEFAULT_ATTEMPTS
+    if exit_.kind == "BadInput":
+        return GaveUp(attempt, State("failed", Reason.BAD_INPUT, exit_.message))
+    if attempt.failures >= most:
+        reason = exit_.reason if exit_.reason is not Reason.STEP_FAILED else Reason.ATTEMPTS_EXHAUSTED
+        return GaveUp(
+            attempt, State("failed", reason, f"all {most} attempts of step {job.step} failed: {exit_.message}")
+        )
+    if attempt.disruptions >= MAX_DISRUPTIONS:
+        words = f"step {job.step} lost {attempt.disruptions} pods to evictions: {exit_.message}"
+        return GaveUp(attempt, State("failed", Reason.DISRUPTED, words))
+    count = max(attempt.failures if exit_.kind == "Failure" else attempt.waits, 1)
+    seconds = 0.0 if exit_.kind == "Disruption" else min(BACKOFF_FIRST * 2 ** (count - 1), BACKOFF_MOST)
+    retry_at = (now + timedelta(seconds=seconds)).isoformat()
+    return _when_due(attempt.model_copy(update={"retry_at": retry_at}), job.attempt, now)
+
+
+def _when_due(attempt: Attempt, newest: int, now: datetime) -> Outcome:
+    if attempt.retry_at is not None:
+        seconds = (datetime.fromisoformat(attempt.retry_at) - now).total_seconds()
+        if seconds > 0:
+            return Wait(attempt, _retrying(attempt), seconds)
+    return _start(attempt, newest)
+
+
+def _retrying(attempt: Attempt) -> State:
+    reason = Reason(attempt.reason or Reason.RETRYING)
+    if attempt.waits:
+        return State("blocked", reason, f"{attempt.message}; tried again at {attempt.retry_at}")
+    return State("working", Reason.RETRYING, f"{attempt.message}; tried again at {attempt.retry_at}")
+
+
+def _start(attempt: Attempt, newest: int, rereads: int | None = None) -> Start:
+    fresh = attempt.model_copy(update={"ordinal": newest + 1, "rereading": rereads, "retry_at": None})
+    return Start(fresh, rereads)

@@ -1,0 +1,152 @@
+"""decide_curriculum(observed, now) -> Plan: prepare the current revision, and say what is wrong with the data."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flywheel.api.conditions import Event, Reason
+from flywheel.api.curriculum import Attempt, CurriculumStatus, PoolCount, Rejected, Revision
+from flywheel.api.request import PrepareParameters, Source, StepRequest
+from flywheel.api.result import PrepareFigures
+from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
+from flywheel.loop.naming import curriculum_folder, job_name
+from flywheel.loop.observed import CurriculumObserved
+from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.state import State, conditions
+
+CurriculumPlan = Plan[CurriculumStatus]
+# Data on a volume is mended without any event: a stalled Curriculum looks again by itself.
+LOOK_AGAIN_SECONDS = 300.0
+
+
+def decide_curriculum(observed: CurriculumObserved, now: datetime) -> CurriculumPlan:
+    """What to do for a Curriculum as it is observed."""
+    curriculum, status = observed.curriculum, observed.curriculum.status
+    generation = curriculum.metadata.generation
+    if curriculum.metadata.deletion_timestamp is not None:
+        return Plan(status)
+    if status.prepared_generation == generation and status.revision is not None:
+        return Plan(status)
+    attempt = status.attempt or Attempt()
+    if status.observed_generation != generation:
+        # A new spec deserves new attempts; ordinals go on, so that old Jobs are not taken for new ones.
+        newest = max((job.attempt for job in observed.jobs), default=0)
+        last = max(newest, attempt.ordinal)
+        attempt = Attempt(ordinal=last, judged=last)
+        delete = tuple(job.name for job in observed.jobs if job.active and not job.deleting)
+        status = status.model_copy(update={"attempt": attempt})
+        if delete:
+            state = State("working", Reason.PREPARING, "spec changed: stopping the old prepare step")
+            return _settled(observed, status, state, now, delete=delete)
+    jobs = [job for job in observed.jobs if job.iteration == generation]
+    outcome = advance(jobs, attempt, curriculum.spec.jobs.for_step("prepare"), now)
+    match outcome:
+        case Accepted():
+            return _prepared(observed, status, outcome, now)
+        case Start():
+            status = status.model_copy(update={"attempt": outcome.attempt})
+            job = _prepare_job(observed, outcome)
+            state = State("working", Reason.PREPARING, f"step prepare: Job {job.name} was created")
+            return _settled(observed, status, state, now, create=(job,))
+        case Wait():
+            status = status.model_copy(update={"attempt": outcome.attempt})
+            return _settled(observed, status, outcome.state, now, requeue_after=outcome.requeue_after)
+        case GaveUp():
+            return _stalled(observed, status, outcome, now)
+
+
+def _stalled(observed: CurriculumObserved, status: CurriculumStatus, outcome: GaveUp, now: datetime) -> CurriculumPlan:
+    """Stalled, not failed: a Curriculum is mended by its spec or by its data."""
+    retry_at = (now + timedelta(seconds=LOOK_AGAIN_SECONDS)).isoformat()
+    attempt = outcome.attempt.model_copy(update={"failures": 0, "retry_at": retry_at, "waits": 1})
+    state = State("blocked", outcome.state.reason, f"{outcome.state.message}; tried again at {retry_at}")
+    status = status.model_copy(update={"attempt": attempt})
+    return _settled(observed, status, state, now, requeue_after=LOOK_AGAIN_SECONDS)
+
+
+def _prepare_job(observed: CurriculumObserved, start: Start) -> StepJob:
+    curriculum = observed.curriculum
+    spec, generation = curriculum.spec, curriculum.metadata.generation
+    home = curriculum_folder(curriculum.metadata)
+    request = StepRequest(
+        namespace=curriculum.metadata.namespace,
+        owner=curriculum.metadata.name,
+        iteration=generation,
+        attempt=start.attempt.ordinal,
+        output=home,
+        parameters=PrepareParameters(
+            task=spec.task,
+            template=observed.template,
+            sources=[
+                Source(
+                    name=source.name,
+                    truth=source.truth,
+                    group=source.group,
+                    path=source.dataset.path,
+                    max_rejected=source.max_rejected,
+                )
+                for source in spec.sources
+            ],
+            pools_key=spec.pools.key,
+            ratios=spec.pools.ratios.model_dump(),
+        ),
+    )
+    return StepJob(
+        name=job_name(curriculum.metadata, generation, "prepare", start.attempt.ordinal),
+        step="prepare",
+        request=request,
+        settings=spec.jobs.for_step("prepare"),
+        claims=Claims(workspace=spec.workspace.persistent_volume_claim.claim_name),
+    )
+
+
+def _prepared(
+    observed: CurriculumObserved, status: CurriculumStatus, outcome: Accepted, now: datetime
+) -> CurriculumPlan:
+    figures, result = outcome.result.figures, outcome.result
+    if not isinstance(figures, PrepareFigures) or result.manifest is None or result.path is None:
+        raise ValueError(f"attempt {outcome.number} of prepare has a result that is not its own")
+    labels = observed.curriculum.spec.task.label.order
+    pools = [
+        PoolCount(name=pool, items=items, labels=_counts(labels, figures.labels.get(pool, [])))
+        for pool, items in figures.items.items()
+    ]
+    status = status.model_copy(
+        update={
+            "revision": Revision(name=figures.revision, path=result.path, digest=result.manifest),
+            "prepared_generation": observed.curriculum.metadata.generation,
+            "items": sum(figures.items.values()),
+            "pools": pools,
+            "rejected": [Rejected(reason=reason, lines=lines) for reason, lines in sorted(figures.rejected.items())],
+            "attempt": None,
+        }
+    )
+    words = f"revision {figures.revision}: " + ", ".join(f"{pool.name} {pool.items}" for pool in pools)
+    return _settled(observed, status, State("ready", Reason.PREPARED, words), now)
+
+
+def _counts(labels: list[str], counts: list[int]) -> str:
+    return " ".join(f"{label}={count}" for label, count in zip(labels, counts, strict=False))
+
+
+def _settled(
+    observed: CurriculumObserved,
+    status: CurriculumStatus,
+    state: State,
+    now: datetime,
+    *,
+    create: tuple[StepJob, ...] = (),
+    delete: tuple[str, ...] = (),
+    requeue_after: float | None = None,
+) -> CurriculumPlan:
+    generation, old = observed.curriculum.metadata.generation, observed.curriculum.status.conditions
+    fresh = conditions(status.conditions, state, generation, now)
+    told = any(entry.reason == state.reason and entry.message == state.message for entry in old)
+    events: tuple[Event, ...] = ()
+    if not told and state.kind != "working":
+        kind = "Warning" if state.kind == "blocked" else "Normal"
+        events = (Event(type=kind, reason=state.reason, message=state.message),)
+    elif create:
+        events = (Event(reason=Reason.STEP_STARTED, message=state.message),)
+    update = {"conditions": fresh, "observed_generation": generation}
+    return Plan(status.model_copy(update=update), create, delete, requeue_after, events)

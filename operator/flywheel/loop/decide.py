@@ -1,0 +1,231 @@
+"""decide_run(observed, now) -> Plan: the whole of a FlywheelRun's life, as questions asked from top to bottom.
+
+Ended? stopped? suspended? pinned to a revision? Then step by step: start, wait, accept, or give up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flywheel.api.conditions import (
+    COMPLETED,
+    FAILED,
+    HELD_OUT_EXHAUSTED,
+    READY,
+    STALLED,
+    Condition,
+    Event,
+    Reason,
+)
+from flywheel.api.curriculum import Attempt
+from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
+from flywheel.loop.accept import accept
+from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance
+from flywheel.loop.gate import deserves_test, held_out_spent
+from flywheel.loop.inputs import TEACHING, build_request
+from flywheel.loop.naming import job_name
+from flywheel.loop.observed import JobView, RunObserved
+from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.state import State, condition, conditions, holds
+from flywheel.loop.stopping import stop_after
+
+RunPlan = Plan[FlywheelRunStatus]
+ITERATION_STEPS = ("exam", "answer", "evaluate", "train", "validate")
+HISTORY_MAX = 20
+
+
+def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
+    """What to do for a run as it is observed; the same input always gives the same plan."""
+    run, status = observed.run, observed.run.status
+    if run.metadata.deletion_timestamp is not None or ended(status):
+        return Plan(status)
+    if run.spec.stop.now:
+        best = f", best is iteration {status.best.iteration}" if status.best else ""
+        return _halt(observed, now, State("completed", Reason.STOPPED, f"stopped by spec.stop.now{best}"))
+    if run.spec.suspend:
+        words = "suspended by spec.suspend: set it to false to go on"
+        return _halt(observed, now, State("suspended", Reason.SUSPENDED, words))
+    blocked, status = _pin(observed)
+    if blocked is not None:
+        return _settled(observed, status, blocked, now)
+    return _advance_run(observed, status, now)
+
+
+def ended(status: FlywheelRunStatus) -> bool:
+    """Completed or Failed: never cleared, and nothing changes anything afterwards."""
+    return holds(status.conditions, COMPLETED) or holds(status.conditions, FAILED)
+
+
+def _halt(observed: RunObserved, now: datetime, state: State) -> RunPlan:
+    """Delete the running Job; what it was doing counts as no attempt."""
+    status = observed.run.status
+    newest = max((job.attempt for job in _jobs_of(observed, status)), default=0)
+    attempt = status.attempt or Attempt()
+    ordinal = max(newest, attempt.ordinal)
+    if ordinal:
+        halted = attempt.model_copy(update={"ordinal": ordinal, "judged": ordinal, "retry_at": None})
+        status = status.model_copy(update={"attempt": halted})
+    delete = tuple(job.name for job in observed.jobs if job.state in ("Pending", "Running") and not job.deleting)
+    return _settled(observed, status.model_copy(update={"progress": None}), state, now, delete=delete)
+
+
+def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
+    """Pin the run to the Curriculum's revision when it starts; afterwards only its existence matters."""
+    run, curriculum, status = observed.run, observed.curriculum, observed.run.status
+    name = run.spec.curriculum_ref.name
+    if curriculum is None:
+        words = f"there is no Curriculum {name} in namespace {run.metadata.namespace}: create it"
+        return State("blocked", Reason.CURRICULUM_NOT_FOUND, words), status
+    if status.curriculum is not None:
+        return None, status
+    fresh = curriculum.status.prepared_generation == curriculum.metadata.generation
+    if fresh and curriculum.status.revision is not None and holds(curriculum.status.conditions, READY):
+        pinned = {
+            "curriculum": curriculum.status.revision,
+            "workspace_claim": curriculum.spec.workspace.persistent_volume_claim.claim_name,
+            "current": Iteration(number=0),
+        }
+        return None, status.model_copy(update=pinned)
+    if holds(curriculum.status.conditions, STALLED):
+        words = f"Curriculum {name} is stalled: see kubectl describe curr {name}; the run goes on once it is Ready"
+        return State("blocked", Reason.CURRICULUM_NOT_READY, words), status
+    return State("working", Reason.WAITING_FOR_CURRICULUM, f"waiting until Curriculum {name} is Ready"), status
+
+
+def _jobs_of(observed: RunObserved, status: FlywheelRunStatus) -> list[JobView]:
+    step, number = status.step, status.current.number if status.current else 0
+    return [job for job in observed.jobs if job.step == step and job.iteration == number]
+
+
+def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime) -> RunPlan:
+    spec = observed.run.spec
+    events: tuple[Event, ...] = ()
+    while True:
+        step = next_step(observed, status)
+        if step is None:
+            current = status.current or Iteration(number=0)
+            if current.number and (end := stop_after(spec, current)) is not None:
+                return _settled(observed, _close(status, current), end, now, events)
+            status = _close(status, current)
+            status = status.model_copy(update={"current": Iteration(number=current.number + 1)})
+            continue
+        number = status.current.number if status.current else 0
+        status = status.model_copy(update={"step": step, "iteration": number})
+        outcome = _outcome(observed, status, step, now)
+        if isinstance(outcome, Accepted):
+            status, told = accept(status, spec, step, outcome)
+            events = (*events, *told)
+            continue
+        return _apply(observed, status, step, outcome, now, events)
+
+
+def _outcome(observed: RunObserved, status: FlywheelRunStatus, step: str, now: datetime) -> Outcome:
+    settings = observed.run.spec.jobs.for_step(step)
+    return advance(_jobs_of(observed, status), status.attempt or Attempt(), settings, now)
+
+
+def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:
+    """The first step of the iteration at work that has no accepted attempt; None when it is finished."""
+    current = status.current or Iteration(number=0)
+    done = {entry.name for entry in current.steps}
+    wanted = ITERATION_STEPS if current.number else ("validate",)
+    for step in wanted:
+        if step not in done:
+            return step
+    if current.number and "test" not in done and _wants_test(observed, status, current):
+        return "test"
+    return None
+
+
+def _wants_test(observed: RunObserved, status: FlywheelRunStatus, current: Iteration) -> bool:
+    return deserves_test(status, current) and not held_out_spent(status, observed.run.spec)
+
+
+def _close(status: FlywheelRunStatus, current: Iteration) -> FlywheelRunStatus:
+    """Put the finished iteration into history; iteration 0 is kept as the baseline instead."""
+    if current.number == 0:
+        return status
+    history = [entry for entry in status.history if entry.number != current.number]
+    return status.model_copy(update={"history": [*history, current][-HISTORY_MAX:]})
+
+
+def _apply(
+    observed: RunObserved,
+    status: FlywheelRunStatus,
+    step: str,
+    outcome: Start | Wait | GaveUp,
+    now: datetime,
+    events: tuple[Event, ...],
+) -> RunPlan:
+    status = status.model_copy(update={"attempt": outcome.attempt})
+    if isinstance(outcome, GaveUp):
+        return _settled(observed, status, outcome.state, now, events)
+    if isinstance(outcome, Wait):
+        return _settled(observed, status, outcome.state, now, events, requeue_after=outcome.requeue_after)
+    job = _step_job(observed, status, step, outcome)
+    if status.started_at is None:
+        status = status.model_copy(update={"started_at": now})
+    number = status.current.number if status.current else 0
+    words = f"iteration {number}: {step}, attempt {outcome.attempt.ordinal}, as Job {job.name}"
+    started = Event(reason=Reason.STEP_STARTED, message=words)
+    state = State("working", Reason.RUNNING, f"step {step}: Job {job.name} was created")
+    return _settled(observed, status, state, now, (*events, started), create=(job,))
+
+
+def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start: Start) -> StepJob:
+    run, number = observed.run, status.current.number if status.current else 0
+    request = build_request(observed, status, step, start.attempt.ordinal, start.rereads)
+    model = run.spec.student.model.persistent_volume_claim
+    needs_model = step in ("answer", "train", "validate", "test") and start.rereads is None
+    return StepJob(
+        name=job_name(run.metadata, number, step, start.attempt.ordinal),
+        step=step,
+        request=request,
+        settings=run.spec.jobs.for_step(step if start.rereads is None else "report"),
+        claims=Claims(
+            workspace=status.workspace_claim or "",
+            model=model.claim_name if needs_model else None,
+            model_folder=model.path if needs_model else None,
+        ),
+        teacher_secret=run.spec.teacher.secret_ref.name if step in TEACHING and start.rereads is None else None,
+        rereads=start.rereads,
+    )
+
+
+def _settled(
+    observed: RunObserved,
+    status: FlywheelRunStatus,
+    state: State,
+    now: datetime,
+    events: tuple[Event, ...] = (),
+    *,
+    create: tuple[StepJob, ...] = (),
+    delete: tuple[str, ...] = (),
+    requeue_after: float | None = None,
+) -> RunPlan:
+    """The plan with the conditions of a state; a change of state that people should hear of is an event."""
+    generation, old = observed.run.metadata.generation, observed.run.status.conditions
+    fresh = conditions(status.conditions, state, generation, now)
+    fresh = _held_out(observed, status, fresh, generation, now)
+    update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
+    if state.kind in ("completed", "failed"):
+        update |= {"ended_at": now, "step": None, "attempt": None if state.kind == "completed" else status.attempt}
+    if state.kind != "working" and not any(c.reason == state.reason and c.message == state.message for c in old):
+        bad = state.kind in ("blocked", "failed")
+        events = (*events, Event(type="Warning" if bad else "Normal", reason=state.reason, message=state.message))
+    return Plan(status.model_copy(update=update), create, delete, requeue_after, events)
+
+
+def _held_out(
+    observed: RunObserved, status: FlywheelRunStatus, fresh: list[Condition], generation: int, now: datetime
+) -> list[Condition]:
+    current, spec = status.current, observed.run.spec
+    if current is None or current.tested or not deserves_test(status, current) or not held_out_spent(status, spec):
+        return fresh
+    before = next((entry for entry in fresh if entry.type == HELD_OUT_EXHAUSTED), None)
+    words = (
+        f"the test pool was opened {status.test_openings} times, as often as gate.maxTestOpenings allows:"
+        f" iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
+    )
+    kept = [entry for entry in fresh if entry.type != HELD_OUT_EXHAUSTED]
+    return [*kept, condition(before, HELD_OUT_EXHAUSTED, "True", Reason.HELD_OUT_SPENT, words, generation, now)]

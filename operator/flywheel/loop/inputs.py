@@ -1,0 +1,217 @@
+"""What each step of a run is asked: its request, with exactly the inputs it may read (DESIGN 5 and 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
+from flywheel.api.request import (
+    AnswerParameters,
+    Comparison,
+    EvaluateParameters,
+    ExamParameters,
+    Input,
+    MeasureParameters,
+    Parameters,
+    ReportParameters,
+    StepRequest,
+    TeacherParameters,
+    TrainParameters,
+)
+from flywheel.loop.naming import attempt_folder, ledger_folder, run_folder
+from flywheel.loop.observed import RunObserved
+
+UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
+CANDIDATE_ARM = "candidate"
+RECORDED_PROBES = 60
+TEACHING = ("exam", "evaluate")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    parameters: Parameters
+    inputs: list[Input]
+
+
+def build_request(
+    observed: RunObserved, status: FlywheelRunStatus, step: str, ordinal: int, rereads: int | None
+) -> StepRequest:
+    """The request of one attempt. `status` must be pinned to a Curriculum and have an iteration at work."""
+    run, current = observed.run, _current(status)
+    home = run_folder(run.metadata)
+    if rereads is not None:
+        path = attempt_folder(home, current.number, step, rereads)
+        plan = _Plan(ReportParameters(attempt_path=path), [])
+    else:
+        plan = _STEPS[step](observed, status, ordinal)
+    return StepRequest(
+        namespace=run.metadata.namespace,
+        owner=run.metadata.name,
+        iteration=current.number,
+        attempt=ordinal,
+        seed=run.spec.seed,
+        output=attempt_folder(home, current.number, step, ordinal),
+        also_writable=[ledger_folder(run.metadata.namespace)] if plan.parameters.step in TEACHING else [],
+        inputs=plan.inputs,
+        parameters=plan.parameters,
+    )
+
+
+def _current(status: FlywheelRunStatus) -> Iteration:
+    if status.current is None:
+        raise ValueError("the run has no iteration at work")
+    return status.current
+
+
+def accepted(iteration: Iteration, step: str) -> AcceptedStep:
+    """The accepted attempt of a step; raises KeyError when it has none."""
+    for entry in iteration.steps:
+        if entry.name == step:
+            return entry
+    raise KeyError(f"iteration {iteration.number} has no accepted {step}")
+
+
+def past(status: FlywheelRunStatus, number: int) -> Iteration | None:
+    """A finished iteration, while history still holds it."""
+    return next((entry for entry in status.history if entry.number == number), None)
+
+
+def _curriculum(status: FlywheelRunStatus, *pools: str) -> Input:
+    if status.curriculum is None:
+        raise ValueError("the run is not pinned to a revision")
+    parts = ["task.json", *(f"pools/{pool}" for pool in pools)]
+    return Input(name="curriculum", path=status.curriculum.path, digest=status.curriculum.digest, parts=parts)
+
+
+def _of(observed: RunObserved, name: str, iteration: int, step: AcceptedStep, *parts: str) -> Input:
+    folder = attempt_folder(run_folder(observed.run.metadata), iteration, step.name, step.attempt)
+    return Input(name=name, path=folder, digest=step.digest, parts=list(parts))
+
+
+def _teacher(observed: RunObserved) -> TeacherParameters:
+    teacher = observed.run.spec.teacher
+    return TeacherParameters(base_url=teacher.base_url, model=teacher.model, concurrency=teacher.limits.concurrency)
+
+
+def _exam(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+    current = _current(status)
+    inputs = [_curriculum(status, "exam")]
+    if (before := past(status, current.number - 1)) is not None:
+        inputs.append(_of(observed, "feedback", before.number, accepted(before, "evaluate"), "evaluation.json"))
+    return _Plan(ExamParameters(teacher=_teacher(observed), questions=observed.run.spec.exam.questions), inputs)
+
+
+def _answer(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+    current = _current(status)
+    inputs = [_curriculum(status), _of(observed, "exam", current.number, accepted(current, "exam"), "exam.jsonl")]
+    if status.best is not None:
+        inputs.append(_of(observed, "adapter", status.best.iteration, status.best.train, "adapter"))
+    parameters = AnswerParameters(model_path=observed.model_path, batch_size=observed.run.spec.student.batch_size)
+    return _Plan(parameters, inputs)
+
+
+def _evaluate(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+    current, spec = _current(status), observed.run.spec
+    inputs = [
+        _curriculum(status, "curriculum"),
+        _of(observed, "exam", current.number, accepted(current, "exam"), "exam.jsonl"),
+        _of(observed, "answer", current.number, accepted(current, "answer"), "answers.jsonl"),
+    ]
+    if (before := past(status, current.number - 1)) is not None:
+        inputs.append(_of(observed, "previous", before.number, accepted(before, "evaluate"), "dataset.jsonl"))
+    if observed.curriculum is None:
+        raise ValueError("the run's Curriculum is gone")
+    replay = observed.curriculum.spec.growth.replay
+    parameters = EvaluateParameters(teacher=_teacher(observed), examples=spec.exam.examples, replay=replay)
+    return _Plan(parameters, inputs)
+
+
+def _train(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+    current, training = _current(status), observed.run.spec.training
+    student = observed.run.spec.student
+    parameters = TrainParameters(
+        model_path=observed.model_path,
+        base_model_name=student.served_name or student.model.persistent_volume_claim.path,
+        epochs=training.epochs,
+        max_steps=training.max_steps,
+        batch_size=training.global_batch_size,
+        learning_rate=training.learning_rate,
+        lora=training.lora,
+        shuffle_labels=observed.shuffle_labels,
+        resume=attempt_folder(run_folder(observed.run.metadata), current.number, "train", ordinal - 1)
+        if ordinal > 1
+        else None,
+    )
+    data = _of(observed, "data", current.number, accepted(current, "evaluate"), "train.jsonl")
+    return _Plan(parameters, [_curriculum(status), data])
+
+
+def _validate(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+    current, spec = _current(status), observed.run.spec
+    batch = spec.student.batch_size
+    if current.number == 0 or status.baseline_step is None:
+        parameters = MeasureParameters(
+            step="validate",
+            model_path=observed.model_path,
+            pool="validation",
+            untrained_arms=True,
+            batch_size=batch,
+        )
+        return _Plan(parameters, [_curriculum(status, "validation", "curriculum")])
+    inputs = [
+        _curriculum(status, "validation"),
+        _of(observed, "adapter", current.number, accepted(current, "train"), "adapter"),
+        _of(observed, "baseline", 0, status.baseline_step, "answers"),
+    ]
+    comparisons = [Comparison(name=arm, input="baseline", arm=arm) for arm in UNTRAINED_ARMS]
+    if status.candidate is not None:
+        inputs.append(_of(observed, "incumbent", status.candidate.iteration, status.candidate.validated, "answers"))
+        comparisons.append(Comparison(name="incumbent", input="incumbent", arm=CANDIDATE_ARM))
+    patience = spec.stop.plateau.patience if spec.stop.plateau is not None else 0
+    if patience and (before := past(status, current.number - patience)) is not None:
+        inputs.append(_of(observed, "patience", before.number, accepted(before, "validate"), "answers"))
+        comparisons.append(Comparison(name="patience", input="patience", arm=CANDIDATE_ARM))
+    parameters = MeasureParameters(
+        step="validate",
+        model_path=observed.model_path,
+        pool="validation",
+        untrained_arms=False,
+        comparisons=comparisons,
+        batch_size=batch,
+    )
+    return _Plan(parameters, inputs)
+
+
+def _test(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+    current, spec = _current(status), observed.run.spec
+    inputs = [
+        _curriculum(status, "test", "curriculum", "probe"),
+        _of(observed, "adapter", current.number, accepted(current, "train"), "adapter"),
+    ]
+    comparisons: list[Comparison] = []
+    if status.first_test is not None and status.first_test_iteration is not None:
+        inputs.append(_of(observed, "reuse", status.first_test_iteration, status.first_test, "answers"))
+    if status.candidate is not None:
+        inputs.append(_of(observed, "incumbent", status.candidate.iteration, status.candidate.test, "answers"))
+        comparisons.append(Comparison(name="incumbent", input="incumbent", arm=CANDIDATE_ARM))
+    parameters = MeasureParameters(
+        step="test",
+        model_path=observed.model_path,
+        pool="test",
+        untrained_arms=True,
+        comparisons=comparisons,
+        level=1 - spec.gate.alpha / spec.gate.max_test_openings,
+        probes=RECORDED_PROBES,
+        batch_size=spec.student.batch_size,
+    )
+    return _Plan(parameters, inputs)
+
+
+_STEPS = {
+    "exam": _exam,
+    "answer": _answer,
+    "evaluate": _evaluate,
+    "train": _train,
+    "validate": _validate,
+    "test": _test,
+}

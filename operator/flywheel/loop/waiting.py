@@ -1,0 +1,77 @@
+"""What an unfinished Job is waiting for, in words that say what to do. Waiting is not failing: nothing is used up.
+
+The kubelet's and scheduler's texts are matched, never copied: they may hold anything.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from flywheel.api.conditions import Reason
+from flywheel.loop.observed import JobView, PodView
+from flywheel.loop.state import State
+
+NO_POD_AFTER_SECONDS = 60
+_IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+_REFUSED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_SCHEDULER = (
+    (re.compile(r"Insufficient ([A-Za-z0-9./-]+)"), "no node has enough {}"),
+    (re.compile(r"untolerated taint"), "the nodes have taints that the pod does not tolerate"),
+    (re.compile(r"node affinity/selector|node selector"), "no node has the labels of jobs.nodeSelector"),
+)
+
+
+def waiting_state(job: JobView, now: datetime) -> State:
+    """The state of a resource whose Job is Pending or Running."""
+    pod = job.pod
+    if pod is None:
+        if (now - job.created_at).total_seconds() < NO_POD_AFTER_SECONDS:
+            return State("working", Reason.WAITING_FOR_POD, f"step {job.step}: Job {job.name} waits for its pod")
+        return State(
+            "blocked",
+            Reason.POD_REFUSED,
+            f"step {job.step}: Job {job.name} could make no pod (quota or admission): see kubectl describe job",
+        )
+    if pod.started:
+        return State("working", Reason.RUNNING, f"step {job.step}, attempt {job.attempt}, runs in pod {pod.name}")
+    return _not_started(job, pod)
+
+
+def _not_started(job: JobView, pod: PodView) -> State:
+    if pod.waiting_reason in _IMAGE:
+        return State(
+            "blocked",
+            Reason.IMAGE_UNAVAILABLE,
+            f"step {job.step}: the image cannot be pulled ({pod.waiting_reason}): check jobs image, registry and"
+            " credentials",
+        )
+    if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower():
+        return State(
+            "blocked",
+            Reason.TEACHER_SECRET,
+            f"step {job.step}: the Secret of spec.teacher.secretRef is missing or lacks apiKey or hosts: mend it",
+        )
+    if pod.waiting_reason in _REFUSED:
+        return State(
+            "blocked",
+            Reason.POD_REFUSED,
+            f"step {job.step}: the node cannot start pod {pod.name} ({pod.waiting_reason}): see kubectl describe pod",
+        )
+    if pod.unschedulable:
+        return _unschedulable(job, pod)
+    return State("working", Reason.WAITING_FOR_POD, f"step {job.step}: pod {pod.name} starts")
+
+
+def _unschedulable(job: JobView, pod: PodView) -> State:
+    text = pod.unschedulable.lower()
+    if "persistentvolumeclaim" in text or "unbound" in text or "volume" in text:
+        return State(
+            "blocked",
+            Reason.VOLUME_UNAVAILABLE,
+            f"step {job.step}: a PersistentVolumeClaim of the pod is missing or not bound: see kubectl get pvc",
+        )
+    for pattern, words in _SCHEDULER:
+        if match := pattern.search(pod.unschedulable):
+            return State("blocked", Reason.UNSCHEDULABLE, f"step {job.step}: {words.format(*match.groups())}")
+    return State("blocked", Reason.UNSCHEDULABLE, f"step {job.step}: no node fits: see kubectl describe pod {pod.name}")
