@@ -1,6 +1,7 @@
 """What the operator asks of one attempt of one step: the only thing a step's pod is told (FLYWHEEL_REQUEST).
 
-Every path is relative to the workspace. Inputs name exactly what the pod may read; nothing else is mounted.
+Every path is relative to the workspace, but `model_path` and `repository_path`, which are paths of the file system:
+the base model's folder (read-only) and the server's model repository. Inputs name exactly what the pod may read; nothing else is mounted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from flywheel.api.jobs import StepName
 from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share, list_type
 from flywheel.api.task import Task
 
-MODEL_MOUNT = "model"  # the base model's claim is mounted here, beside the workspace
 
 
 class Input(Closed):

@@ -1,0 +1,1 @@
+"""`flywheel`, also installed as kubectl-flywheel: what people type."""

@@ -1,0 +1,105 @@
+"""The commands of `flywheel`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from flywheel.api.conditions import COMPLETED
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.cli.live import live_run, print_summary
+from flywheel.local.manifests import ManifestError, read_manifests
+from flywheel.local.processes import teacher_environment, user_teacher_environment
+from flywheel.local.programs import NoCheckoutError, prepare_programs
+from flywheel.local.rehearsal import rehearsal_teacher
+from flywheel.local.run import LocalRun
+from flywheel.loop.state import holds
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-improvement of small language models.")
+
+
+@app.callback()
+def flywheel() -> None:
+    """Self-improvement of small language models."""
+
+
+def _default_workspace(name: str) -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "flywheel" / "local" / name
+
+
+Folder = Annotated[Path, typer.Argument(help="Folder with one Curriculum and one FlywheelRun, and their data.")]
+Local = Annotated[bool, typer.Option("--local", help="Run the steps as processes on this computer.")]
+Rehearsal = Annotated[
+    bool, typer.Option("--rehearsal-teacher", help="Ask the stand-in teacher of examples/ instead of the real one.")
+]
+Shuffle = Annotated[
+    bool, typer.Option("--shuffle-labels", help="Control: train on shuffled labels; accuracy must fall to chance.")
+]
+
+
+@app.command()
+def run(
+    folder: Folder,
+    local: Local = False,
+    rehearsal: Rehearsal = False,
+    workspace: Annotated[Path | None, typer.Option(help="Where files are kept; in the cache when absent.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Stop after this many iterations.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the run's.")] = None,
+    shuffle_labels: Shuffle = False,
+) -> None:
+    """Run a Curriculum and a FlywheelRun to the end, without a cluster."""
+    console = Console()
+    if not local:
+        raise typer.BadParameter("in a cluster, kubectl apply the resources; here, give --local", param_hint="--local")
+    try:
+        curriculum, flywheel_run = read_manifests(folder)
+        programs = prepare_programs()
+    except (ManifestError, NoCheckoutError) as error:
+        _fail(console, str(error))
+    spec = _with(flywheel_run.spec, iterations, seed)
+    home = workspace or _default_workspace(flywheel_run.metadata.name)
+    home.mkdir(parents=True, exist_ok=True)
+    console.print(f"Workspace: {home} (delete it to start over; the log of a step is in .jobs/<name>/log)")
+    with ExitStack() as stack:
+        teacher = user_teacher_environment()
+        if rehearsal:
+            stand_in = stack.enter_context(rehearsal_teacher(programs.checkout, home / "teacher-requests.jsonl"))
+            teacher = teacher_environment(stand_in.key, "127.0.0.1")
+            spec = spec.model_copy(update={"teacher": spec.teacher.model_copy(update={"base_url": stand_in.base_url})})
+            console.print("Teacher: the REHEARSAL stand-in. Its grades and data are for trying things out only.")
+        elif "FLYWHEEL_TEACHER_API_KEY" not in teacher or "FLYWHEEL_TEACHER_HOSTS" not in teacher:
+            _fail(console, "set FLYWHEEL_TEACHER_API_KEY and FLYWHEEL_TEACHER_HOSTS, or give --rehearsal-teacher")
+        work = LocalRun(
+            curriculum,
+            flywheel_run.model_copy(update={"spec": spec}),
+            folder,
+            home,
+            programs,
+            teacher,
+            shuffle_labels,
+        )
+        status = work.drive(stack.enter_context(live_run(console)).show)
+    print_summary(console, status)
+    if not holds(status.conditions, COMPLETED):
+        raise typer.Exit(1)
+
+
+def _with(spec: FlywheelRunSpec, iterations: int | None, seed: int | None) -> FlywheelRunSpec:
+    if iterations is not None:
+        spec = spec.model_copy(update={"stop": spec.stop.model_copy(update={"max_iterations": iterations})})
+    return spec if seed is None else spec.model_copy(update={"seed": seed})
+
+
+def _fail(console: Console, message: str) -> NoReturn:
+    console.print(f"error: {message}", highlight=False, style="red")
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

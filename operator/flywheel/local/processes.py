@@ -1,0 +1,105 @@
+"""Jobs as processes: start, watch, stop, and say how they ended, in the words that decisions read."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from flywheel.local.programs import ML_STEPS, Programs
+from flywheel.loop.observed import JobView, PodView
+from flywheel.loop.plan import StepJob
+
+PROGRESS = "progress "
+_TAIL_BYTES = 4096
+
+
+@dataclass
+class Process:
+    """One attempt of one step as a process."""
+
+    job: StepJob
+    folder: Path
+    created_at: datetime
+    process: subprocess.Popen[bytes]
+
+    @property
+    def log(self) -> Path:
+        """Where it writes its log."""
+        return self.folder / "log"
+
+    def view(self) -> JobView:
+        """As decisions see it."""
+        code = self.process.poll()
+        message = self.folder / "result"
+        pod = PodView(
+            name=self.job.name,
+            uid=str(self.process.pid),
+            started=True,
+            exit_code=128 - code if code is not None and code < 0 else code,
+            message=message.read_text() if code is not None and message.exists() else "",
+        )
+        state = "Running" if code is None else "Succeeded" if code == 0 else "Failed"
+        return JobView(
+            name=self.job.name,
+            uid=str(self.process.pid),
+            step=self.job.step,
+            iteration=self.job.request.iteration,
+            attempt=self.job.request.attempt,
+            created_at=self.created_at,
+            state=state,
+            rereads=self.job.rereads,
+            pod=pod,
+        )
+
+    def progress(self) -> str:
+        """The newest line of the log that reports progress, without its prefix."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as stream:
+            stream.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
+            lines = stream.read().decode(errors="replace").splitlines()
+        found = next((line for line in reversed(lines) if PROGRESS in line), "")
+        return found.partition(PROGRESS)[2]
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for one that does not end within a checkpoint's time."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(job: StepJob, workspace: Path, programs: Programs, teacher: dict[str, str], now: datetime) -> Process:
+    """Start a step. Only the teaching steps get the teacher's key."""
+    folder = workspace / ".jobs" / job.name
+    folder.mkdir(parents=True, exist_ok=True)
+    program = job.request.step
+    env = programs.environment(program) | {
+        "FLYWHEEL_REQUEST": job.request.model_dump_json(by_alias=True, exclude_none=True),
+        "FLYWHEEL_WORKSPACE": str(workspace),
+        "FLYWHEEL_TERMINATION_LOG": str(folder / "result"),
+    }
+    if job.teacher_secret is not None and program not in ML_STEPS:
+        env |= teacher
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            programs.command(program), env=env, stdout=log, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True
+        )
+    return Process(job, folder, now, process)
+
+
+def teacher_environment(key: str | None, hosts: str | None) -> dict[str, str]:
+    """The teacher's key and hosts as the Secret would give them; empty where the user set none."""
+    env = {"FLYWHEEL_TEACHER_API_KEY": key, "FLYWHEEL_TEACHER_HOSTS": hosts}
+    return {name: value for name, value in env.items() if value}
+
+
+def user_teacher_environment() -> dict[str, str]:
+    """What the user's own environment says of the teacher."""
+    return teacher_environment(os.environ.get("FLYWHEEL_TEACHER_API_KEY"), os.environ.get("FLYWHEEL_TEACHER_HOSTS"))
