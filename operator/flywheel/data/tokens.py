@@ -66,6 +66,7 @@ class Contract(Open):
     """contract.json of an adapter: what a server must do alike to answer as measured."""
 
     version: int = 1
+    prepared: PreparedTask  # a server has the adapter's folder and nothing else
     base: BaseIdentity
     tokenizer: str
     chat_template: str | None = None
@@ -190,6 +191,7 @@ class TaskTokens:
         """What a server must do alike."""
         chat = self._tokenizer.chat_template
         return Contract(
+            prepared=PreparedTask(task=self.task, template=self._template_text),
             base=base,
             tokenizer=tokenizer_digest,
             chat_template=None if chat is None else digest_bytes(chat.encode()),
