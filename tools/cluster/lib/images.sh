@@ -95,8 +95,8 @@ make_base() {
   local container mirror
   if [[ -n ${BASE_IMAGE:-} ]]; then builder pull --quiet "$BASE_IMAGE" >/dev/null; return; fi
   say "making the base image from Debian packages (about 1 min, once) ..."
-  mirror=$(sed -nE 's/^URIs:[[:space:]]*([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' \
-    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
+  mirror=$(cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
+    sed -nE 's/^URIs:[[:space:]]*([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' | sed -n 1p) || true
   mmdebstrap --quiet --variant=minbase --include="$(IFS=,; printf %s "${BASE_PACKAGES[*]}")" \
     --keyring=/usr/share/keyrings/debian-archive-keyring.gpg $BASE_SUITE "$BUILDER/tmp/base.tar" \
     "${mirror:-http://deb.debian.org/debian}" >"$BUILDER/log/base.log" 2>&1 ||

@@ -9,8 +9,8 @@ local_up() {
   build_binaries
   alone cluster
   local started=$SECONDS
+  mkdir -p "$STATE"
   after_reboot
-  mkdir -p "$RUN" "$STATE"
   registry_up
   system_images
   ensure_pki
@@ -44,8 +44,11 @@ local_down() {
     *) die "down knows only --purge" ;;
   esac
   as_root down "$@"
+  # Its mounts are about to go.
+  alone images
   alone cluster
   stop volumes
+  pkill -f "^$BIN/kubectl --kubeconfig $ADMIN_KUBECONFIG get persistentvolumes --watch" || true
   node_down
   local name
   for name in kube-scheduler kube-controller-manager kube-apiserver etcd registry; do

@@ -89,6 +89,7 @@ cgroupDriver: cgroupfs
 cgroupRoot: /$CGROUP
 cgroupsPerQOS: true
 enforceNodeAllocatable: []
+makeIPTablesUtilChains: false
 failSwapOn: false
 oomScoreAdj: 0
 maxOpenFiles: 20000

@@ -45,6 +45,7 @@ check_disk() {
 check_neighbours() {
   local pid port owner
   for pid in $(pgrep -x kubelet || true) $(pgrep -x kube-proxy || true) $(pgrep -x k3s-server || true); do
+    is_running "$pid" || continue
     [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == flywheel:* ]] ||
       die "another Kubernetes node runs on this machine (process $pid): stop it, or use CLUSTER=current"
   done

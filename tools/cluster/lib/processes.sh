@@ -26,13 +26,14 @@ keep() {
   stop "$name"
   mkdir -p "$LOG"
   say "starting $name"
-  # A clean environment: nothing of the caller's secrets; and the lock's descriptor stays here.
+  # A clean environment: nothing of the caller's secrets; and the locks stay here.
   (
     cd "$STATE" || exit
-    local variable
+    local variable descriptor
+    for descriptor in "${LOCKS[@]}"; do exec {descriptor}>&-; done
     for variable in $(compgen -e); do [[ $variable =~ ^(PATH|HOME|HTTPS?_PROXY|NO_PROXY)$ ]] || unset "$variable"; done
     # shellcheck disable=SC2016
-    PATH=$PATH:/usr/sbin:/sbin setsid bash -c 'exec -a "$0" "$@"' "flywheel:$name:$digest" "$@" >"$LOG/$name.log" 2>&1 </dev/null 9>&- &
+    PATH=$PATH:/usr/sbin:/sbin setsid bash -c 'exec -a "$0" "$@"' "flywheel:$name:$digest" "$@" >"$LOG/$name.log" 2>&1 </dev/null &
   )
 }
 

@@ -45,13 +45,16 @@ place() {
   [[ -f $1 && "$(cat "$1"; printf x)" == "$text" ]] || printf '%s' "${text%x}" >"$1"
 }
 
-# alone NAME: one such command at a time; the others wait. The descriptor closes with this process.
+# alone NAME: one such command at a time; the others wait. The lock ends with this process.
+LOCKS=()
 alone() {
+  local descriptor
   mkdir -p "$CACHE"
-  exec 9>"$CACHE/$1.lock"
-  flock --nonblock 9 && return
+  exec {descriptor}>"$CACHE/$1.lock"
+  LOCKS+=("$descriptor")
+  flock --nonblock "$descriptor" && return
   say "waiting for another '$1' to finish ..."
-  flock 9
+  flock "$descriptor"
 }
 
 # wait_for SECONDS NAME COMMAND...: until the command succeeds; else shows the end of NAME's log.
