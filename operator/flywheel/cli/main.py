@@ -90,6 +90,24 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command()
+def watch(
+    name: Annotated[str, typer.Argument(help="Name of the FlywheelRun.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+) -> None:
+    """Follow a run in the cluster of the current kube context until it ends, then sum it up."""
+    from flywheel.cli.watch import RunNotFoundError, follow
+
+    console = Console()
+    try:
+        status = follow(console, namespace, name)
+    except RunNotFoundError as error:
+        _fail(console, str(error))
+    print_summary(console, status)
+    if not holds(status.conditions, COMPLETED):
+        raise typer.Exit(1)
+
+
 def _with(spec: FlywheelRunSpec, iterations: int | None, seed: int | None) -> FlywheelRunSpec:
     if iterations is not None:
         spec = spec.model_copy(update={"stop": spec.stop.model_copy(update={"max_iterations": iterations})})

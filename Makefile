@@ -1,0 +1,67 @@
+# `make help` lists the targets. Everything that is downloaded or built goes to the user's cache folder.
+SHELL := /bin/bash
+UV := tools/uv
+RUN := $(UV) run --no-sync
+CLUSTER_TOOL := tools/cluster/cluster
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup generate lint types contracts unit ml apiserver e2e test demo shuffled bench \
+	cluster-up cluster-down cluster-status images
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make the development environment (.venv)
+	@$(UV) sync --frozen --quiet
+
+generate: setup ## Write crds/ from operator/flywheel/api
+	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds
+
+lint: setup ## Format, lint, and generated files against their sources
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds --check
+
+types: setup ## pyright, strict
+	$(RUN) pyright
+
+contracts: setup ## Who may import whom
+	PYTHONPATH=operator $(RUN) lint-imports
+
+unit: setup ## Pure tests, seconds
+	$(RUN) pytest tests/unit
+
+ml: setup ## Tests of training and inference with the real NeMo (6 GB environment, made once)
+	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" -m pytest -q tests/ml
+
+apiserver: setup ## Tests on a real etcd and kube-apiserver
+	$(CLUSTER_TOOL) binaries
+	$(RUN) pytest tests/apiserver
+
+e2e: images ## Tests on a real node with real pods
+	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) pytest tests/e2e
+
+test: lint types contracts unit apiserver ml e2e ## Everything: what CI runs
+
+demo: images ## Improve a student on real code reviews and serve it, in a cluster on this machine
+	examples/code-review/demo
+
+shuffled: setup ## Control: the demo's training on shuffled labels must fall to chance
+	$(RUN) flywheel run --local --rehearsal-teacher --shuffle-labels --iterations 1 \
+		--workspace "$${XDG_CACHE_HOME:-$$HOME/.cache}/flywheel/local/shuffled" examples/code-review
+
+bench: images ## Figures: demo by step, overhead, memory, writes, training and inference speed
+	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) pytest -s tests/bench
+
+cluster-up: ## Start the cluster (CLUSTER=current REGISTRY=...: use the current kube context instead)
+	$(CLUSTER_TOOL) up
+
+cluster-down: ## Stop the cluster and leave nothing behind
+	$(CLUSTER_TOOL) down
+
+cluster-status: ## What runs
+	$(CLUSTER_TOOL) status
+
+images: setup cluster-up ## Build the images that changed and push them to the cluster's registry
+	$(CLUSTER_TOOL) images
