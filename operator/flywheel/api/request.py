@@ -69,7 +69,7 @@ class ExamParameters(Closed):
 
 
 class AnswerParameters(Closed):
-    """Inputs: curriculum (task.json), exam, adapter (absent for the base model)."""
+    """Inputs: curriculum (task.json), exam, adapter (a train attempt, part `adapter`; absent for the base model)."""
 
     step: Literal["answer"] = "answer"
     model_path: str
@@ -100,7 +100,10 @@ class Lora(Closed):
 
 
 class TrainParameters(Closed):
-    """Inputs: curriculum (task.json), data (an evaluate). `resume` is the last attempt's folder, perhaps empty."""
+    """Inputs: curriculum (task.json), data (an evaluate). `resume` is the last attempt's folder, perhaps empty.
+
+    Leaves the folder adapter/ (the adapter contract), curve.jsonl, order.jsonl, and checkpoints/ while it runs.
+    """
 
     step: Literal["train"] = "train"
     model_path: str
@@ -142,7 +145,7 @@ class MeasureParameters(Closed):
 class PublishParameters(Closed):
     """Inputs: adapter (a train attempt), measured (the test that passed, for card and probes).
 
-    `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
+    The adapter itself is the part `adapter` of its input. `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
     phase stage: adapters/<ns>/<digest>, and the candidate model in the server's repository.
     phase commit: the stable model's configuration on disk names the adapter.
     """

@@ -11,6 +11,8 @@ import safetensors
 from flywheel.workspace.digest import canonical_json, digest_bytes
 from flywheel.workspace.store import Workspace
 
+# Folder of the adapter in a train attempt.
+FOLDER = "adapter"
 CONFIG, WEIGHTS, CONTRACT, CARD, PROBES = (
     "adapter_config.json",
     "adapter_model.safetensors",

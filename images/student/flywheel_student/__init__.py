@@ -1,0 +1,1 @@
+"""The student's programs: sit an exam (answer), be measured (measure). Must not know the loop or the teacher."""

@@ -1,0 +1,75 @@
+"""The arms that are measured: ways of answering the same items, as answer lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from flywheel.api.item import Answer, Item
+from flywheel.data.tokens import TaskTokens, answer_text
+from flywheel_student.freeform import Reply, reply_to
+from flywheel_student.likelihood import choose_label
+from flywheel_student.model import Student
+from flywheel_student.progress import Progress
+
+Untrained = Literal["base", "likelihood", "fewShot", "majority"]
+UNTRAINED: tuple[Untrained, ...] = ("base", "likelihood", "fewShot", "majority")
+CANDIDATE = "candidate"
+
+
+class Sitting:
+    """One student before one set of held-out items."""
+
+    def __init__(self, student: Student, tokens: TaskTokens, step: str, batch_size: int) -> None:
+        self._student = student
+        self._tokens = tokens
+        self._step = step
+        self._batch_size = batch_size
+
+    def candidate(self, items: Sequence[Item]) -> list[Answer]:
+        """Base with adapter, free-form: as it will be served."""
+        return self._freeform(CANDIDATE, items)
+
+    def untrained(self, arm: Untrained, items: Sequence[Item], pool: Sequence[Item]) -> list[Answer]:
+        """One of the arms without training; `pool` holds labelled items that may be shown."""
+        if arm == "majority":
+            return self._majority(items)
+        with self._student.base():
+            if arm == "base":
+                return self._freeform(arm, items)
+            shots = self._shots(pool) if arm == "fewShot" else []
+            prompts = [self._tokens.encode_prompt(item.input, shots) for item in items]
+            progress = Progress(self._step, arm, len(items))
+            replies = choose_label(self._student, self._tokens, prompts, self._batch_size, progress.advance)
+            return self._lines(items, replies)
+
+    def _freeform(self, arm: str, items: Sequence[Item]) -> list[Answer]:
+        prompts = [self._tokens.encode_prompt(item.input) for item in items]
+        progress = Progress(self._step, arm, len(items))
+        return self._lines(items, reply_to(self._student, self._tokens, prompts, self._batch_size, progress.advance))
+
+    def _majority(self, items: Sequence[Item]) -> list[Answer]:
+        task = self._tokens.task
+        counts = Counter(self._truth(item) for item in items)
+        label = max(task.label.order, key=lambda each: counts[each])
+        return self._lines(items, [(answer_text(task, {task.label.path: label}), label, "ok")] * len(items))
+
+    def _shots(self, pool: Sequence[Item]) -> list[tuple[dict[str, object], dict[str, object]]]:
+        """The shortest item of each label, so that the examples leave room for the question."""
+        shots: list[tuple[dict[str, object], dict[str, object]]] = []
+        for label in self._tokens.task.label.order:
+            found = [item for item in pool if self._truth(item) == label]
+            if found:
+                item = min(found, key=lambda each: (len(self._tokens.encode_prompt(each.input)), each.id))
+                shots.append((item.input, {self._tokens.task.label.path: label}))
+        return shots
+
+    def _truth(self, item: Item) -> str:
+        return str(item.output[self._tokens.task.label.path])
+
+    def _lines(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Answer]:
+        return [
+            Answer(id=item.id, truth=self._truth(item), text=text, label=label, state=state)
+            for item, (text, label, state) in zip(items, replies, strict=True)
+        ]

@@ -1,0 +1,123 @@
+"""Steps validate and test: every arm answers the same held-out items, and the candidate is compared with each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flywheel.api.item import Answer, Item, Probe
+from flywheel.api.request import MeasureParameters
+from flywheel.api.result import Difference, MeasureFigures, StepResult
+from flywheel.api.task import PreparedTask
+from flywheel.workspace.program import Attempt, BadInputError, run
+
+if TYPE_CHECKING:
+    from flywheel_student.arms import Sitting
+
+log = logging.getLogger(__name__)
+
+
+def measure(attempt: Attempt) -> StepResult:
+    """answers/<arm>.jsonl for every arm, probes.jsonl where asked for, and figures."""
+    parameters = attempt.request.parameters
+    if not isinstance(parameters, MeasureParameters):
+        raise BadInputError(f"this program does not know the step {attempt.request.step}", "WrongStep")
+    prepared = PreparedTask.model_validate(attempt.workspace.read_json(attempt.input_path("curriculum", "task.json")))
+    items = _pool(attempt, parameters.pool)
+
+    # Torch takes seconds to import: bad input is refused before.
+    from flywheel_student.arms import CANDIDATE, Sitting
+    from flywheel_student.opening import open_student
+    from flywheel_student.scores import score
+
+    student, tokens = open_student(attempt, prepared, parameters.model_path)
+    sitting = Sitting(student, tokens, parameters.step, parameters.batch_size)
+    arms: dict[str, list[Answer]] = {}
+    if attempt.input("adapter") is not None:
+        arms[CANDIDATE] = sitting.candidate(items)
+    if parameters.untrained_arms:
+        arms |= _untrained(attempt, sitting, items)
+    for arm, answers in arms.items():
+        _write(attempt, f"answers/{arm}.jsonl", answers)
+    probes = _probes(attempt, sitting, parameters.probes) if CANDIDATE in arms and parameters.probes else []
+    if probes:
+        attempt.workspace.write_jsonl(attempt.path("probes.jsonl"), [probe.to_json_object() for probe in probes])
+
+    level, seed = float(parameters.level), attempt.request.seed
+    figures = MeasureFigures(
+        step=parameters.step,
+        items=len(items),
+        arms={arm: score(prepared.task, answers, level=level, seed=seed) for arm, answers in arms.items()},
+        differences=_differences(attempt, parameters, arms) if CANDIDATE in arms else {},
+        probes=len(probes),
+    )
+    return attempt.seal(figures)
+
+
+def _pool(attempt: Attempt, pool: str) -> list[Item]:
+    lines = attempt.workspace.read_jsonl(attempt.input_path("curriculum", f"pools/{pool}/items.jsonl"))
+    items = [Item.model_validate(line) for line in lines]
+    if not items:
+        raise BadInputError(
+            f"the pool {pool} has no items: give the Curriculum more groups or a larger ratio", "EmptyPool"
+        )
+    return items
+
+
+def _untrained(attempt: Attempt, sitting: Sitting, items: Sequence[Item]) -> dict[str, list[Answer]]:
+    """Arms that no training changes; an earlier test of the same items has them already."""
+    from flywheel_student.arms import UNTRAINED
+
+    arms: dict[str, list[Answer]] = {}
+    wanted = {item.id for item in items}
+    for arm in UNTRAINED:
+        earlier = _recorded(attempt, "reuse", arm) if attempt.input("reuse") is not None else []
+        if {answer.id for answer in earlier} == wanted:
+            log.info("arm %s: answers of an earlier measurement are used again", arm)
+            arms[arm] = earlier
+        else:
+            arms[arm] = sitting.untrained(arm, items, _pool(attempt, "curriculum") if arm == "fewShot" else [])
+    return arms
+
+
+def _recorded(attempt: Attempt, name: str, arm: str) -> list[Answer]:
+    path = attempt.input_path(name, f"answers/{arm}.jsonl")
+    if not attempt.workspace.exists(path):
+        return []
+    return [Answer.model_validate(line) for line in attempt.workspace.read_jsonl(path)]
+
+
+def _differences(
+    attempt: Attempt, parameters: MeasureParameters, arms: dict[str, list[Answer]]
+) -> dict[str, Difference]:
+    """Candidate minus every other arm here, and minus the recorded arms that the plan names."""
+    from flywheel_student.arms import CANDIDATE
+    from flywheel_student.scores import difference
+
+    others = {arm: answers for arm, answers in arms.items() if arm != CANDIDATE}
+    for comparison in parameters.comparisons:
+        others[comparison.name] = _recorded(attempt, comparison.input, comparison.arm)
+    level, seed = float(parameters.level), attempt.request.seed
+    return {name: difference(arms[CANDIDATE], other, name, level=level, seed=seed) for name, other in others.items()}
+
+
+def _probes(attempt: Attempt, sitting: Sitting, most: int) -> list[Probe]:
+    """Items of the probe pool on which base and candidate disagree: what a server is recognised by."""
+    items = _pool(attempt, "probe")
+    candidate, base = sitting.candidate(items), sitting.untrained("base", items, [])
+    pairs = zip(items, candidate, base, strict=True)
+    found = [
+        Probe(id=item.id, input=item.input, candidate=new.label, base=old.label)
+        for item, new, old in pairs
+        if new.label is not None and new.label != old.label
+    ]
+    return found[:most]
+
+
+def _write(attempt: Attempt, name: str, answers: Sequence[Answer]) -> None:
+    attempt.workspace.write_jsonl(attempt.path(name), [answer.to_json_object() for answer in answers])
+
+
+if __name__ == "__main__":
+    run(measure)

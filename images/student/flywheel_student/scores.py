@@ -1,0 +1,41 @@
+"""Answer lines to figures: balanced accuracy of an arm, paired difference of two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flywheel.api.item import Answer
+from flywheel.api.result import Accuracy, Difference
+from flywheel.api.task import Task
+from flywheel.statistics.confusion import Confusion
+from flywheel.statistics.intervals import balanced_accuracy
+from flywheel.statistics.paired import balanced_accuracy_difference
+from flywheel.workspace.program import BadInputError
+
+
+def score(task: Task, answers: Sequence[Answer], *, level: float, seed: int) -> Accuracy:
+    """Balanced accuracy with its interval; what has no label is wrong, and counted apart."""
+    confusion = Confusion.of(task.label.order, [(answer.truth, answer.label) for answer in answers])
+    interval = balanced_accuracy(confusion.strata, level=level, seed=seed)
+    return Accuracy(
+        accuracy=interval.value,
+        low=interval.low,
+        high=interval.high,
+        unparsable=sum(answer.state in ("unparsable", "cut") for answer in answers),
+        over_long=sum(answer.state == "overLong" for answer in answers),
+    )
+
+
+def difference(arm: Sequence[Answer], other: Sequence[Answer], name: str, *, level: float, seed: int) -> Difference:
+    """Arm minus other, paired by item; raises BadInputError where the items or their labels differ."""
+    truth = {answer.id: answer.truth for answer in arm}
+    if truth != {answer.id: answer.truth for answer in other}:
+        raise BadInputError(f"comparison {name}: its answers are for other items: measure both on the same revision")
+    paired = balanced_accuracy_difference(
+        truth,
+        {answer.id: answer.label for answer in arm},
+        {answer.id: answer.label for answer in other},
+        level=level,
+        seed=seed,
+    )
+    return Difference(difference=paired.difference, low=paired.low, high=paired.high)
