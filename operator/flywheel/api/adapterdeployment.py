@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,19 @@ from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import AcceptedStep
 from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
-from flywheel.api.model import IMMUTABLE, ClaimRef, Closed, Digest, LocalRef, Open, Share, Word, list_map, rules
+from flywheel.api.model import (
+    IMMUTABLE,
+    ClaimRef,
+    Closed,
+    Digest,
+    LocalRef,
+    Open,
+    Share,
+    Word,
+    list_map,
+    list_type,
+    rules,
+)
 
 
 class Repository(Closed):
@@ -68,6 +80,7 @@ class Revision(Open):
     digest: Digest = Field(description="Digest of the adapter.")
     run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
     iteration: int = Field(ge=1, description="The iteration that trained it.")
+    run_created: datetime = Field(description="When that run was created: candidates of newer runs are newer.")
     since: datetime | None = Field(default=None, description="When it began to serve.")
 
 
@@ -77,12 +90,19 @@ class Rollout(Open):
     digest: Digest = Field(description="Digest of the adapter.")
     run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
     iteration: int = Field(ge=1, description="The iteration that trained it.")
+    run_created: datetime = Field(description="When that run was created: candidates of newer runs are newer.")
     workspace_claim: str = Field(max_length=253, description="The claim that holds the run's files.")
     run_path: str = Field(max_length=512, description="The run's folder in the workspace.")
     train: AcceptedStep = Field(description="The attempt that trained it.")
     test: AcceptedStep = Field(description="The attempt that tested it.")
     staged: Digest | None = Field(default=None, description="Manifest of the staged adapter.")
     verified: bool = Field(default=False, description="Whether every pod answered the probes as measured.")
+    verified_pods: list[Annotated[str, Field(max_length=253)]] = Field(
+        default_factory=list[str],
+        max_length=256,
+        description="The pods that did.",
+        json_schema_extra=list_type("set"),
+    )
     committed: bool = Field(default=False, description="Whether the stable model on disk names it.")
 
 
@@ -106,6 +126,7 @@ class AdapterDeploymentStatus(Open):
         json_schema_extra=list_map("type"),
     )
     serving: Revision | None = Field(default=None, description="The adapter that answers under the stable name.")
+    rollouts: int = Field(default=0, ge=0, description="Rollouts begun so far; numbers their Jobs and folders.")
     rollout: Rollout | None = Field(default=None, description="The candidate being rolled out.")
     rejected: list[Revision] = Field(
         default_factory=list[Revision],

@@ -1,7 +1,8 @@
 """What the operator asks of one attempt of one step: the only thing a step's pod is told (FLYWHEEL_REQUEST).
 
 Every path is relative to the workspace, but `model_path` and `repository_path`, which are paths of the file system:
-the base model's folder (read-only) and the server's model repository. Inputs name exactly what the pod may read; nothing else is mounted.
+the base model's folder (read-only) and the server's model repository.
+Inputs name exactly what the pod may read; nothing else is mounted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pydantic import Field
 from flywheel.api.jobs import StepName
 from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share, list_type
 from flywheel.api.task import Task
-
 
 
 class Input(Closed):
@@ -145,7 +145,8 @@ class MeasureParameters(Closed):
 class PublishParameters(Closed):
     """Inputs: adapter (a train attempt), measured (the test that passed, for card and probes).
 
-    The adapter itself is the part `adapter` of its input. `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
+    The adapter itself is the part `adapter` of its input.
+    `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
     phase stage: adapters/<ns>/<digest>, and the candidate model in the server's repository.
     phase commit: the stable model's configuration on disk names the adapter.
     """
