@@ -21,6 +21,7 @@ preflight() {
   check_system
   check_disk
   check_neighbours
+  check_firewall
 }
 
 check_system() {
@@ -56,4 +57,13 @@ check_neighbours() {
       die "port $port is taken by another program (ss -ltnp 'sport = :$port' names it): stop that first"
   done
   return 0
+}
+
+# Docker, among others, has the machine drop what it forwards; pods would start and reach nothing.
+check_firewall() {
+  local chain
+  command -v nft >/dev/null || return 0
+  chain=$(nft list chain ip filter FORWARD 2>/dev/null) || return 0
+  [[ $chain != *"policy drop"* || $chain == *"$POD_CIDR"* ]] ||
+    die "this machine's firewall drops forwarded packets: let the pods pass, 'for d in s d; do iptables -I FORWARD -\$d $POD_CIDR -j ACCEPT; done', or use CLUSTER=current"
 }

@@ -48,6 +48,8 @@ TEXT
 local_volumes() {
   as_root volumes
   local name
+  # Two at once could empty a volume that the other has just given away.
+  alone volumes
   for name in $(local_kubectl get persistentvolumes -o \
     'jsonpath={range .items[?(@.status.phase=="Released")]}{.metadata.name}{"\n"}{end}'); do
     [[ $name == flywheel-* && -d $VOLUMES/$name ]] || continue
