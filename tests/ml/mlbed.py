@@ -1,0 +1,173 @@
+"""A workspace with a tiny student made here, and the real programs of the ML images run over it as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flywheel.api.item import Item
+from flywheel.api.request import Input, StepRequest
+from flywheel.api.result import StepResult, parse_result
+from flywheel.api.task import Task
+from flywheel.workspace.manifest import Manifest, list_files, seal
+from flywheel.workspace.store import Workspace
+
+ROOT = Path(__file__).parents[2]
+PATH = os.pathsep.join(str(ROOT / part) for part in ("operator", "images/student", "images/trainer"))
+
+LABELS = ["critical", "major", "minor", "trivial"]
+WORDS = {"critical": "eval runs user input", "major": "result is off by one", "minor": "slow loop", "trivial": "typo"}
+TASK = Task.model_validate(
+    {
+        "instructions": "Rate the severity.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {"code": {"type": "string"}, "review": {"type": "string"}},
+            "required": ["code", "review"],
+        },
+        "outputSchema": {
+            "type": "object",
+            "properties": {"issue_type": {"enum": LABELS}},
+            "required": ["issue_type"],
+        },
+        "label": {"path": "issue_type", "order": LABELS},
+    }
+)
+
+
+@dataclass
+class Bed:
+    """A workspace, and the programs run over it as their pods would be."""
+
+    root: Path
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)
+
+    @property
+    def model(self) -> str:
+        """Folder of the base model."""
+        return str(self.root / "model")
+
+    def sealed(self, folder: str, figures: Any, name: str, parts: list[str] | None = None) -> Input:
+        manifest = Manifest(
+            step=figures.step,
+            owner="x",
+            iteration=0,
+            attempt=1,
+            seed=0,
+            files=list_files(self.workspace, folder),
+            figures=figures,
+        )
+        return Input(name=name, path=folder, digest=seal(self.workspace, folder, manifest), parts=parts or [])
+
+    def input(self, result: StepResult, name: str) -> Input:
+        assert result.path is not None and result.manifest is not None
+        return Input(name=name, path=result.path, digest=result.manifest)
+
+    def start(self, module: str, output: str, parameters: dict[str, Any], inputs: list[Input]) -> subprocess.Popen[str]:
+        request = StepRequest.model_validate(
+            {
+                "namespace": "test",
+                "owner": "run",
+                "iteration": 1,
+                "attempt": 1,
+                "seed": 7,
+                "output": output,
+                "inputs": [entry.to_json_object() for entry in inputs],
+                "parameters": parameters,
+            }
+        )
+        message = self.root / f"termination-{output.replace('/', '-')}"
+        environment = os.environ | {
+            "PYTHONPATH": PATH,
+            "PYTHONUNBUFFERED": "1",
+            "HF_HUB_OFFLINE": "1",
+            "FLYWHEEL_REQUEST": json.dumps(request.to_json_object()),
+            "FLYWHEEL_WORKSPACE": str(self.root),
+            "FLYWHEEL_TERMINATION_LOG": str(message),
+        }
+        (self.root / output).mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", module]
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.root
+        )
+
+    def run(self, module: str, output: str, parameters: dict[str, Any], inputs: list[Input]) -> tuple[StepResult, str]:
+        """Run a program to its end; its result and its log. Fails the test when the program fails."""
+        process = self.start(module, output, parameters, inputs)
+        log, _ = process.communicate()
+        assert process.returncode == 0, log[-4000:]
+        return self.result(output), log
+
+    def result(self, output: str) -> StepResult:
+        result = parse_result((self.root / f"termination-{output.replace('/', '-')}").read_text())
+        assert result is not None
+        return result
+
+    def lines(self, path: str) -> list[Any]:
+        return list(self.workspace.read_jsonl(path))
+
+
+def make_items(count: int, seed: int) -> list[Item]:
+    """Items whose label can be read from the review, beside code of very different lengths."""
+    chance = random.Random(seed)
+    items: list[Item] = []
+    for place in range(count):
+        label = LABELS[place % 4]
+        code = "\n".join(f"x{chance.randint(0, 99)} = {chance.randint(0, 999)}" for _ in range(chance.randint(1, 9)))
+        items.append(
+            Item(
+                id=f"sha256:{seed:032d}{place:032d}",
+                input={"code": code, "review": f"{WORDS[label]} in x{chance.randint(0, 9)}"},
+                output={"issue_type": label},
+                group="g",
+                source="s",
+                truth="Rule",
+            )
+        )
+    return items
+
+
+def make_model(folder: Path) -> None:
+    """A Llama of 0.2 million parameters with random weights, and a tokenizer trained on the standard library."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    files = sorted(str(path) for path in Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:40]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train(files, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=160,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=fast.bos_token_id,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
