@@ -144,7 +144,7 @@ def _crd(
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of this representation: flywheel.dev/v1alpha1."},
             "kind": {"type": "string", "description": f"{name}."},
-            "metadata": {"type": "object", "description": "Standard object metadata."},
+            "metadata": {"type": "object"},
             "spec": structural(spec) | {"description": (spec.__doc__ or "").strip()},
             "status": structural(status) | {"description": (status.__doc__ or "").strip()},
         },
