@@ -1,0 +1,84 @@
+"""The demo as the README has it: the whole story, on real data, with the gain that it promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from cluster import EXAMPLE, Namespace, kubectl
+
+PROMISED_GAIN = 0.18
+
+
+@pytest.fixture(scope="module")
+def demo(operator: str) -> str:
+    """Output of examples/code-review/demo; its namespace stays for the tests of this file."""
+    del operator
+    done = subprocess.run(
+        [str(EXAMPLE / "demo")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+@pytest.fixture
+def review(demo: str) -> Namespace:
+    """The demo's namespace after the demo."""
+    del demo
+    return Namespace("review")
+
+
+def test_the_student_gains_what_is_promised_over_the_best_untrained_arm(review: Namespace) -> None:
+    """At least 3 iterations; on test items, 18 points of balanced accuracy, and the interval above zero."""
+    status = review.get("fwr", "severity-2026-11")["status"]
+    assert len(status["history"]) >= 3
+    test = status["test"]
+    arms = {arm["name"]: float(arm["accuracy"]) for arm in test["arms"]}
+    assert {"majority", "base", "likelihood", "fewShot"} <= arms.keys()
+    assert test["items"] >= 300
+    assert float(test["accuracy"]) - max(arms.values()) >= PROMISED_GAIN
+    best = max(("base", "likelihood", "fewShot"), key=lambda name: arms[name])
+    assert float(next(gain for gain in test["gains"] if gain["versus"] == best)["low"]) > 0
+
+
+def test_the_candidate_serves_through_triton(review: Namespace, demo: str) -> None:
+    """The adapter that passed the gate is the one that answers under the stable name, on every pod."""
+    candidate = review.get("fwr", "severity-2026-11")["status"]["candidate"]["digest"]
+    status = review.get("adep", "severity")["status"]
+    assert status["serving"]["digest"] == candidate
+    assert status["pods"] and all(pod["revision"] == candidate and pod["verified"] for pod in status["pods"])
+    assert f"Served by: {candidate}" in demo
+    answer = demo.split("Answer: ", 1)[1].splitlines()[0]
+    assert json.loads(answer)["issue_type"] in {"critical", "major", "minor", "trivial"}
+
+
+def test_kubectl_tells_the_story(review: Namespace) -> None:
+    """Columns, conditions, events, wait and explain."""
+    columns = review.kubectl("get", "fwr").splitlines()
+    assert columns[0].split() == [
+        "NAME",
+        "ITERATION",
+        "STEP",
+        "PROFICIENCY",
+        "VALIDATION",
+        "BEST",
+        "READY",
+        "REASON",
+        "AGE",
+    ]
+    assert "True" in columns[1] and "MaxIterations" in columns[1]
+    review.kubectl("wait", "--for=condition=Completed", "fwr/severity-2026-11", "--timeout=5s")
+    described = review.kubectl("describe", "fwr", "severity-2026-11")
+    assert "StepCompleted" in described and "NewBest" in described and "Candidate" in described
+    assert "first limit that holds wins" in kubectl("explain", "fwr.spec.stop")
+
+
+def test_deleting_the_run_leaves_what_serves(review: Namespace) -> None:
+    """The run goes; the adapter still answers. Last in this file."""
+    served = review.get("adep", "severity")["status"]["serving"]
+    review.kubectl("delete", "fwr", "severity-2026-11", "--timeout=120s")
+    said = subprocess.run([str(EXAMPLE / "rate"), "review"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert f"Served by: {served['digest']}" in said
+    assert review.get("adep", "severity")["status"]["serving"]["digest"] == served["digest"]

@@ -1,0 +1,52 @@
+"""Deletions in the middle: of the operator's pod in every kind of step, and of the run itself."""
+
+from __future__ import annotations
+
+from cluster import Namespace, kubectl, small_run, wait_for
+
+STEPS = ("exam", "answer", "evaluate", "train", "validate")
+
+
+def test_the_operator_killed_in_every_kind_of_step_changes_nothing(namespace: Namespace, operator: str) -> None:
+    """One Job a step, every step accepted at its first attempt, the run completes."""
+    namespace.apply(small_run("killed"))
+    for step in STEPS:
+        wait_for(f"step {step}", lambda step=step: _step(namespace, "killed") in (step, None), 300)
+        kubectl("-n", operator, "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--wait=false")
+    namespace.wait_reason("fwr", "killed", "Completed", "MaxIterations", seconds=600)
+    status = namespace.get("fwr", "killed")["status"]
+    assert {step["name"]: step["attempt"] for step in status["history"][0]["steps"]} == dict.fromkeys(STEPS, 1)
+    jobs = namespace.kubectl("get", "jobs", "-l", "flywheel.dev/owner=killed", "-o", "name").split()
+    assert len(jobs) == len(STEPS) + 1  # and validate as iteration 0
+
+
+def test_deleting_a_run_stops_its_jobs_and_pods(namespace: Namespace) -> None:
+    """Garbage collection by owner, foreground; the Curriculum stays Ready."""
+    namespace.apply(small_run("deleted"))
+    selector = ("-l", "flywheel.dev/owner=deleted", "-o", "name")
+    wait_for("a pod of the run", lambda: namespace.kubectl("get", "pods", *selector) != "")
+    namespace.kubectl("delete", "fwr", "deleted", "--wait=false")
+    wait_for("its Jobs to be gone", lambda: namespace.kubectl("get", "jobs,pods", *selector) == "")
+    assert namespace.condition("curr", "code-review-severity", "Ready")["status"] == "True"
+
+
+def test_suspend_and_resume_uses_no_attempt(namespace: Namespace) -> None:
+    """Suspended in mid-step: no Job runs; resumed: the next one, no failure counted."""
+    namespace.apply(small_run("rests"))
+    wait_for("a step", lambda: _step(namespace, "rests") is not None)
+    namespace.kubectl("patch", "fwr", "rests", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+
+    def resting() -> bool:
+        reason = namespace.condition("fwr", "rests", "Ready").get("reason")
+        jobs = namespace.kubectl(
+            "get", "pods", "-l", "flywheel.dev/owner=rests", "--field-selector=status.phase=Running"
+        )
+        return reason == "Suspended" and "rests" not in jobs
+
+    wait_for("the run to rest", resting)
+    namespace.kubectl("patch", "fwr", "rests", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    namespace.wait_reason("fwr", "rests", "Completed", "MaxIterations", seconds=600)
+
+
+def _step(namespace: Namespace, run: str) -> str | None:
+    return namespace.get("fwr", run).get("status", {}).get("step")
