@@ -1,0 +1,59 @@
+"""Reads a rendered prompt, as a person would: what is wanted, for which label, how many, and the data in it.
+
+Knows the words of the prompts and nothing of the product that sends them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Purpose = Literal["exam", "dataset", "evaluation"]
+_BLOCK = re.compile(r"^BEGIN DATA (\S+) (\S+)\n(.*?)\nEND DATA \1 \2$", re.DOTALL | re.MULTILINE)
+_WANTED = re.compile(r'^Write exactly (\d+) new .*? has "([^"]+)" = ("(?:[^"\\]|\\.)*")', re.MULTILINE)
+_REPLY = re.compile(r'^Reply with one JSON object and nothing else:\n\{"(\w+)":', re.MULTILINE)
+
+
+class UnreadableError(ValueError):
+    """A prompt that asks for nothing this teacher can do."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a prompt asks for."""
+
+    purpose: Purpose
+    data: dict[str, Any]
+    label_path: str = ""
+    label: str = ""
+    count: int = 0
+
+
+def read_prompt(text: str) -> Assignment:
+    """The assignment in a prompt; raises UnreadableError."""
+    data = {name: json.loads(body) for name, _, body in _BLOCK.findall(text)}
+    # Data may say anything: orders are read from what stands around it.
+    orders = _BLOCK.sub("", text)
+    reply = _REPLY.search(orders)
+    wanted = _WANTED.search(orders)
+    if reply is not None and reply[1] == "proficiency" and "figures" in data:
+        return Assignment("evaluation", data)
+    if reply is not None and wanted is not None and reply[1] in ("exam", "dataset"):
+        purpose: Purpose = "exam" if reply[1] == "exam" else "dataset"
+        return Assignment(purpose, data, wanted[2], json.loads(wanted[3]), int(wanted[1]))
+    raise UnreadableError("the prompt asks neither for an exam, nor for a dataset, nor for an evaluation")
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for entry in value.values():
+            yield from texts(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from texts(entry)

@@ -1,0 +1,78 @@
+"""Reads a JSONL source line by line: a good line becomes an Item, any other a counted Reject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flywheel.api.item import Item
+from flywheel.api.request import Source
+from flywheel.data.normalise import item_id
+from flywheel.data.schemas import TaskSchemas
+from flywheel.workspace.digest import canonical_json
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A line that was left out. `broken` counts against the source's maxRejected."""
+
+    source: str
+    line: int
+    reason: str
+    path: str
+    message: str
+    broken: bool = True
+
+    def to_json_object(self) -> dict[str, Any]:
+        """The line of rejected.jsonl."""
+        return {key: getattr(self, key) for key in ("source", "line", "reason", "path", "message")}
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An item and the line that it came from."""
+
+    line: int
+    item: Item
+
+
+def read_source(source: Source, lines: Iterable[bytes], schemas: TaskSchemas) -> Iterator[Placed | Reject]:
+    """Items and rejects of a source, in order; blank lines are neither."""
+    for number, raw in enumerate(lines, start=1):
+        if not raw.strip():
+            continue
+        try:
+            yield _read_line(source, number, raw, schemas)
+        except RecursionError:
+            yield Reject(source.name, number, "NotJson", "", "is nested too deeply")
+
+
+def _read_line(source: Source, number: int, raw: bytes, schemas: TaskSchemas) -> Placed | Reject:
+    def reject(reason: str, path: str, message: str) -> Reject:
+        return Reject(source.name, number, reason, path, message)
+
+    try:
+        value: Any = json.loads(raw)
+        canonical_json(value)  # NaN and half a surrogate pair parse, and could never be written again
+    except ValueError:
+        return reject("NotJson", "", "is not one JSON value in UTF-8")
+    if not isinstance(value, dict):
+        return reject("NotJson", "", "is not a JSON object")
+    fields = cast("dict[str, Any]", value)
+    group = fields.get(source.group)
+    if isinstance(group, bool) or not isinstance(group, str | int) or not str(group).strip():
+        return reject("NoGroup", source.group, "must be a text or whole number that names the item's group")
+    fault = schemas.fault(fields.get("input"), fields.get("output"))
+    if fault is not None:
+        return reject(fault.kind, fault.path, fault.message)
+    item = Item(
+        id=item_id(fields["input"], fields["output"]),
+        input=fields["input"],
+        output=fields["output"],
+        group=str(group).strip(),
+        source=source.name,
+        truth=source.truth,
+    )
+    return Placed(number, item)

@@ -1,0 +1,172 @@
+"""The step evaluate: marks the exam, asks the teacher for grade, feedback and examples, makes the training set.
+
+Code marks; the teacher explains and writes. Held-out items are not mounted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flywheel.api.item import Answer, Example, Question
+from flywheel.api.request import EvaluateParameters
+from flywheel.api.result import EvaluateFigures, StepResult
+from flywheel.api.task import Task
+from flywheel.data.growth import drawn, training_set
+from flywheel.data.normalise import question_id
+from flywheel.data.quotas import weighted_quotas
+from flywheel.data.scoring import UnansweredError, figures, score
+from flywheel.statistics.confusion import Confusion
+from flywheel.steps.material import Seeds, read_lines, read_pool, read_task, task_schemas, task_variables
+from flywheel.teacher import asking
+from flywheel.teacher.feedback import Evaluation, read_evaluation, without_quotations
+from flywheel.teacher.prompts import load_prompt
+from flywheel.teacher.replies import read_object
+from flywheel.teacher.writing import Order, Writer, log
+from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
+
+SHOWN_ANSWERS = 10
+GRADINGS = 3  # a reply without a readable grade is asked for again
+
+
+@dataclass(frozen=True)
+class _Sat:
+    """An exam that was sat."""
+
+    questions: list[Question]
+    answers: dict[str, Answer]
+    confusion: Confusion
+    figures: dict[str, Any]
+
+
+def evaluate(attempt: Attempt) -> StepResult:
+    """Write evaluation.json, dataset.jsonl and train.jsonl."""
+    request, parameters = attempt.request, attempt.request.parameters
+    assert isinstance(parameters, EvaluateParameters)  # noqa: S101 - the request's discriminator is the module's name
+    task, pool = read_task(attempt), read_pool(attempt, "curriculum")
+    sat = _mark(attempt, task)
+    teacher = asking.teacher_for(request, attempt.workspace, parameters.teacher)
+    evaluation = _grade(teacher, task, sat, request.seed, request.iteration)
+    earlier = [] if attempt.input("previous") is None else read_lines(attempt, "previous", "dataset.jsonl", Example)
+
+    known = {question_id(entry.input) for entry in [*earlier, *pool]}
+    known |= {question_id(question.question) for question in sat.questions}
+    writer = Writer(teacher, task_schemas(task), task.label.path, known)
+    seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
+    order = _order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
+    new = [
+        Example(id=item.id, input=item.question, output=item.answer, origin="teacher", iteration=request.iteration)
+        for item in writer.write(order)
+    ]
+    if not new:
+        raise FruitlessError("no reply of the teacher held a usable example: see the log", "TeacherReplies")
+    examples = [*earlier, *new]
+    train = training_set(examples, pool, task.label.path, parameters.replay, request.seed, request.iteration)
+    _write(attempt, evaluation, sat, examples, train, writer.report(order.quotas))
+    return attempt.seal(
+        EvaluateFigures(
+            proficiency=evaluation.proficiency,
+            new_examples=len(new),
+            training_items=len(train),
+            rejected=writer.rejected.total(),
+            usage=teacher.usage,
+        )
+    )
+
+
+def _mark(attempt: Attempt, task: Task) -> _Sat:
+    questions = read_lines(attempt, "exam", "exam.jsonl", Question)
+    answers = {answer.id: answer for answer in read_lines(attempt, "answer", "answers.jsonl", Answer)}
+    try:
+        confusion = score(questions, answers, task.label.path, task.label.order)
+    except UnansweredError as error:
+        raise BadInputError(str(error)) from error
+    return _Sat(questions, answers, confusion, figures(confusion, list(answers.values())))
+
+
+def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, seed: int, iteration: int) -> Evaluation:
+    shown = _shown(sat, task, seed, iteration)
+    variables = {**task_variables(task), "figures": sat.figures, "answers": shown}
+    prompt = load_prompt("evaluation")
+    for sample in range(GRADINGS):
+        question = asking.Question(prompt, variables, f"iteration {iteration}", sample)
+        reply = teacher.ask([question])[0]
+        read = read_object(reply, ("proficiency", "feedback"))
+        evaluation = read_evaluation(read.items[0]) if read.items else None
+        if evaluation is None:
+            log.warning("evaluation: reply %d of %d has no readable grade (%s)", sample + 1, GRADINGS, read.rung)
+            continue
+        feedback, quoted = without_quotations(evaluation.feedback, [*shown, *_material(sat)])
+        if quoted:
+            log.warning("evaluation: %d sentences of the feedback quoted an item and were left out", quoted)
+        return Evaluation(proficiency=evaluation.proficiency, feedback=feedback)
+    raise FruitlessError(f"{GRADINGS} replies of the teacher had no readable grade: see the log", "TeacherReplies")
+
+
+def _shown(sat: _Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:
+    """At most SHOWN_ANSWERS answers: wrong ones first, every label in turn."""
+    piles: dict[str, list[Question]] = {label: [] for label in task.label.order}
+    for question in sorted(sat.questions, key=lambda question: drawn(seed, "shown", iteration, question.id)):
+        piles[str(question.answer[task.label.path])].append(question)
+
+    def right(question: Question) -> bool:
+        return sat.answers[question.id].label == question.answer[task.label.path]
+
+    turns = [
+        (right(question), place, question)
+        for pile in piles.values()
+        for place, question in enumerate(sorted(pile, key=right))
+    ]
+    turns.sort(key=lambda turn: turn[:2])
+    return [_answered(question, sat.answers[question.id]) for _, _, question in turns[:SHOWN_ANSWERS]]
+
+
+def _answered(question: Question, answer: Answer) -> dict[str, Any]:
+    said = answer.label if answer.label is not None else f"(no label: {answer.state})"
+    return {"question": question.question, "answer": question.answer, "model_answer": said}
+
+
+def _material(sat: _Sat) -> list[dict[str, Any]]:
+    return [question.question for question in sat.questions]
+
+
+def _order(task: Task, sat: _Sat, evaluation: Evaluation, seeds: Seeds, examples: int, iteration: int) -> Order:
+    recall = sat.confusion.recall
+    fixed = task_variables(task)
+    marks: Mapping[str, Any] = {entry["label"]: entry for entry in sat.figures["labels"]}
+
+    def variables(label: str, count: int, slot: str) -> dict[str, Any]:
+        findings = {**evaluation.to_json_object(), "marks": marks[label]}
+        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot), "findings": findings}
+
+    # A label that was not asked about counts as one that was never right.
+    weights = {label: 1.0 - (recall[label] or 0.0) for label in task.label.order}
+    return Order(
+        prompt=load_prompt("dataset"),
+        name="dataset",
+        slot=f"iteration {iteration}",
+        quotas=weighted_quotas(examples, weights),
+        variables=variables,
+        unit="examples",
+    )
+
+
+def _write(
+    attempt: Attempt,
+    evaluation: Evaluation,
+    sat: _Sat,
+    examples: Sequence[Example],
+    train: Sequence[Example],
+    replies: dict[str, Any],
+) -> None:
+    workspace = attempt.workspace
+    workspace.write_json(attempt.path("evaluation.json"), evaluation.to_json_object())
+    workspace.write_json(attempt.path("marks.json"), sat.figures)
+    workspace.write_json(attempt.path("replies.json"), replies)
+    workspace.write_jsonl(attempt.path("dataset.jsonl"), (example.to_json_object() for example in examples))
+    workspace.write_jsonl(attempt.path("train.jsonl"), (example.to_json_object() for example in train))
+
+
+if __name__ == "__main__":
+    run(evaluate)

@@ -1,0 +1,63 @@
+"""The step exam: the teacher writes the next exam from seeds of the exam pool and what the last one showed.
+
+Held-out items are not mounted here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flywheel.api.item import Question
+from flywheel.api.request import ExamParameters
+from flywheel.api.result import ExamFigures, StepResult
+from flywheel.data.normalise import question_id
+from flywheel.data.quotas import even_quotas
+from flywheel.steps.material import Seeds, read_pool, read_task, task_schemas, task_variables
+from flywheel.teacher.asking import teacher_for
+from flywheel.teacher.feedback import Evaluation
+from flywheel.teacher.prompts import load_prompt
+from flywheel.teacher.writing import ROUNDS, Order, Writer
+from flywheel.workspace.program import Attempt, FruitlessError, run
+
+
+def exam(attempt: Attempt) -> StepResult:
+    """Write exam.jsonl."""
+    request, parameters = attempt.request, attempt.request.parameters
+    assert isinstance(parameters, ExamParameters)  # noqa: S101 - the request's discriminator is the module's name
+    task, pool = read_task(attempt), read_pool(attempt, "exam")
+    teacher = teacher_for(request, attempt.workspace, parameters.teacher)
+    seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
+    fixed = {**task_variables(task), "previous": _previous(attempt)}
+
+    def variables(label: str, count: int, slot: str) -> dict[str, Any]:
+        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot)}
+
+    order = Order(
+        prompt=load_prompt("exam"),
+        name="exam",
+        slot=f"iteration {request.iteration}",
+        quotas=even_quotas(parameters.questions, task.label.order),
+        variables=variables,
+        unit="questions",
+    )
+    writer = Writer(teacher, task_schemas(task), task.label.path, {question_id(item.input) for item in pool})
+    written = writer.write(order, rounds=ROUNDS)
+    if not written:
+        raise FruitlessError("no reply of the teacher held a usable question: see the log", "TeacherReplies")
+    questions = [Question(id=item.id, question=item.question, answer=item.answer) for item in written]
+    attempt.workspace.write_jsonl(attempt.path("exam.jsonl"), (question.to_json_object() for question in questions))
+    attempt.workspace.write_json(attempt.path("replies.json"), writer.report(order.quotas))
+    return attempt.seal(
+        ExamFigures(questions=len(questions), rejected=writer.rejected.total(), usage=teacher.usage),
+    )
+
+
+def _previous(attempt: Attempt) -> dict[str, Any] | None:
+    if attempt.input("feedback") is None:
+        return None
+    path = attempt.input_path("feedback", "evaluation.json")
+    return Evaluation.model_validate(attempt.workspace.read_json(path)).to_json_object()
+
+
+if __name__ == "__main__":
+    run(exam)

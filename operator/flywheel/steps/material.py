@@ -1,0 +1,83 @@
+"""What teaching steps read: task, pools and the records of other steps, as typed lines.
+
+Must not know what is done with them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from flywheel.api.item import Item
+from flywheel.api.model import Open
+from flywheel.api.task import PreparedTask, Task
+from flywheel.data.growth import drawn
+from flywheel.data.schemas import BadSchemaError, TaskSchemas
+from flywheel.workspace.program import Attempt, BadInputError
+
+SEEDS_A_CALL = 3
+Line = TypeVar("Line", bound=Open)
+
+
+def read_task(attempt: Attempt) -> Task:
+    """The task of the curriculum's revision."""
+    path = attempt.input_path("curriculum", "task.json")
+    try:
+        return PreparedTask.model_validate(attempt.workspace.read_json(path)).task
+    except ValidationError as error:
+        raise BadInputError(f"{path} is not a task of this version: prepare a new revision") from error
+
+
+def task_schemas(task: Task) -> TaskSchemas:
+    """The task's schemas; raises BadInputError for such as cannot be used."""
+    try:
+        return TaskSchemas(task)
+    except BadSchemaError as error:
+        raise BadInputError(str(error), "SchemaMismatch") from error
+
+
+def read_lines(attempt: Attempt, name: str, file: str, kind: type[Line]) -> list[Line]:
+    """The lines of an input's JSONL file."""
+    path = attempt.input_path(name, file)
+    try:
+        return [kind.model_validate(line) for line in attempt.workspace.read_jsonl(path)]
+    except (ValidationError, ValueError) as error:
+        raise BadInputError(f"{path} has lines that are no {kind.__name__}") from error
+
+
+def read_pool(attempt: Attempt, pool: str) -> list[Item]:
+    """A pool of the curriculum."""
+    return read_lines(attempt, "curriculum", f"pools/{pool}/items.jsonl", Item)
+
+
+class Seeds:
+    """Seed items by label, in an order drawn by seed and iteration; each slot begins at another place."""
+
+    def __init__(self, items: Iterable[Item], label_path: str, seed: int, iteration: int) -> None:
+        self._seed = seed
+        self._piles: defaultdict[str, list[Item]] = defaultdict(list)
+        for item in sorted(items, key=lambda item: drawn(seed, "seeds", iteration, item.id)):
+            self._piles[str(item.output[label_path])].append(item)
+
+    def of(self, label: str, slot: str) -> list[dict[str, Any]]:
+        """A few items of a label for one call."""
+        pile: Sequence[Item] = self._piles[label]
+        if not pile:
+            return []
+        first = int(drawn(self._seed, "slot", slot)[:12], 16)
+        chosen = [pile[(first + place) % len(pile)] for place in range(min(SEEDS_A_CALL, len(pile)))]
+        return [{"question": item.input, "answer": item.output} for item in chosen]
+
+
+def task_variables(task: Task) -> dict[str, Any]:
+    """The variables that every teaching template has."""
+    return {
+        "instructions": task.instructions,
+        "input_schema": task.input_schema,
+        "output_schema": task.output_schema,
+        "label_path": task.label.path,
+        "labels": list(task.label.order),
+    }

@@ -1,0 +1,120 @@
+"""The step publish: puts an adapter where servers read it, under its digest, and into the server's model repository.
+
+Both phases may be repeated at will. Must not talk to a server.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from flywheel.api.request import Input, PublishParameters
+from flywheel.api.result import PublishFigures, StepResult
+from flywheel.serving import repository
+from flywheel.workspace.adapter import CARD, CONFIG, PROBES, BadAdapterError, adapter_digest
+from flywheel.workspace.manifest import MANIFEST, File, check_input, read_manifest
+from flywheel.workspace.program import Attempt, BadInputError, log, run
+
+FILE_MODE, FOLDER_MODE = 0o644, 0o755  # the serving user is another one
+
+
+def publish(attempt: Attempt) -> StepResult:
+    """Stage or commit an adapter."""
+    parameters = attempt.request.parameters
+    assert isinstance(parameters, PublishParameters)  # noqa: S101 - the request's discriminator is the module's name
+    folder = attempt.path(parameters.adapter_digest.replace(":", "-"))
+    if not attempt.workspace.exists(folder):
+        _place(attempt, parameters, folder)
+    _, manifest = read_manifest(attempt.workspace, folder)
+    check_input(attempt.workspace, Input(name="published", path=folder, digest=manifest))
+    _require_digest(attempt, folder, parameters.adapter_digest)
+
+    served, place = attempt.workspace.local(folder), _repository(attempt, parameters)
+    if parameters.phase == "stage":
+        repository.stage(place, parameters.model, parameters.candidate_model, served, parameters.adapter_digest)
+    else:
+        repository.commit(place, parameters.model, served, parameters.adapter_digest)
+    figures = PublishFigures(phase=parameters.phase, adapter=parameters.adapter_digest)
+    return StepResult(manifest=manifest, path=folder, figures=figures)
+
+
+def _repository(attempt: Attempt, parameters: PublishParameters) -> Path:
+    named = Path(parameters.repository_path)
+    return named if named.is_absolute() else attempt.workspace.local(parameters.repository_path)
+
+
+def _place(attempt: Attempt, parameters: PublishParameters, folder: str) -> None:
+    workspace = attempt.workspace
+    temporary = attempt.path(f"tmp-{parameters.adapter_digest[7:23]}-a{attempt.request.attempt}")
+    # Only an attempt that was killed leaves one.
+    shutil.rmtree(workspace.local(temporary), ignore_errors=True)
+    source = _adapter_home(attempt)
+    for name, file in _adapter_files(attempt, source).items():
+        workspace.write_bytes(f"{temporary}/{name}", workspace.read_bytes(file))
+    if attempt.input("measured") is not None:
+        probes = attempt.input_path("measured", PROBES)
+        if workspace.exists(probes):
+            workspace.write_bytes(f"{temporary}/{PROBES}", workspace.read_bytes(probes))
+    workspace.write_json(f"{temporary}/{CARD}", _card(attempt, parameters))
+    _require_digest(attempt, temporary, parameters.adapter_digest)
+    attempt.seal(PublishFigures(phase="stage", adapter=parameters.adapter_digest), folder=temporary)
+    _make_readable(workspace.local(temporary))
+    try:
+        workspace.rename(temporary, folder)
+        log.info("adapter %s is at %s", parameters.adapter_digest, folder)
+    except OSError:
+        # Another attempt was faster: the digest says that both brought the same.
+        if not workspace.exists(f"{folder}/{MANIFEST}"):
+            raise
+        shutil.rmtree(workspace.local(temporary))
+
+
+def _adapter_home(attempt: Attempt) -> str:
+    """The folder below the input that holds the adapter's configuration."""
+    entry = attempt.input("adapter")
+    if entry is None:
+        raise BadInputError("the adapter is not published, and the request names no training to take it from")
+    homes = [file.path for file in attempt.manifests["adapter"].files if file.path.split("/")[-1] == CONFIG]
+    if len(homes) != 1:
+        raise BadInputError(f"{entry.path} holds {len(homes)} adapters: train again")
+    return homes[0].removesuffix(CONFIG)
+
+
+def _adapter_files(attempt: Attempt, home: str) -> dict[str, str]:
+    """Files of the adapter under their names in the published folder; none lies in a folder of its own."""
+    files: list[File] = [file for file in attempt.manifests["adapter"].files if file.path.startswith(home)]
+    names = {file.path.removeprefix(home): attempt.input_path("adapter", file.path) for file in files}
+    return {name: path for name, path in names.items() if "/" not in name}
+
+
+def _card(attempt: Attempt, parameters: PublishParameters) -> dict[str, object]:
+    """Where the adapter comes from and what it proved: no times, so that the same adapter has the same card."""
+    measured = attempt.manifests.get("measured")
+    return {
+        "adapter": parameters.adapter_digest,
+        "namespace": attempt.request.namespace,
+        "run": parameters.run,
+        "iteration": parameters.run_iteration,
+        "inputs": [entry.to_json_object() for entry in attempt.request.inputs],
+        "test": None if measured is None else measured.figures.to_json_object(),
+    }
+
+
+def _require_digest(attempt: Attempt, folder: str, wanted: str) -> None:
+    try:
+        found = adapter_digest(attempt.workspace, folder)
+    except (BadAdapterError, json.JSONDecodeError) as error:
+        raise BadInputError(f"the adapter in {folder} cannot be used: {error}", "AdapterDamaged") from error
+    if found != wanted:
+        raise BadInputError(f"the adapter in {folder} has the digest {found}, not {wanted}", "AdapterDamaged")
+
+
+def _make_readable(folder: Path) -> None:
+    folder.chmod(FOLDER_MODE)
+    for file in folder.iterdir():
+        file.chmod(FILE_MODE)
+
+
+if __name__ == "__main__":
+    run(publish)

@@ -1,0 +1,101 @@
+"""The ledger of teacher calls, by content: an intent before each call, the reply before its use.
+
+A call whose reply is recorded is never paid again, whoever asks. Must not know how a call is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from flywheel.api.model import Open
+from flywheel.workspace.digest import canonical_json, digest_bytes, digest_json
+from flywheel.workspace.program import FruitlessError
+from flywheel.workspace.store import Workspace
+
+
+@dataclass(frozen=True)
+class Call:
+    """Everything that a reply depends on. Slot and sample keep calls apart that would else be the same."""
+
+    template: str
+    variables: dict[str, Any]
+    model: str
+    parameters: dict[str, Any]
+    purpose: str
+    slot: str
+    sample: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Hex digest of the call: its name in the ledger."""
+        return digest_json(vars(self)).removeprefix("sha256:")
+
+    @property
+    def mark(self) -> str:
+        """Sets data apart in the prompt: looks random, and is the same when the call is made again."""
+        return digest_bytes(f"mark {self.key}".encode()).removeprefix("sha256:")[:16]
+
+
+class Intent(Open):
+    """Written before a call: what it is, and the most it can cost."""
+
+    purpose: str
+    slot: str
+    sample: int
+    model: str
+    template: str
+    payer: str
+    most_input_tokens: int
+    most_output_tokens: int
+
+
+class Reply(Open):
+    """Written before its use: what the teacher said. `payer` is the step that paid for it."""
+
+    text: str
+    finish_reason: str
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    payer: str = ""
+
+
+class Ledger:
+    """Calls of one namespace, in `<folder>/<first two digits>/<key>.{intent,reply}.json`."""
+
+    def __init__(self, workspace: Workspace, folder: str) -> None:
+        self._workspace = workspace
+        self._folder = folder
+
+    def recorded(self, key: str) -> Reply | None:
+        """The reply of a call that was paid before. Raises FruitlessError for an entry that cannot be read."""
+        path = self._path(key, "reply")
+        if not self._workspace.exists(path):
+            return None
+        try:
+            return Reply.model_validate_json(self._workspace.read_bytes(path))
+        except ValidationError as error:
+            text = f"{path} cannot be read: restore it, or remove it and that call is paid again"
+            raise FruitlessError(text, "LedgerDamaged") from error
+
+    def intended(self, key: str) -> bool:
+        """Whether the call was begun before: without a reply it was cut off, and perhaps paid."""
+        return self._workspace.exists(self._path(key, "intent"))
+
+    def intend(self, key: str, intent: Intent) -> None:
+        """Put the intent on disk."""
+        self._write(key, "intent", intent)
+
+    def record(self, key: str, reply: Reply) -> None:
+        """Put the reply on disk."""
+        self._write(key, "reply", reply)
+
+    def _write(self, key: str, kind: str, entry: Open) -> None:
+        self._workspace.write_bytes(self._path(key, kind), canonical_json(entry.to_json_object()) + b"\n")
+
+    def _path(self, key: str, kind: str) -> str:
+        return f"{self._folder}/{key[:2]}/{key}.{kind}.json"

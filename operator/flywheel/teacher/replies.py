@@ -1,0 +1,120 @@
+"""Reads a reply by a ladder of four rungs: strict JSON, the last JSON block, item by item, nothing.
+
+Any text gives objects or a counted failure. Must not know schemas.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from flywheel.teacher.ledger import Reply
+
+Rung = Literal["strict", "block", "items", "none", "cut", "refused"]
+Fields = dict[str, Any]
+_FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a reply held. `cut`: it ended at the length limit, only whole items of it are used."""
+
+    items: list[Fields]
+    rung: Rung
+
+
+def read_items(reply: Reply, name: str, fields: Sequence[str]) -> Read:
+    """The objects of the list called `name`, or objects that have all of `fields`."""
+    if reply.finish_reason == "content_filter" or not reply.text.strip():
+        return Read([], "refused")
+    if reply.finish_reason == "length":
+        return Read(_scattered(reply.text, fields), "cut")
+    whole = _listed(_parsed(reply.text.strip()), name)
+    if whole is not None:
+        return Read(whole, "strict")
+    for block in _blocks(reply.text):
+        found = _listed(block, name)
+        if found is None and isinstance(block, list):
+            found = _objects(cast("list[Any]", block))
+        if found:
+            return Read(found, "block")
+    scattered = _scattered(reply.text, fields)
+    return Read(scattered, "items" if scattered else "none")
+
+
+def read_object(reply: Reply, fields: Sequence[str]) -> Read:
+    """The one object that has all of `fields`, as a list of one, or an empty list."""
+    if reply.finish_reason == "content_filter" or not reply.text.strip():
+        return Read([], "refused")
+    if reply.finish_reason == "length":
+        return Read([], "cut")
+    whole = _parsed(reply.text.strip())
+    if _has(whole, fields):
+        return Read([whole], "strict")
+    block = next((block for block in _blocks(reply.text) if _has(block, fields)), None)
+    return Read([], "none") if block is None else Read([block], "block")
+
+
+def _listed(value: Any, name: str) -> list[Fields] | None:
+    held = cast("Fields", value).get(name) if isinstance(value, dict) else None
+    return _objects(cast("list[Any]", held)) if isinstance(held, list) else None
+
+
+def _objects(values: list[Any]) -> list[Fields]:
+    # What is no object stays as an empty one, so that it is counted when items are checked.
+    return [cast("Fields", value) if isinstance(value, dict) else {} for value in values]
+
+
+def _has(value: Any, fields: Sequence[str]) -> bool:
+    return isinstance(value, dict) and all(field in value for field in fields)
+
+
+def _blocks(text: str) -> Iterator[Any]:
+    """JSON values in the text, the last first: those in code fences, then any."""
+    for fenced in reversed(_FENCE.findall(text)):
+        value = _parsed(fenced.strip())
+        if value is not None:
+            yield value
+    yield from reversed(list(_values(text, "{[")))
+
+
+def _scattered(text: str, fields: Sequence[str]) -> list[Fields]:
+    found: list[Fields] = []
+    end = 0
+    for match in re.finditer(r"\{", text):
+        if match.start() < end:
+            continue
+        decoded = _decoded(text, match.start())
+        if decoded is not None and _has(decoded[0], fields):
+            found.append(decoded[0])
+            end = decoded[1]
+    return found
+
+
+def _values(text: str, openers: str) -> Iterator[Any]:
+    end = 0
+    for match in re.finditer(f"[{re.escape(openers)}]", text):
+        if match.start() < end:
+            continue
+        decoded = _decoded(text, match.start())
+        if decoded is not None:
+            value, end = decoded
+            yield value
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decoded(text: str, start: int) -> tuple[Any, int] | None:
+    try:
+        return _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,128 @@
+"""Has the teacher write items to quotas per label: small calls, every item checked, shortages asked for again.
+
+Must not know whether they make an exam or training data.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flywheel.data.normalise import item_id, question_id
+from flywheel.data.quotas import portions
+from flywheel.data.schemas import TaskSchemas
+from flywheel.teacher.asking import Question, Teacher
+from flywheel.teacher.prompts import Prompt
+from flywheel.teacher.replies import read_items
+
+log = logging.getLogger("flywheel.step")
+
+ITEMS_A_CALL = 10
+ROUNDS = 4  # the first asking and three top-ups
+TOP_UP = 2  # so many times what is missing: where items were rejected, some of the next will be
+
+
+@dataclass(frozen=True)
+class Written:
+    """A good item of the teacher."""
+
+    id: str
+    question: dict[str, Any]
+    answer: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: a template that yields a list called `name`, and how its calls are told apart."""
+
+    prompt: Prompt
+    name: str
+    slot: str
+    quotas: Mapping[str, int]
+    variables: Callable[[str, int, str], dict[str, Any]]  # of label, count and slot
+    unit: str
+
+
+class Writer:
+    """Collects items that fit the schemas, carry the label asked for, and were not there before."""
+
+    def __init__(self, teacher: Teacher, schemas: TaskSchemas, label_path: str, known: Iterable[str]) -> None:
+        self._teacher = teacher
+        self._schemas = schemas
+        self._label_path = label_path
+        self._known = set(known)
+        self._items: defaultdict[str, list[Written]] = defaultdict(list)
+        self.rejected: Counter[str] = Counter()
+        self.rungs: Counter[str] = Counter()
+
+    def write(self, order: Order, rounds: int = ROUNDS) -> list[Written]:
+        """Items in the order of labels and calls; fewer than asked when the rounds are used up."""
+        for sample in range(rounds):
+            missing = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
+            if not any(missing.values()):
+                break
+            self._round(order, missing, sample)
+        short = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
+        if any(short.values()):
+            log.warning("%s: short of %s after %d rounds", order.name, _nonzero(short), rounds)
+        log.info("%s: replies %s, rejected %s", order.name, dict(self.rungs), dict(self.rejected))
+        return [item for label in order.quotas for item in self._items[label]]
+
+    def report(self, quotas: Mapping[str, int]) -> dict[str, Any]:
+        """What became of the replies, for the step's own file."""
+        short = {label: quota - len(self._items[label]) for label, quota in quotas.items()}
+        return {
+            "asked": dict(quotas),
+            "short": _nonzero(short),
+            "rejected": dict(sorted(self.rejected.items())),
+            "replies": dict(sorted(self.rungs.items())),
+        }
+
+    def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> None:
+        calls: list[tuple[str, Question]] = []
+        for label, count in missing.items():
+            for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
+                slot = f"{order.slot}/{label}/{place}"
+                variables = order.variables(label, part, f"{slot}/{sample}")
+                calls.append((label, Question(order.prompt, variables, slot, sample)))
+        total, parts = sum(order.quotas.values()), len(calls)
+        begun = total - sum(missing.values())
+
+        def progress(done: int) -> None:
+            count = begun + (total - begun) * done // parts
+            log.info("progress %s %d/%d %s", order.name, count, total, order.unit)
+
+        replies = self._teacher.ask([question for _, question in calls], progress)
+        for (label, _), reply in zip(calls, replies, strict=True):
+            read = read_items(reply, order.name, ("question", "answer"))
+            self.rungs[read.rung] += 1
+            for item in read.items:
+                self._take(label, item, order.quotas[label])
+
+    def _take(self, label: str, item: Mapping[str, Any], quota: int) -> None:
+        question, answer = item.get("question"), item.get("answer")
+        fault = self._schemas.fault(question, answer)
+        if fault is not None:
+            self.rejected[fault.kind] += 1
+            return
+        try:
+            asked, identity = question_id(question or {}), item_id(question or {}, answer or {})
+        except (RecursionError, ValueError):  # half a surrogate pair, or nested too deeply to be written
+            self.rejected["Unusable"] += 1
+            return
+        if (answer or {})[self._label_path] != label:
+            self.rejected["OtherLabel"] += 1
+        elif asked in self._known:
+            self.rejected["Duplicate"] += 1
+        elif len(self._items[label]) >= quota:
+            self.rejected["Surplus"] += 1
+        else:
+            self._known.add(asked)
+            self._items[label].append(Written(identity, question or {}, answer or {}))
+
+
+def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
+    return {label: count for label, count in counts.items() if count}
