@@ -1,4 +1,4 @@
-"""Bad input of every kind: a reason and a message that says what to do; mended, it goes on; nothing is lost or loops."""
+"""Bad input of every kind: a reason and a message that says what to do; mended, it goes on; nothing is lost."""
 
 from __future__ import annotations
 
