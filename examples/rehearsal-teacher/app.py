@@ -20,7 +20,7 @@ from reading import UnreadableError, read_prompt
 from record import Record
 from teaching import Teacher
 
-MODEL = "rehearsal-teacher"
+MODEL = "rehearsal"
 _BYTES_A_TOKEN = 4
 
 
