@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -56,6 +57,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(folder, local_files_only=True))
 
 
+def context_of(folder: Path) -> int | None:
+    """Tokens that the model can hold; None where it does not say."""
+    config = json.loads((folder / "config.json").read_bytes())
+    return cast("int | None", config.get("max_position_embeddings"))
+
+
 def load_student(folder: Path, adapter: Path | None = None) -> Student:
     """Base model, with an adapter over it where one is given."""
     torch.set_num_threads(available_cpus())
@@ -64,13 +71,12 @@ def load_student(folder: Path, adapter: Path | None = None) -> Student:
     model = AutoModelForCausalLM.from_pretrained(
         folder, torch_dtype=compute_type(), device_map=device, attn_implementation="sdpa", local_files_only=True
     )
-    context = getattr(model.config, "max_position_embeddings", None)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, str(adapter), torch_device=device)
     # Padding is masked, so any token will do where the tokenizer names none.
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    log.info("student on %s, %d threads, context %s", device, torch.get_num_threads(), context)
-    return Student(model=model.eval(), tokenizer=tokenizer, context=context, pad_id=cast(int, pad))
+    log.info("student on %s with %d threads", device, torch.get_num_threads())
+    return Student(model=model.eval(), tokenizer=tokenizer, context=context_of(folder), pad_id=cast(int, pad))
 
 
 def available_cpus() -> int:

@@ -1,0 +1,76 @@
+"""The training data as NeMo reads it: batches in the recorded order, from where an earlier attempt stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from flywheel.data.tokens import Encoded
+
+Batch = dict[str, torch.Tensor]
+_IGNORED = -100  # no loss at these labels
+
+
+class Batches:
+    """One pass over the batches that are left; sized, so that Lightning knows where the training ends."""
+
+    def __init__(self, examples: Sequence[Encoded], order: Sequence[Sequence[int]], pad_id: int) -> None:
+        self._examples = examples
+        self._order = order
+        self._pad_id = pad_id
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for places in self._order:
+            yield collate([self._examples[place] for place in places], self._pad_id)
+
+
+class TrainingData(pl.LightningDataModule):
+    """Batches, and their state in a checkpoint: how many are done, and the state of the random generators."""
+
+    def __init__(self, examples: Sequence[Encoded], order: Sequence[Sequence[int]], pad_id: int) -> None:
+        super().__init__()
+        self.position = self.resumed_at = 0
+        # NeMo asks for these two.
+        self.micro_batch_size = len(order[0])
+        self.seq_length = max(len(example.ids) for example in examples)
+        self._examples = examples
+        self._order = order
+        self._pad_id = pad_id
+
+    def train_dataloader(self) -> Batches:
+        """What is left of the order."""
+        return Batches(self._examples, self._order[self.position :], self._pad_id)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Recorded in every checkpoint."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {"position": self.position, "rng": torch.get_rng_state(), "cuda_rng": cuda}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning calls this before the first batch is asked for."""
+        self.position = self.resumed_at = state_dict["position"]
+        torch.set_rng_state(state_dict["rng"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state_dict["cuda_rng"])
+
+
+def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
+    """A batch padded on the right to its longest example; labels are shifted here, because NeMo's loss does not.
+
+    No attention mask: attention is causal, so no token sees the padding behind it.
+    """
+    width = max(len(example.ids) for example in examples) - 1
+    ids = torch.full((len(examples), width), pad_id)
+    labels = torch.full((len(examples), width), _IGNORED)
+    for row, example in enumerate(examples):
+        length = len(example.ids) - 1
+        ids[row, :length] = torch.tensor(example.ids[:-1])
+        counts = torch.tensor(example.mask[1:], dtype=torch.bool)
+        labels[row, :length] = torch.tensor(example.ids[1:]).masked_fill(~counts, _IGNORED)
+    return {"input_ids": ids, "labels": labels}

@@ -1,0 +1,112 @@
+"""Step train: one LoRA adapter of the base model from the training set of an evaluate."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from statistics import fmean
+
+from flywheel.api.item import Example
+from flywheel.api.request import TrainParameters
+from flywheel.api.result import StepResult, TrainFigures
+from flywheel.api.task import PreparedTask
+from flywheel.data.tokens import Encoded, TaskTokens
+from flywheel.workspace.program import Attempt, BadInputError, run
+from flywheel_trainer.order import batch_order, shuffled_labels, total_steps
+
+log = logging.getLogger(__name__)
+
+# The loss of one batch jumps; first and last are means over a few.
+_FEW = 5
+
+
+def train(attempt: Attempt) -> StepResult:
+    """adapter/, curve.jsonl and order.jsonl."""
+    parameters = attempt.request.parameters
+    if not isinstance(parameters, TrainParameters):
+        raise BadInputError(f"this program does not know the step {attempt.request.step}", "WrongStep")
+    prepared = PreparedTask.model_validate(attempt.workspace.read_json(attempt.input_path("curriculum", "task.json")))
+    lines = attempt.workspace.read_jsonl(attempt.input_path("data", "train.jsonl"))
+    examples = [Example.model_validate(line) for line in lines]
+    if not examples:
+        raise BadInputError("the training set has no examples", "EmptyTrainingSet")
+
+    # Torch and NeMo take seconds to import: bad input is refused before.
+    from flywheel_student.contract import contract_of
+    from flywheel_student.model import compute_type, context_of, load_tokenizer, model_folder
+    from flywheel_trainer.adapter import write_adapter
+    from flywheel_trainer.finetune import Plan, finetune
+
+    folder = model_folder(parameters.model_path)
+    tokenizer = load_tokenizer(folder)
+    tokens = TaskTokens(prepared, tokenizer)
+    kept, encoded = _encode(tokens, _answered(examples, parameters, attempt.request.seed), context_of(folder))
+    steps = total_steps(len(encoded), parameters.batch_size, parameters.epochs, parameters.max_steps)
+    order = batch_order([len(one.ids) for one in encoded], parameters.batch_size, steps, attempt.request.seed)
+    batches = [{"step": step, "ids": [kept[place].id for place in places]} for step, places in enumerate(order, 1)]
+    attempt.workspace.write_jsonl(attempt.path("order.jsonl"), batches)
+
+    outcome = finetune(
+        Plan(
+            model=folder,
+            examples=encoded,
+            order=order,
+            pad_id=tokens.stop_ids[0],
+            learning_rate=float(parameters.learning_rate),
+            lora=parameters.lora,
+            seed=attempt.request.seed,
+            checkpoints=attempt.workspace.local(attempt.path("checkpoints")),
+            resume=_earlier(attempt, parameters.resume, batches),
+        )
+    )
+    dtype = str(compute_type()).removeprefix("torch.")
+    contract = contract_of(tokens, folder, dtype)
+    base_model = parameters.base_model_name or parameters.model_path
+    digest = write_adapter(attempt, outcome.adapter, base_model, contract)
+    attempt.workspace.write_jsonl(attempt.path("curve.jsonl"), [point.to_json_object() for point in outcome.curve])
+    losses = [point.loss for point in outcome.curve]
+    return attempt.seal(
+        TrainFigures(
+            adapter=digest,
+            steps=steps,
+            resumed_at=outcome.resumed_at,
+            first_loss=fmean(losses[:_FEW]),
+            last_loss=fmean(losses[-_FEW:]),
+            steps_per_second=outcome.steps_per_second,
+        )
+    )
+
+
+def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -> list[Example]:
+    """The examples, or the control whose answers are dealt anew."""
+    if not parameters.shuffle_labels:
+        return examples
+    log.warning("labels are shuffled: this training is a control, and should learn nothing")
+    sources = shuffled_labels(len(examples), seed)
+    pairs = zip(examples, sources, strict=True)
+    return [example.model_copy(update={"output": examples[source].output}) for example, source in pairs]
+
+
+def _encode(tokens: TaskTokens, examples: list[Example], context: int | None) -> tuple[list[Example], list[Encoded]]:
+    """Examples and their ids; those that do not fit into the model are left out and counted, never cut."""
+    pairs = [(example, tokens.encode_example(example.input, example.output)) for example in examples]
+    fitting = [(example, ids) for example, ids in pairs if context is None or len(ids.ids) <= context]
+    if len(fitting) < len(pairs):
+        log.warning("%d of %d examples are longer than the model's context", len(pairs) - len(fitting), len(pairs))
+    if not fitting:
+        raise BadInputError(f"no training example fits into the model's {context} tokens", "ExamplesTooLong")
+    return [example for example, _ in fitting], [ids for _, ids in fitting]
+
+
+def _earlier(attempt: Attempt, folder: str | None, batches: list[dict[str, object]]) -> Path | None:
+    """Checkpoints of the last attempt, where it was given the same batches."""
+    if folder is None or not attempt.workspace.exists(f"{folder}/order.jsonl"):
+        return None
+    if list(attempt.workspace.read_jsonl(f"{folder}/order.jsonl")) != batches:
+        log.warning("the last attempt had other batches: this training begins anew")
+        return None
+    return attempt.workspace.local(f"{folder}/checkpoints")
+
+
+if __name__ == "__main__":
+    run(train)

@@ -1,0 +1,105 @@
+"""The trainer's program: the adapter it leaves, and a training that is stopped and goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+from mlbed import Bed
+
+from flywheel.api.request import Input
+from flywheel.api.result import StepResult, TrainFigures
+from flywheel.workspace.adapter import FOLDER, adapter_digest
+
+STEPS = 40
+
+
+def parameters(bed: Bed, **more: Any) -> dict[str, Any]:
+    lora = {"rank": 8, "alpha": 16}
+    return {
+        "step": "train",
+        "modelPath": bed.model,
+        "baseModelName": "students/tiny",
+        "maxSteps": STEPS,
+        "batchSize": 8,
+        "learningRate": "2e-2",
+        "lora": lora,
+    } | more
+
+
+def figures(result: StepResult) -> TrainFigures:
+    assert isinstance(result.figures, TrainFigures)
+    return result.figures
+
+
+@pytest.fixture(scope="session")
+def trained(bed: Bed, curriculum: Input, data: Input) -> tuple[StepResult, str]:
+    return bed.run("flywheel_trainer.train", "runs/test/r/iter-1/train/a1", parameters(bed), [curriculum, data])
+
+
+def test_the_loss_falls_and_is_recorded_at_every_step(bed: Bed, trained: tuple[StepResult, str]) -> None:
+    result, log = trained
+    curve = bed.lines(f"{result.path}/curve.jsonl")
+    assert [point["step"] for point in curve] == list(range(1, STEPS + 1))
+    assert figures(result).last_loss < 0.8 * figures(result).first_loss
+    assert max(point["learningRate"] for point in curve) == pytest.approx(2e-2)
+    assert curve[-1]["learningRate"] < 1e-4 and curve[0]["learningRate"] < 2e-2
+    assert f"progress train step={STEPS}/{STEPS} loss=" in log
+
+
+def test_the_adapter_keeps_its_contract(bed: Bed, trained: tuple[StepResult, str]) -> None:
+    result, _ = trained
+    folder = f"{result.path}/{FOLDER}"
+    config = json.loads(bed.workspace.read_bytes(f"{folder}/adapter_config.json"))
+    assert config["base_model_name_or_path"] == "students/tiny" and config["task_type"] == "CAUSAL_LM"
+    assert len(config["target_modules"]) == 7
+    assert figures(result).adapter == adapter_digest(bed.workspace, folder)
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in bed.workspace.local(folder).iterdir())
+
+
+def test_peft_loads_the_adapter_and_it_changes_the_model(bed: Bed, trained: tuple[StepResult, str]) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(bed.model, torch_dtype=torch.float32).eval()
+    ids = torch.arange(3, 40).unsqueeze(0)
+    with torch.inference_mode():
+        base = model(ids).logits
+        adapted = PeftModel.from_pretrained(model, str(bed.workspace.local(f"{trained[0].path}/{FOLDER}"))).eval()
+        assert (adapted(ids).logits - base).abs().max() > 0.1
+    updates = [value for name, value in adapted.state_dict().items() if "lora_B" in name]
+    assert len(updates) == 14 and all(bool(value.any()) for value in updates)
+
+
+def test_a_stopped_training_goes_on_with_the_same_batches(
+    bed: Bed, curriculum: Input, data: Input, trained: tuple[StepResult, str]
+) -> None:
+    whole, _ = trained
+    first = "runs/test/r/iter-1/train/a2"
+    process = bed.start("flywheel_trainer.train", first, parameters(bed), [curriculum, data])
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("progress train step="):
+            process.send_signal(signal.SIGTERM)
+            break
+    log, _ = process.communicate()
+    assert process.returncode == 143, log[-4000:]
+    assert not bed.workspace.exists(f"{first}/manifest.json")
+    assert [path.name.split("-")[0] for path in bed.workspace.local(f"{first}/checkpoints").iterdir()] == ["step"]
+
+    second, _ = bed.run(
+        "flywheel_trainer.train", "runs/test/r/iter-1/train/a3", parameters(bed, resume=first), [curriculum, data]
+    )
+    assert 0 < figures(second).resumed_at < STEPS
+    assert bed.lines(f"{second.path}/order.jsonl") == bed.lines(f"{whole.path}/order.jsonl")
+    resumed, uninterrupted = (bed.lines(f"{result.path}/curve.jsonl") for result in (second, whole))
+    assert [point["step"] for point in resumed] == [point["step"] for point in uninterrupted]
+    for one, other in zip(resumed, uninterrupted, strict=True):
+        # Equal losses show that the same batches were seen at the same rate, from the same weights and moments.
+        assert one == pytest.approx(other, rel=2e-3)
+    assert figures(second).adapter != "" and figures(second).last_loss == pytest.approx(
+        figures(whole).last_loss, rel=2e-3
+    )
