@@ -11,6 +11,7 @@ BASE_SUITE=bookworm
 BASE_PACKAGES=(python3 python3-venv libpython3.11 ca-certificates)
 
 builder() {
+  mkdir -p "$BUILDER/tmp"
   BUILDAH_ISOLATION=chroot TMPDIR=$BUILDER/tmp \
     buildah --root "$BUILDER/storage" --runroot "$RUN/buildah" --storage-driver overlay "$@"
 }
@@ -25,7 +26,7 @@ build_images() {
   if [[ $mode == local ]]; then preflight; else check_system && check_disk; fi
   install_packages
   alone images
-  mkdir -p "$BUILDER/tmp" "$BUILDER/log" "$CACHE/pip" "$RUN"
+  mkdir -p "$BUILDER/log" "$CACHE/pip" "$RUN"
   if [[ $mode == local ]]; then
     (alone cluster && registry_up)
     REGISTRY=$LOCAL_REGISTRY/flywheel
@@ -58,7 +59,7 @@ image() {
 
 # stage NAME STAGE: has the builder hold localhost/flywheel/NAME[-STAGE]:DIGEST, with all that it is built from.
 stage() {
-  local name=$1 stage=$2 parent local_image started=$SECONDS
+  local name=$1 stage=$2 parent local_image started
   local -a arguments=()
   local_image=$(local_reference "$name" "$stage")
   ! builder inspect --type image "$local_image" >/dev/null 2>&1 || return 0
@@ -68,6 +69,7 @@ stage() {
     arguments+=(--build-arg "${parent^^}_IMAGE=$(local_reference "$parent" "$(parent_stage "$parent")")")
   done
   [[ -z $stage ]] || arguments+=(--target "$stage")
+  started=$SECONDS
   say "building $name${stage:+ ($stage)} ..."
   builder bud --layers --network host --ignorefile "$TOOL/context.ignore" "${BUILD_MOUNTS[@]}" "${arguments[@]}" \
     --tag "$local_image" --file "$REPOSITORY/$(image_file "$name")" "$REPOSITORY" >"$BUILDER/log/$name.log" 2>&1 || {
@@ -116,7 +118,8 @@ build_settings() {
   pip_configuration | place "$BUILDER/pip.conf"
   BUILD_MOUNTS+=(--volume "$BUILDER/pip.conf:/etc/pip.conf:ro")
   [[ ! -d ${PIP_FIND_LINKS:-} ]] || BUILD_MOUNTS+=(--volume "$PIP_FIND_LINKS:$PIP_FIND_LINKS:ro")
-  # A build that was killed leaves its containers.
+  # A build that was killed leaves its containers and half-written layers.
+  rm -rf "${BUILDER:?}"/tmp/*
   builder rm --all >/dev/null 2>&1 || true
 }
 

@@ -48,6 +48,7 @@ local_down() {
   alone images
   alone cluster
   stop volumes
+  # Its watch survives where the watcher was killed alone.
   pkill -f "^$BIN/kubectl --kubeconfig $ADMIN_KUBECONFIG get persistentvolumes --watch" || true
   node_down
   local name

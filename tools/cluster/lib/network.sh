@@ -45,7 +45,4 @@ network_down() {
   done
   ip addr del "$NODE_IP/32" dev lo 2>/dev/null || true
   [[ ! -f $RUN/ip_forward ]] || cat "$RUN/ip_forward" >/proc/sys/net/ipv4/ip_forward
-  # libcni keeps its results in a fixed place, whatever the configuration says.
-  rm -f /var/lib/cni/results/flywheel-*
-  rmdir /var/lib/cni/results /var/lib/cni /var/lib/cni/cache 2>/dev/null || true
 }

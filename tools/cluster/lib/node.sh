@@ -66,6 +66,7 @@ state = "$RUN/containerd/state"
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "$RUN/runc"
 TEXT
   keep containerd containerd --config "$STATE/containerd.toml"
   wait_for 30 containerd ctr --address "$CONTAINERD_SOCKET" --namespace k8s.io containers list --quiet
@@ -131,6 +132,17 @@ node_down() {
   unmount_below "$RUN"
   unmount_below "$STATE"
   remove_cgroups
+  remove_fixed_places
+}
+
+# Places that containerd, libcni and kubelet use whatever their configuration says. Not while others use them too.
+remove_fixed_places() {
+  rm -f /var/lib/cni/results/flywheel-*
+  if ! any_running "$(pgrep -f '(^|/)(containerd|dockerd)( |$)' || true)"; then
+    rm -rf /run/containerd /var/lib/cni/results/cni-loopback-*
+  fi
+  any_running "$(pgrep -x kubelet || true)" || rm -f /var/lib/kubelet/device-plugins/kubelet.sock
+  rmdir /var/lib/cni/results /var/lib/cni /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
 }
 
 # First a request, so that programs can write their last words; then their shims and whatever is left.

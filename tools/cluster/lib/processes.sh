@@ -43,14 +43,15 @@ stop() {
   for pid in $(pgrep -f "^flywheel:$1:" || true); do end_process "$pid" "${2:-10}"; done
 }
 
+# Each daemon leads its own process group: what it started ends with it.
 end_process() {
   local pid=$1 tries=$(($2 * 10))
-  kill -TERM "$pid" 2>/dev/null || return 0
+  kill -TERM -- "-$pid" 2>/dev/null || return 0
   while ((tries-- > 0)); do
     is_running "$pid" || return 0
     sleep 0.1
   done
-  kill -KILL "$pid" 2>/dev/null || true
+  kill -KILL -- "-$pid" 2>/dev/null || true
   while is_running "$pid"; do sleep 0.05; done
 }
 
@@ -59,4 +60,11 @@ is_running() {
   local state
   state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 1
   [[ -n $state && $state != Z ]]
+}
+
+# any_running PIDS
+any_running() {
+  local pid
+  for pid in $1; do ! is_running "$pid" || return 0; done
+  return 1
 }
