@@ -19,7 +19,9 @@ def weighted_quotas(total: int, weights: Mapping[str, float]) -> dict[str, int]:
     """Exactly `total`: half of an even share for every label, the rest by weight (largest remainders first)."""
     labels = list(weights)
     half = -(-total // (2 * len(labels)))
-    if half * len(labels) > total or not any(weight > 0 for weight in weights.values()):
+    if half * len(labels) > total:  # fewer than one for each: no floor is possible
+        half = 0
+    if not any(weight > 0 for weight in weights.values()):
         return even_quotas(total, labels)
     rest = total - half * len(labels)
     whole = sum(Fraction(max(weight, 0.0)) for weight in weights.values())
