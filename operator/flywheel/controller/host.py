@@ -1,0 +1,173 @@
+"""The operator without kopf: cache, queues, reconcilers, listings and heartbeat. Events are brought by its owner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from flywheel.controller.apply import StaleError, Tools
+from flywheel.controller.cache import Entry
+from flywheel.controller.client import ApiError
+from flywheel.controller.fields import mapping, text
+from flywheel.controller.health import Health
+from flywheel.controller.labels import OWNER_UID
+from flywheel.controller.metrics import Metrics
+from flywheel.controller.progress import ProgressReader
+from flywheel.controller.reconcile_curriculum import reconcile_curriculum
+from flywheel.controller.reconcile_deployment import Failures, reconcile_deployment
+from flywheel.controller.reconcile_run import reconcile_run
+from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, JOB, OWNERS, POD, RUN, WATCHED, Resource
+from flywheel.controller.watches import Watches
+from flywheel.controller.workqueue import Workqueue
+
+log = logging.getLogger(__name__)
+Key = tuple[str, str]
+WORKERS: dict[str, int] = {RUN.kind: 6, CURRICULUM.kind: 2, DEPLOYMENT.kind: 4}
+BEAT_SECONDS = 1.0
+STALE_AGAIN_SECONDS = 0.1
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class Host:
+    """Made and used inside one event loop."""
+
+    def __init__(self, tools: Tools, metrics: Metrics, health: Health, now: Callable[[], datetime] = _now) -> None:
+        self.tools, self.metrics, self.health, self._now = tools, metrics, health, now
+        self._progress, self._failures = ProgressReader(tools.api), Failures()
+        self._watches = Watches()
+        # Serving calls may take minutes: they must not keep runs waiting, so each kind has threads of its own.
+        self._pools = {kind: ThreadPoolExecutor(count, f"reconcile-{kind}") for kind, count in WORKERS.items()}
+        self._listing = ThreadPoolExecutor(1, "listing")
+        self._queues = {
+            kind: Workqueue[Key](kind, self._worker(kind), metrics, workers=count) for kind, count in WORKERS.items()
+        }
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """List everything first: a worker that does not see a Job would create it again. Raises ApiError."""
+        await self._list_all()
+        for queue in self._queues.values():
+            queue.start()
+        self.health.synced = True
+        self._tasks = [asyncio.create_task(self._audit()), asyncio.create_task(self._beat())]
+
+    async def stop(self) -> None:
+        """Stop the workers; requests under way end by themselves."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for queue in self._queues.values():
+            await queue.stop()
+        for pool in (*self._pools.values(), self._listing):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def on_event(self, kind: Resource, event: Mapping[str, Any]) -> None:
+        """News from a watch: microseconds, no requests."""
+        item = event["object"]
+        self._watches.saw(kind.kind, int(item["metadata"]["resourceVersion"]))
+        entry = self._take(kind, item, deleted=event["type"] == "DELETED")
+        if entry is not None:
+            self._wake(kind, entry)
+
+    def _take(self, kind: Resource, item: Mapping[str, Any], deleted: bool) -> Entry | None:
+        try:
+            if deleted:
+                return self.tools.cache.remove(kind, item["metadata"]["uid"])
+            return self.tools.cache.update(kind, item)
+        except ValueError as error:  # somebody else's object with our label
+            log.warning("%s %s is ignored: %s", kind.kind, item["metadata"]["name"], error)
+            return None
+
+    def _wake(self, kind: Resource, entry: Entry) -> None:
+        """Everything that an object's news may matter to."""
+        key = (entry.namespace, entry.name)
+        if kind in (JOB, POD):
+            owner = self.tools.cache.by_uid(entry.owner_uid)
+            if owner is not None and owner.kind in self._queues:
+                self._queues[owner.kind].add((owner.namespace, owner.name))
+            return
+        self._queues[kind.kind].add(key)
+        if kind == RUN:
+            deployment = text(entry.value, "spec", "deploymentRef", "name")
+            if deployment:
+                self._queues[DEPLOYMENT.kind].add((entry.namespace, deployment))
+        if kind == CURRICULUM:
+            for run in self.tools.cache.all(RUN, entry.namespace):
+                if text(run.value, "spec", "curriculumRef", "name") == entry.name:
+                    self._queues[RUN.kind].add((run.namespace, run.name))
+
+    def _worker(self, kind: str) -> Callable[[Key], Any]:
+        async def work(key: Key) -> float | None:
+            loop = asyncio.get_running_loop()
+            began, result = time.monotonic(), "error"
+            try:
+                again = await loop.run_in_executor(self._pools[kind], self._reconcile, kind, *key)
+                result = "requeue" if again is not None else "done"
+            except StaleError:
+                result, again = "stale", STALE_AGAIN_SECONDS
+            finally:
+                self.metrics.reconciled(kind, result, time.monotonic() - began)
+            return again
+
+        return work
+
+    def _reconcile(self, kind: str, namespace: str, name: str) -> float | None:
+        now = self._now()
+        if kind == CURRICULUM.kind:
+            return reconcile_curriculum(self.tools, namespace, name, now)
+        if kind == RUN.kind:
+            return reconcile_run(self.tools, self.metrics, self._progress, namespace, name, now)
+        return reconcile_deployment(self.tools, self._failures, namespace, name, now)
+
+    async def _list_all(self) -> None:
+        for kind in WATCHED:
+            namespaces = self.tools.settings.namespaces or (None,)
+            newest = [await self._list(kind, namespace) for namespace in namespaces]
+            self._watches.listed(kind.kind, max(newest), self.health.clock())
+        self.health.api_answered_at = self.health.clock()
+
+    async def _list(self, kind: Resource, namespace: str | None) -> int:
+        selector = "" if kind in OWNERS else OWNER_UID
+        loop = asyncio.get_running_loop()
+        items, version = await loop.run_in_executor(self._listing, self.tools.api.list, kind, namespace, selector)
+        usable = [item for item in items if self._usable(kind, item)]
+        changed = self.tools.cache.replace(kind, usable, version, namespace)
+        if self.health.synced and changed:
+            self.metrics.audit_drift.labels(kind.kind).inc(len(changed))
+        for entry in changed:
+            self._wake(kind, entry)
+        return max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
+
+    def _usable(self, kind: Resource, item: Mapping[str, Any]) -> bool:
+        return kind != JOB or OWNER_UID in mapping(item, "metadata", "labels")
+
+    async def _audit(self) -> None:
+        """Listings find what watches lost, and watches that are silent."""
+        while True:
+            await asyncio.sleep(self.tools.settings.audit_seconds)
+            try:
+                await self._list_all()
+            except ApiError as error:
+                log.warning("listing failed: %s", error)
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + BEAT_SECONDS
+            await asyncio.sleep(BEAT_SECONDS)
+            self.metrics.loop_lag.set(max(0.0, loop.time() - due))
+            now = self.health.clock()
+            self.health.oldest_busy = max(queue.oldest_busy() for queue in self._queues.values())
+            self.health.dead_workers = sum(queue.dead_workers() for queue in self._queues.values())
+            self.health.stuck_watches = self._watches.stuck(now)
+            for kind, age in self._watches.ages(now).items():
+                self.metrics.watch_age.labels(kind).set(age)
+            self.health.beat_at = now

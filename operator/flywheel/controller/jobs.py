@@ -1,0 +1,174 @@
+"""StepJob -> Job manifest. Pure. One Job is one attempt; a restricted pod with no token, and only what its step needs.
+
+What users may not say (token mount, service account, security context) is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flywheel.api.jobs import JobSettings, Resources
+from flywheel.api.model import duration_seconds
+from flywheel.controller import labels
+from flywheel.controller.mounts import WORKSPACE_PATH, volumes
+from flywheel.controller.step_defaults import STEP_DEFAULTS, ImageName, StepDefaults
+from flywheel.loop.plan import StepJob
+
+PYTHON = "/opt/venv/bin/python"
+USER = 65532
+KEEP_FINISHED_SECONDS = 86400
+# Linux refuses a longer environment variable (MAX_ARG_STRLEN is 128 KiB); some room for its escapes.
+MAX_REQUEST_BYTES = 120_000
+Object = dict[str, Any]
+
+
+class RequestTooLargeError(ValueError):
+    """The step's request does not fit into an environment variable."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The resource that a Job belongs to."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def job_manifest(job: StepJob, owner: Owner, images: Mapping[ImageName, str]) -> Object:
+    """The Job of one attempt. Raises RequestTooLargeError."""
+    marks = _labels(job, owner)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job.name,
+            "namespace": owner.namespace,
+            "labels": marks,
+            "ownerReferences": [
+                {
+                    "apiVersion": owner.api_version,
+                    "kind": owner.kind,
+                    "name": owner.name,
+                    "uid": owner.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
+            "template": {"metadata": {"labels": marks}, "spec": _pod(job, images)},
+        },
+    }
+
+
+def _labels(job: StepJob, owner: Owner) -> dict[str, str]:
+    found = {
+        "app.kubernetes.io/name": "flywheel",
+        "app.kubernetes.io/component": job.request.step,
+        "app.kubernetes.io/managed-by": "flywheel-operator",
+        "app.kubernetes.io/part-of": "flywheel",
+        labels.OWNER_UID: owner.uid,
+        labels.OWNER_KIND: owner.kind,
+        labels.OWNER: labels.label_value(owner.name),
+        labels.STEP: job.step,
+        labels.ITERATION: str(job.request.iteration),
+        labels.ATTEMPT: str(job.request.attempt),
+    }
+    return found | ({labels.REREADS: str(job.rereads)} if job.rereads is not None else {})
+
+
+def _pod(job: StepJob, images: Mapping[ImageName, str]) -> Object:
+    settings, defaults = job.settings, STEP_DEFAULTS[job.request.step]
+    found = volumes(job.request, job.claims, defaults.scratch, defaults.shared_memory)
+    pod: Object = {
+        "restartPolicy": "Never",
+        # The pod's clock, not the Job's: waiting for a node or an image does not count.
+        "activeDeadlineSeconds": duration_seconds(settings.timeout or defaults.timeout),
+        "terminationGracePeriodSeconds": defaults.grace_seconds,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(job, defaults, images, found.mounts)],
+        "volumes": found.volumes,
+    }
+    if settings.node_selector:
+        pod["nodeSelector"] = settings.node_selector
+    if settings.tolerations:
+        pod["tolerations"] = [entry.to_json_object() for entry in settings.tolerations]
+    return pod
+
+
+def _container(job: StepJob, defaults: StepDefaults, images: Mapping[ImageName, str], mounts: list[Object]) -> Object:
+    return {
+        "name": labels.CONTAINER,
+        "image": job.settings.image or images[defaults.image],
+        "imagePullPolicy": "IfNotPresent",
+        "command": [PYTHON, "-m", defaults.module],
+        "workingDir": "/tmp",  # noqa: S108 - an emptyDir of the pod
+        "env": _environment(job),
+        "resources": resources(job.settings, defaults),
+        "volumeMounts": mounts,
+        "terminationMessagePolicy": "File",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _environment(job: StepJob) -> list[Object]:
+    request = json.dumps(job.request.to_json_object(), separators=(",", ":"), ensure_ascii=False)
+    size = len(_literal(request).encode())
+    if size > MAX_REQUEST_BYTES:
+        raise RequestTooLargeError(
+            f"the request of step {job.step} has {size} bytes, the limit is {MAX_REQUEST_BYTES}:"
+            " shorten the task's instructions and schemas"
+        )
+    found: list[Object] = [{"name": entry.name, "value": _literal(entry.value)} for entry in job.settings.env or []]
+    found += [
+        {"name": "FLYWHEEL_REQUEST", "value": _literal(request)},
+        {"name": "FLYWHEEL_WORKSPACE", "value": WORKSPACE_PATH},
+    ]
+    if job.teacher_secret is not None:
+        found += [
+            _secret("FLYWHEEL_TEACHER_API_KEY", job.teacher_secret, "apiKey"),
+            _secret("FLYWHEEL_TEACHER_HOSTS", job.teacher_secret, "hosts"),
+        ]
+    return found
+
+
+def _literal(value: str) -> str:
+    # The kubelet expands $(NAME) and turns $$ into $.
+    return value.replace("$", "$$")
+
+
+def _secret(name: str, secret: str, key: str) -> Object:
+    # Never optional: without the key `hosts` a Secret has not opted in, and the pod must not start.
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": False}}}
+
+
+def resources(settings: JobSettings, defaults: StepDefaults) -> Object:
+    """Requests and limits: the user's over the defaults, without a default that contradicts them."""
+    own, base = settings.resources or Resources(), defaults.resources
+    requests = {name: value for name, value in base.requests.items() if name not in own.limits} | own.requests
+    limits = base.limits | own.limits
+    if "memory" in own.requests and "memory" not in own.limits:
+        limits["memory"] = own.requests["memory"]
+    return {"requests": requests, "limits": limits}

@@ -1,0 +1,125 @@
+"""The operator's process: kopf hosts it and brings the events. `python -m flywheel.controller.main`.
+
+kopf is event source only: no change handlers, annotations, finalizers or daemons (their retries lose work).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import kopf
+
+from flywheel.controller.apply import Tools
+from flywheel.controller.cache import Cache
+from flywheel.controller.client import Api, connect
+from flywheel.controller.health import Health, serve
+from flywheel.controller.host import Host
+from flywheel.controller.labels import OWNER_UID
+from flywheel.controller.logs import configure
+from flywheel.controller.metrics import Metrics
+from flywheel.controller.resources import OWNERS, WATCHED, Resource
+from flywheel.controller.settings import BadSettingsError, Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+
+class _ForEver:
+    """Back-offs without an end: an API server that is away makes us not ready, never not alive."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1.0, 2.0, 5.0)
+        while True:
+            yield 10.0
+
+
+def kopf_settings() -> Any:
+    """kopf writes nothing and watches only what is ours."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.watching.inactivity_timeout = 70
+    settings.watching.server_timeout = 300
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    for kind in WATCHED:
+        if kind not in OWNERS:
+            settings.watching.label_selectors[_selector(kind)] = OWNER_UID
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = _ForEver()
+    settings.queueing.exit_timeout = 2
+    settings.process.ultimate_exiting_timeout = 20
+    settings.execution.max_workers = 2
+    settings.persistence.finalizer = "flywheel.dev/unused"
+    return settings
+
+
+def _selector(kind: Resource) -> Any:
+    return (kind.group, kind.version, kind.plural) if kind.group else (kind.version, kind.plural)
+
+
+def registry_for(host: Host) -> Any:
+    """One event handler a kind; each only hands the event on."""
+    registry = kopf.OperatorRegistry()
+
+    def watch(kind: Resource) -> None:
+        labels = {} if kind in OWNERS else {OWNER_UID: kopf.PRESENT}
+
+        @kopf.on.event(*_selector(kind), labels=labels, registry=registry, id=kind.plural)
+        async def handle(event: Any, **_: Any) -> None:
+            host.on_event(kind, event)
+
+    for kind in WATCHED:
+        watch(kind)
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> Any:
+        return kopf.login_via_client(**kwargs)
+
+    return registry
+
+
+async def operate(
+    settings: Settings, client: Any, health: Health, metrics: Metrics, stop: asyncio.Event | None = None
+) -> None:
+    """Run until stopped. Raises ApiError when the first listing fails."""
+    instance = os.environ.get("HOSTNAME", "flywheel-operator")
+    tools = Tools(Api(client, metrics), Cache(), settings, instance)
+    host = Host(tools, metrics, health)
+    await host.start()
+    log.info("started")
+    try:
+        await kopf.operator(
+            registry=registry_for(host),
+            settings=kopf_settings(),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            stop_flag=stop,
+        )
+    finally:
+        await host.stop()
+
+
+def main() -> None:
+    """Start, and stay until told to go."""
+    configure()
+    try:
+        settings = read_settings()
+    except BadSettingsError as error:
+        sys.exit(str(error))
+    health, metrics = Health(), Metrics()
+    serve(settings.port, health, metrics)
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(operate(settings, connect(), health, metrics))
+
+
+if __name__ == "__main__":
+    main()

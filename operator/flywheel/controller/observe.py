@@ -1,0 +1,62 @@
+"""What a reconcile sees: the resource as a type, and its Jobs with their pods."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from flywheel.controller.apply import Subject, Tools
+from flywheel.controller.cache import Entry
+from flywheel.controller.labels import OWNER_UID
+from flywheel.controller.observe_jobs import JOB_UID, JobRecord, PodRecord, job_view
+from flywheel.controller.resources import POD, Resource
+from flywheel.loop.observed import JobView
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class InvalidResourceError(Exception):
+    """The object does not fit its type: the CRD of another version let it in."""
+
+
+def subject_of(kind: Resource, entry: Entry) -> Subject:
+    """The resource as writes refer to it."""
+    metadata = entry.value["metadata"]
+    return Subject(
+        kind=kind,
+        namespace=entry.namespace,
+        name=entry.name,
+        uid=entry.uid,
+        version=metadata["resourceVersion"],
+        generation=int(metadata.get("generation") or 0),
+    )
+
+
+def parse(model: type[Model], raw: dict[str, Any]) -> Model:
+    """The resource as its type; raises InvalidResourceError with the field's path."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise InvalidResourceError(f"{where}: {fault['msg']}") from error
+
+
+def job_views(tools: Tools, owner_uid: str, namespace: str) -> tuple[JobView, ...]:
+    """The resource's Jobs with their pods.
+
+    A Job's end may be known before its pod's: then the pods are read at once, or the result would seem lost.
+    """
+    jobs, pods = tools.cache.jobs_of(owner_uid), tools.cache.pods_of(owner_uid)
+    if any(_pod_is_behind(job, pods) for job in jobs):
+        listed, _ = tools.api.list(POD, namespace, f"{OWNER_UID}={owner_uid},{JOB_UID}")
+        for item in listed:
+            tools.cache.update(POD, item)
+        pods = tools.cache.pods_of(owner_uid)
+    return tuple(job_view(job, pods) for job in jobs)
+
+
+def _pod_is_behind(job: JobRecord, pods: list[PodRecord]) -> bool:
+    own = [pod for pod in pods if pod.job_uid == job.uid]
+    return job.ended is not None and not job.deleting and not any(pod.finished for pod in own)

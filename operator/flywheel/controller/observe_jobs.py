@@ -1,0 +1,154 @@
+"""Jobs and pods as decisions see them: projections of the API server's objects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from flywheel.controller import labels
+from flywheel.controller.fields import entries, mapping, text
+from flywheel.loop.observed import JobState, JobView, PodView
+
+Object = Mapping[str, Any]
+JOB_NAME, JOB_UID = "batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid"
+_DISRUPTIONS = {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting"}
+# The container never ran: its command could not be started.
+_NOT_STARTED = {"StartError", "ContainerCannotRun"}
+_LOST = "ContainerStatusUnknown"
+_TEXT_MAX = 4096
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """What the cache keeps of a Job."""
+
+    name: str
+    uid: str
+    controller_uid: str
+    step: str
+    iteration: int
+    attempt: int
+    rereads: int | None
+    created_at: datetime
+    ended: JobState | None
+    deleting: bool
+
+
+@dataclass(frozen=True)
+class PodRecord:
+    """What the cache keeps of a pod of a Job. `finished`: its containers are not coming back."""
+
+    job_uid: str
+    created_at: datetime
+    finished: bool
+    view: PodView
+
+
+def job_record(job: Object) -> JobRecord:
+    """Projection of a Job with our labels; raises ValueError where they are not ours."""
+    metadata = job["metadata"]
+    marks = mapping(metadata, "labels")
+    try:
+        iteration, attempt = int(marks[labels.ITERATION]), int(marks[labels.ATTEMPT])
+        rereads = int(marks[labels.REREADS]) if labels.REREADS in marks else None
+        step = marks[labels.STEP]
+    except KeyError as error:
+        raise ValueError(f"Job {metadata['name']} lacks the label {error.args[0]}") from error
+    conditions = _true_conditions(job)
+    ended: JobState | None = "Succeeded" if "Complete" in conditions else "Failed" if "Failed" in conditions else None
+    return JobRecord(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        controller_uid=controller_uid(job) or "",
+        step=step,
+        iteration=iteration,
+        attempt=attempt,
+        rereads=rereads,
+        created_at=_time(metadata.get("creationTimestamp")),
+        ended=ended,
+        deleting=metadata.get("deletionTimestamp") is not None,
+    )
+
+
+def pod_record(pod: Object) -> PodRecord:
+    """Projection of a pod of one of our Jobs."""
+    metadata, status = pod["metadata"], mapping(pod, "status")
+    state = _step_state(status)
+    terminated = mapping(state, "terminated")
+    said = text(terminated, "reason")
+    started = state.get("running") is not None or (bool(terminated) and said not in _NOT_STARTED)
+    lost = said == _LOST or status.get("reason") in _DISRUPTIONS
+    disrupted = lost or "DisruptionTarget" in _true_conditions(pod) or metadata.get("deletionTimestamp") is not None
+    view = PodView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        started=started,
+        exit_code=terminated.get("exitCode"),
+        message=text(terminated, "message")[:_TEXT_MAX],
+        terminated_reason=said,
+        deadline_exceeded=status.get("reason") == "DeadlineExceeded",
+        disrupted=disrupted,
+        waiting_reason=text(state, "waiting", "reason"),
+        waiting_message=text(state, "waiting", "message")[:_TEXT_MAX],
+        unschedulable=_unschedulable(pod),
+    )
+    return PodRecord(
+        job_uid=text(metadata, "labels", JOB_UID),
+        created_at=_time(metadata.get("creationTimestamp")),
+        finished=status.get("phase") in ("Succeeded", "Failed"),
+        view=view,
+    )
+
+
+def gone(record: PodRecord) -> PodRecord:
+    """A pod that was deleted: what it said still counts, and losing it was no fault of the step's."""
+    return replace(record, finished=True, view=replace(record.view, disrupted=True))
+
+
+def job_view(job: JobRecord, pods: Iterable[PodRecord]) -> JobView:
+    """A Job with its newest pod."""
+    newest = max((pod for pod in pods if pod.job_uid == job.uid), key=lambda pod: pod.created_at, default=None)
+    pod = newest.view if newest is not None else None
+    state: JobState = job.ended or ("Running" if pod is not None and pod.started else "Pending")
+    return JobView(
+        name=job.name,
+        uid=job.uid,
+        step=job.step,
+        iteration=job.iteration,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        state=state,
+        deleting=job.deleting,
+        rereads=job.rereads,
+        pod=pod,
+    )
+
+
+def controller_uid(item: Object) -> str | None:
+    """Uid of the object that controls this one."""
+    owners = entries(item, "metadata", "ownerReferences")
+    return next((text(owner, "uid") for owner in owners if owner.get("controller")), None)
+
+
+def _true_conditions(item: Object) -> set[str]:
+    return {text(entry, "type") for entry in entries(item, "status", "conditions") if entry.get("status") == "True"}
+
+
+def _step_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = [entry for entry in entries(status, "containerStatuses") if entry.get("name") == labels.CONTAINER]
+    return mapping(found[0], "state") if found else {}
+
+
+def _unschedulable(pod: Object) -> str:
+    for entry in entries(pod, "status", "conditions"):
+        if entry.get("type") == "PodScheduled" and entry.get("status") == "False":
+            return (text(entry, "message") or text(entry, "reason") or "Unschedulable")[:_TEXT_MAX]
+    return ""
+
+
+def _time(moment: str | None) -> datetime:
+    if moment is None:
+        return datetime.fromtimestamp(0, UTC)
+    return datetime.fromisoformat(moment.replace("Z", "+00:00"))

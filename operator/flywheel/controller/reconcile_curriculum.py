@@ -1,0 +1,29 @@
+"""One look at a Curriculum: observe, decide, apply."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import Curriculum, CurriculumStatus
+from flywheel.controller.apply import Tools, apply
+from flywheel.controller.invalid import stall
+from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
+from flywheel.controller.resources import CURRICULUM
+from flywheel.loop.curriculum import decide_curriculum
+from flywheel.loop.observed import CurriculumObserved
+
+
+def reconcile_curriculum(tools: Tools, namespace: str, name: str, now: datetime) -> float | None:
+    """Seconds after which to look again, or None. Raises StaleError, ApiError."""
+    entry = tools.cache.get(CURRICULUM, namespace, name)
+    if entry is None:
+        return None
+    subject = subject_of(CURRICULUM, entry)
+    try:
+        curriculum = parse(Curriculum, entry.value)
+    except InvalidResourceError as error:
+        stall(tools, subject, CurriculumStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
+        return None
+    observed = CurriculumObserved(curriculum, tools.settings.template, job_views(tools, entry.uid, namespace))
+    return apply(tools, subject, curriculum.status, decide_curriculum(observed, now), now)

@@ -1,0 +1,101 @@
+"""One look at an AdapterDeployment: observe pods and Jobs, decide, apply, then the calls to the serving pods.
+
+Calls may take minutes; these reconciles have workers of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flywheel.api.adapterdeployment import AdapterDeployment, AdapterDeploymentStatus
+from flywheel.api.conditions import Reason
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.controller.apply import Tools, apply
+from flywheel.controller.fields import entries, mapping, text
+from flywheel.controller.invalid import stall
+from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
+from flywheel.controller.resources import DEPLOYMENT, ENDPOINT_SLICE, RUN, SERVICE
+from flywheel.serving.calls import CallFailure, Endpoint
+from flywheel.serving.observed import DeploymentObserved
+from flywheel.serving.planner import decide_deployment
+from flywheel.serving.triton import look_at_all, perform
+
+_SERVICE_NAME = "kubernetes.io/service-name"
+
+
+@dataclass
+class Failures:
+    """Calls that failed in the last look at each deployment; told once."""
+
+    _by_uid: dict[str, tuple[CallFailure, ...]] = field(default_factory=dict[str, tuple[CallFailure, ...]])
+
+    def take(self, uid: str) -> tuple[CallFailure, ...]:
+        """What failed since the last look."""
+        return self._by_uid.pop(uid, ())
+
+    def keep(self, uid: str, failures: tuple[CallFailure, ...]) -> None:
+        """For the next look."""
+        if failures:
+            self._by_uid[uid] = failures
+
+
+def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name: str, now: datetime) -> float | None:
+    """Seconds after which to look again, or None. Raises StaleError, ApiError."""
+    entry = tools.cache.get(DEPLOYMENT, namespace, name)
+    if entry is None:
+        return None
+    subject = subject_of(DEPLOYMENT, entry)
+    try:
+        deployment = parse(AdapterDeployment, entry.value)
+    except InvalidResourceError as error:
+        stall(tools, subject, AdapterDeploymentStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
+        return None
+    target = deployment.spec.target.triton
+    endpoints = serving_endpoints(tools, namespace, target.service_ref.name, target.port)
+    told = failures.take(entry.uid)
+    observed = DeploymentObserved(
+        deployment=deployment,
+        runs=_runs(tools, namespace, name),
+        service_found=endpoints is not None,
+        pods=look_at_all(endpoints or (), target.model),
+        jobs=job_views(tools, entry.uid, namespace),
+        failures=told,
+    )
+    plan = decide_deployment(observed, now)
+    try:
+        again = apply(tools, subject, deployment.status, plan, now)
+    except Exception:
+        failures.keep(entry.uid, told)  # nobody has heard of them yet
+        raise
+    failures.keep(entry.uid, perform(plan.calls))
+    return again
+
+
+def _runs(tools: Tools, namespace: str, name: str) -> tuple[FlywheelRun, ...]:
+    """Runs that reference the deployment; one that does not fit its type offers nothing."""
+    found: list[FlywheelRun] = []
+    for entry in tools.cache.all(RUN, namespace):
+        if text(entry.value, "spec", "deploymentRef", "name") != name:
+            continue
+        try:
+            found.append(parse(FlywheelRun, entry.value))
+        except InvalidResourceError:
+            continue  # its own reconcile says so
+    return tuple(found)
+
+
+def serving_endpoints(tools: Tools, namespace: str, service: str, port: int) -> tuple[Endpoint, ...] | None:
+    """Every pod behind the Service by its own address; None where there is no such Service."""
+    if tools.api.get(SERVICE, namespace, service) is None:
+        return None
+    slices, _ = tools.api.list(ENDPOINT_SLICE, namespace, f"{_SERVICE_NAME}={service}")
+    found: dict[str, Endpoint] = {}
+    for part in slices:
+        for entry in entries(part, "endpoints"):
+            address = str(entry["addresses"][0])
+            pod = text(entry, "targetRef", "name") or address
+            ready = mapping(entry, "conditions").get("ready") is not False
+            host = f"[{address}]" if part.get("addressType") == "IPv6" else address
+            found[pod] = Endpoint(pod=pod, address=f"{host}:{port}", ready=ready)
+    return tuple(found.values())
