@@ -34,10 +34,16 @@ def rehearsal_teacher(checkout: Path, record: Path) -> Generator[RehearsalTeache
         port = int(probe.getsockname()[1])
     key = secrets.token_hex(16)
     folder = checkout / "examples" / "rehearsal-teacher"
-    env = os.environ | {"REHEARSAL_API_KEY": key, "REHEARSAL_RECORD": str(record), "PORT": str(port)}
+    env = os.environ | {
+        "REHEARSAL_API_KEY": key,
+        "REHEARSAL_LOG": str(record),
+        "REHEARSAL_HOST": "127.0.0.1",
+        "REHEARSAL_PORT": str(port),
+    }
     with (record.parent / "rehearsal-teacher.log").open("wb") as log:
-        command = [sys.executable, "-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         _await(f"http://127.0.0.1:{port}/healthz", process)
         yield RehearsalTeacher(f"http://127.0.0.1:{port}/v1", key)
