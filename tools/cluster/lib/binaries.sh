@@ -51,8 +51,10 @@ build() {
   go=$(find_go)
   say "building $program (${BUILD_TIME[$program]:-less than a minute}, once) ..."
   (cd "$module" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-buildvcs=false" \
-    "$go" build -trimpath -ldflags "-s -w $flags" -o "$BIN/.$program.new" "$package") ||
-    die "$program could not be built: 'cd $module && go build $package' shows why"
+    "$go" build -trimpath -ldflags "-s -w $flags" -o "$BIN/.$program.new" "$package") >"$BIN/.$program.log" 2>&1 || {
+    tail -n 15 "$BIN/.$program.log" >&2
+    die "$program could not be built; the whole output is in $BIN/.$program.log"
+  }
   mv "$BIN/.$program.new" "$BIN/$program"
   printf '%s\n' "$sources" >"$BIN/.$program.sources"
   say "built $program in $((SECONDS - started)) s"

@@ -43,15 +43,19 @@ copied_paths() {
   }'
 }
 
-# tracked_files PATH...: as git sees them, with what is new and not ignored; all files where there is no git.
-# The caller stands in the repository's root.
+# tracked_files PATH...: files that are named, and of folders what git sees, new files with it; all where there is no
+# git. The caller stands in the repository's root.
 tracked_files() {
+  local path
   (($#)) || return 0
-  if git rev-parse --git-dir >/dev/null 2>&1; then
-    git -c safe.directory="$REPOSITORY" ls-files --cached --others --exclude-standard -z -- "$@"
-  else
-    find "$@" -type f ! -path '*/__pycache__/*' -print0
-  fi | sort -zu | while IFS= read -r -d '' file; do [[ ! -f $file ]] || printf '%s\0' "$file"; done
+  {
+    for path in "$@"; do [[ ! -f $path ]] || printf '%s\0' "$path"; done
+    if git rev-parse --git-dir >/dev/null 2>&1; then
+      git -c safe.directory="$REPOSITORY" ls-files --cached --others --exclude-standard -z -- "$@"
+    else
+      find "$@" -type f ! -path '*/__pycache__/*' -print0
+    fi
+  } | sort -zu | while IFS= read -r -d '' file; do [[ ! -f $file ]] || printf '%s\0' "$file"; done
 }
 
 # image_digest NAME STAGE

@@ -43,13 +43,13 @@ image() {
   tag=$(image_digest "$name" '')
   reference=$REGISTRY/$name:$tag
   if [[ $UNPUSHED == *" $name "* ]]; then
-    stage "$name" ''
+    stage "$name" '' "$LOCAL_NAME/$name:$tag"
     return
   fi
   if is_pushed "$name" "$tag"; then
     say "$(printf '%-18s unchanged   %s' "$name" "$reference")"
   else
-    stage "$name" ''
+    stage "$name" '' "$LOCAL_NAME/$name:$tag"
     push "$name" "$tag" "$reference"
     say "$(printf '%-18s pushed      %s  %s  %s s' "$name" "$reference" "$(builder images --format '{{.Size}}' "$LOCAL_NAME/$name:$tag")" $((SECONDS - started)))"
   fi
@@ -57,16 +57,17 @@ image() {
   note "$name" "$reference"
 }
 
-# stage NAME STAGE: has the builder hold localhost/flywheel/NAME[-STAGE]:DIGEST, with all that it is built from.
+# stage NAME STAGE IMAGE: has the builder hold this image (localhost/flywheel/NAME[-STAGE]:DIGEST), with all that it is
+# built from. The name is passed down, as the sources may change while others are built.
 stage() {
-  local name=$1 stage=$2 parent local_image started
+  local name=$1 stage=$2 local_image=$3 parent parent_image started
   local -a arguments=()
-  local_image=$(local_reference "$name" "$stage")
   ! builder inspect --type image "$local_image" >/dev/null 2>&1 || return 0
   if [[ $name == base ]]; then make_base "$local_image"; return; fi
   for parent in $(parents "$name" "$stage"); do
-    stage "$parent" "$(parent_stage "$parent")"
-    arguments+=(--build-arg "${parent^^}_IMAGE=$(local_reference "$parent" "$(parent_stage "$parent")")")
+    parent_image=$(local_reference "$parent" "$(parent_stage "$parent")")
+    stage "$parent" "$(parent_stage "$parent")" "$parent_image"
+    arguments+=(--build-arg "${parent^^}_IMAGE=$parent_image")
   done
   [[ -z $stage ]] || arguments+=(--target "$stage")
   started=$SECONDS

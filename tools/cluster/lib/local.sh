@@ -2,7 +2,8 @@
 # The sub-commands for a cluster on this machine.
 
 local_up() {
-  ((EUID == 0)) || { check_system && check_disk && with_packages build_binaries; }
+  # The long builds run as the user, so that the caches stay the user's.
+  ((EUID == 0)) || { check_root && check_system && check_disk && with_packages build_binaries; }
   as_root up
   preflight
   install_packages

@@ -59,6 +59,7 @@ forget_services() {
 with_packages() {
   if [[ -n $(missing_packages) ]]; then
     check_system
+    check_root
     if ((EUID == 0)); then install_packages; else (as_root packages); fi
   fi
   "$@"

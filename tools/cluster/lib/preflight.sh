@@ -4,10 +4,15 @@
 MINIMUM_FREE_GB=30            # packages, binaries, a torch image in the builder, the registry and the node
 MINIMUM_FREE_GB_WARM=4        # once those are there
 
+check_root() {
+  ((EUID == 0)) || command -v sudo >/dev/null ||
+    die "a local cluster and image builds need root: run this as root or install sudo"
+}
+
 # as_root COMMAND...: goes on as root, through sudo where needed.
 as_root() {
   ((EUID != 0)) || return 0
-  command -v sudo >/dev/null || die "a local cluster needs root: run this as root, install sudo, or use CLUSTER=current"
+  check_root
   local -a environment=("HOME=$HOME" "XDG_CACHE_HOME=${CACHE%/flywheel}" "PATH=$PATH")
   local name
   while read -r name; do
