@@ -1,0 +1,53 @@
+"""What is known of a serving pod, and what a plan may ask of it. Pure types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint of the target Service: a pod, and host:port of its gRPC interface."""
+
+    pod: str
+    address: str
+    ready: bool = True
+
+
+@dataclass(frozen=True)
+class ServingPodView:
+    """What a ready pod says of itself. `revision`: adapter under the stable name, None where nothing is loaded."""
+
+    endpoint: Endpoint
+    revision: str | None = None
+    candidates: Mapping[str, str] = field(default_factory=dict[str, str])
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class LoadModel:
+    """Have a pod load what the disk holds under a name, and check that it is that adapter."""
+
+    endpoint: Endpoint
+    model: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class UnloadModel:
+    """Have a pod drop a model."""
+
+    endpoint: Endpoint
+    model: str
+
+
+Call = LoadModel | UnloadModel
+
+
+@dataclass(frozen=True)
+class CallFailure:
+    """A call of the plan before that failed, in our own words."""
+
+    call: Call
+    message: str

@@ -1,0 +1,139 @@
+"""The model repository that a Triton server reads: pure file work, so that the disk always holds what should serve.
+
+    <repository>/<model>/{config.pbtxt, 1/model.py}                    the stable model, put there by the server's pod
+    <repository>/<model>-cand-<digest8>/{config.pbtxt, 1/model.py}     a candidate
+    <repository>/.adapters/sha256-<hex>/                               adapters, never changed in place
+
+A model is tied to its adapter by one parameter of its configuration. Must not talk to a server.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, cast
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2  # pyright: ignore[reportMissingTypeStubs]
+
+from flywheel.serving.names import REVISION, candidate_prefix
+from flywheel.workspace.adapter import CONFIG, CONTRACT, WEIGHTS
+from flywheel.workspace.program import BadInputError, TryLaterError
+
+ADAPTERS = ".adapters"
+MODEL_CONFIG = "config.pbtxt"
+# Probes and cards are no server's business.
+_SERVED_FILES = (CONFIG, WEIGHTS, CONTRACT)
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755  # the server runs as another user
+
+
+def stage(repository: Path, model: str, candidate_model: str, adapter_folder: Path, digest: str) -> None:
+    """Bring the adapter, and a model that serves it under the candidate's name. May be repeated.
+
+    Raises TryLaterError where the server has not put its model there yet.
+    """
+    config = _read_config(repository, model)
+    _place_adapter(repository, adapter_folder, digest)
+    for leftover in repository.glob(f"{candidate_prefix(model)}*"):
+        discard(repository, leftover.name)
+    config.name = candidate_model
+    config.parameters[REVISION].string_value = digest
+    temporary = repository / f".tmp-{token_hex(6)}"
+    version = temporary / "1"
+    version.mkdir(parents=True)
+    for file in sorted((repository / model / "1").glob("*.py")):
+        _write(version / file.name, file.read_bytes())
+    _write(temporary / MODEL_CONFIG, _text(config))
+    for folder in (temporary, version):
+        folder.chmod(_FOLDER_MODE)
+    temporary.rename(repository / candidate_model)
+    _sync(repository)
+
+
+def commit(repository: Path, model: str, adapter_folder: Path, digest: str) -> None:
+    """Have the stable model's configuration name the adapter: what a restarted server loads. May be repeated."""
+    config = _read_config(repository, model)
+    _place_adapter(repository, adapter_folder, digest)
+    if config.parameters[REVISION].string_value == digest:
+        return
+    config.parameters[REVISION].string_value = digest
+    _write(repository / model / MODEL_CONFIG, _text(config))
+
+
+def discard(repository: Path, candidate_model: str) -> None:
+    """Remove a candidate's model; a server that has it loaded does not mind."""
+    folder = repository / candidate_model
+    if folder.exists():
+        # First out of the server's sight, at once; then file by file.
+        gone = repository / f".tmp-{token_hex(6)}"
+        folder.rename(gone)
+        shutil.rmtree(gone)
+
+
+def committed(repository: Path, model: str) -> str | None:
+    """The adapter that the stable model's configuration names; None before the first one."""
+    config = _read_config(repository, model)
+    return config.parameters[REVISION].string_value if REVISION in config.parameters else None
+
+
+def _place_adapter(repository: Path, source: Path, digest: str) -> None:
+    home = repository / ADAPTERS
+    target = home / digest.replace(":", "-")
+    missing = [name for name in _SERVED_FILES if not (source / name).is_file()]
+    if missing:
+        raise BadInputError(f"the published adapter {digest} has no {' and no '.join(missing)}", "AdapterDamaged")
+    if target.exists():
+        if filecmp.cmpfiles(source, target, _SERVED_FILES, shallow=False)[0] == list(_SERVED_FILES):
+            return
+        shutil.rmtree(target)  # damaged: the server refuses it anyhow
+    temporary = home / f".tmp-{token_hex(6)}"
+    temporary.mkdir(parents=True)
+    for name in _SERVED_FILES:
+        _write(temporary / name, (source / name).read_bytes())
+    for folder in (home, temporary):
+        folder.chmod(_FOLDER_MODE)
+    temporary.rename(target)
+    _sync(home)
+
+
+def _read_config(repository: Path, model: str) -> Any:
+    path = repository / model / MODEL_CONFIG
+    try:
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise TryLaterError(
+            f"the model repository has no {model}/{MODEL_CONFIG}: the server's pod puts it there when it starts;"
+            " check the pod and target.triton.repository",
+            "TargetUnavailable",
+        ) from error
+    try:
+        return text_format.Parse(text, cast(Any, model_config_pb2).ModelConfig())
+    except text_format.ParseError as error:
+        raise TryLaterError(f"{model}/{MODEL_CONFIG} cannot be read: mend it", "TargetUnavailable") from error
+
+
+def _text(config: Any) -> bytes:
+    return text_format.MessageToString(config).encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Under a temporary name, synced, renamed: a server sees all of it or nothing."""
+    temporary = path.with_name(f".tmp-{token_hex(6)}")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.chmod(_FILE_MODE)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
