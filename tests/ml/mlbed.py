@@ -170,4 +170,7 @@ def make_model(folder: Path) -> None:
         pad_token_id=fast.pad_token_id,
         tie_word_embeddings=True,
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    # Untrained output weights are too small for any adapter to speak up.
+    model.lm_head.weight.data.mul_(15)
+    model.to(torch.bfloat16).save_pretrained(folder)
