@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus
-from flywheel.api.conditions import Event, Reason
+from flywheel.api.conditions import RECONCILING, Event, Reason
 from flywheel.api.curriculum import CurriculumStatus
 from flywheel.api.flywheelrun import FlywheelRunStatus
 from flywheel.controller.cache import Cache
@@ -96,7 +96,7 @@ def write(
 ) -> None:
     """The status, if it changed, and then the events."""
     before, after = old.to_json_object(), new.to_json_object()
-    if before == after:
+    if before == after or (not events and _only_starting(old, new)):
         return
     body: dict[str, Any] = {
         "apiVersion": subject.kind.api_version,
@@ -120,6 +120,14 @@ def write(
     _log_change(subject, old, new)
     for event in events:
         record(tools.api, subject.owner, event, now, tools.instance)
+
+
+def _only_starting(old: AnyStatus, new: AnyStatus) -> bool:
+    """A Job that waits for its pod is no news while it was just created; each step would cost two writes more."""
+    if old.model_copy(update={"conditions": []}) != new.model_copy(update={"conditions": []}):
+        return False
+    at_work = any(entry.type == RECONCILING and entry.status == "True" for entry in old.conditions)
+    return at_work and any(entry.reason == Reason.WAITING_FOR_POD for entry in new.conditions)
 
 
 def _refresh(tools: Tools, subject: Subject) -> None:

@@ -26,7 +26,7 @@ from flywheel.controller.metrics import Metrics
 from flywheel.controller.resources import OWNERS, WATCHED, Resource
 from flywheel.controller.settings import BadSettingsError, Settings, read_settings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("flywheel.controller.main")  # __name__ is __main__ here
 
 
 class _ForEver:

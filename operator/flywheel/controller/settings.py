@@ -41,9 +41,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     try:
         template = path.read_text()
     except OSError as error:
-        raise BadSettingsError(
-            f"{path} cannot be read: FLYWHEEL_PROMPTS names the folder of the prompts"
-        ) from error
+        raise BadSettingsError(f"{path} cannot be read: FLYWHEEL_PROMPTS names the folder of the prompts") from error
     port = environment.get("FLYWHEEL_PORT") or "8080"
     if not port.isdigit():
         raise BadSettingsError(f"FLYWHEEL_PORT is {port!r}: it must be a port number")
