@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from flywheel.api.request import StepRequest, TeacherParameters
 from flywheel.api.result import Usage
-from flywheel.teacher.client import TeacherClient
+from flywheel.teacher.client import RefusedError, TeacherClient
 from flywheel.teacher.ledger import Call, Intent, Ledger, Reply
 from flywheel.teacher.prompts import Prompt
 from flywheel.workspace.store import Workspace
@@ -98,7 +98,11 @@ class Teacher:
         text = question.prompt.render(question.variables, call.mark)
         lost = self._ledger.intended(key)
         self._ledger.intend(key, self._intent(call, text))
-        reply = self._endpoint.complete(text).model_copy(update={"payer": self._payer})
+        try:
+            reply = self._endpoint.complete(text).model_copy(update={"payer": self._payer})
+        except RefusedError:
+            self._ledger.withdraw(key)
+            raise
         self._ledger.record(key, reply)
         return _Told(reply, recorded=False, lost=lost)
 

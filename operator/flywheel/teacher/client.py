@@ -46,6 +46,10 @@ class _Completion(BaseModel):
     usage: _Tokens | None = None
 
 
+class RefusedError(TryLaterError):
+    """The endpoint answered, and would not: such a call is not paid."""
+
+
 class TeacherClient:
     """The endpoint of one run. Raises TryLaterError when key or hosts are missing or do not fit."""
 
@@ -119,16 +123,16 @@ class TeacherClient:
         status = error.status_code if isinstance(error, openai.APIStatusError) else 0
         if status in (401, 403):
             text = f"the teacher refuses the key (HTTP {status}): put a valid one into apiKey of its Secret"
-            return TryLaterError(text, "TeacherKeyRefused")
+            return RefusedError(text, "TeacherKeyRefused")
         if status == 404:
             model = self._parameters.model
             text = f"the teacher at {where} has no model {model!r} (HTTP 404): check spec.teacher.model and baseURL"
-            return TryLaterError(text, "TeacherUnavailable")
+            return RefusedError(text, "TeacherUnavailable")
         if 300 <= status < 400:
             text = f"the teacher at {where} redirects (HTTP {status}), which is not followed: name the final baseURL"
-            return TryLaterError(text, "TeacherUnavailable")
+            return RefusedError(text, "TeacherUnavailable")
         if status == 429 or status >= 500:
             text = f"the teacher at {where} is overloaded or ill (HTTP {status}): it is asked again"
-            return TryLaterError(text, "TeacherUnavailable")
+            return RefusedError(text, "TeacherUnavailable")
         text = f"the teacher at {where} refuses the request (HTTP {status or 'none'}): check spec.teacher"
-        return TryLaterError(text, "TeacherUnavailable")
+        return RefusedError(text, "TeacherUnavailable")

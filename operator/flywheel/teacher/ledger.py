@@ -90,6 +90,10 @@ class Ledger:
         """Put the intent on disk."""
         self._write(key, "intent", intent)
 
+    def withdraw(self, key: str) -> None:
+        """Take back the intent of a call that the endpoint refused: nothing was paid."""
+        self._workspace.local(self._path(key, "intent")).unlink(missing_ok=True)
+
     def record(self, key: str, reply: Reply) -> None:
         """Put the reply on disk."""
         self._write(key, "reply", reply)

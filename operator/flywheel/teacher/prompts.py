@@ -18,6 +18,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from flywheel.workspace.digest import digest_bytes
 
 PROMPTS_VARIABLE = "FLYWHEEL_PROMPTS"
+# What a template can bring about besides Jinja's own errors.
+_RENDERING = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 class BadPromptError(Exception):
@@ -54,7 +56,7 @@ class Prompt:
         try:
             template = environment.from_string(self.text, globals={"data": data, "mark": mark})
             return template.render(dict(variables)).strip() + "\n"
-        except (TemplateError, TypeError, ValueError, RecursionError) as error:
+        except _RENDERING as error:
             raise BadPromptError(f"prompts/{self.name}.j2 does not render: {error}") from error
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -17,6 +17,7 @@ Rung = Literal["strict", "block", "items", "none", "cut", "refused"]
 Fields = dict[str, Any]
 _FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
 _DECODER = json.JSONDecoder()
+_MOST_FAILURES = 1000  # places that look like JSON and are none; a reply of brackets must not cost minutes
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def read_items(reply: Reply, name: str, fields: Sequence[str]) -> Read:
     for block in _blocks(reply.text):
         found = _listed(block, name)
         if found is None and isinstance(block, list):
-            found = _objects(cast("list[Any]", block))
+            found = [item for item in _objects(cast("list[Any]", block)) if _has(item, fields)]
         if found:
             return Read(found, "block")
     scattered = _scattered(reply.text, fields)
@@ -79,31 +80,27 @@ def _blocks(text: str) -> Iterator[Any]:
         value = _parsed(fenced.strip())
         if value is not None:
             yield value
-    yield from reversed(list(_values(text, "{[")))
+    yield from reversed(list(_values(text, r"[{\[]", lambda _: True)))
 
 
 def _scattered(text: str, fields: Sequence[str]) -> list[Fields]:
-    found: list[Fields] = []
-    end = 0
-    for match in re.finditer(r"\{", text):
+    return list(_values(text, r"\{", lambda value: _has(value, fields)))
+
+
+def _values(text: str, opener: str, wanted: Callable[[Any], bool]) -> Iterator[Any]:
+    """JSON values that begin at an opener and are wanted; none of them within another."""
+    end = failures = 0
+    for match in re.finditer(opener, text):
         if match.start() < end:
             continue
         decoded = _decoded(text, match.start())
-        if decoded is not None and _has(decoded[0], fields):
-            found.append(decoded[0])
+        if decoded is None:
+            failures += 1
+            if failures == _MOST_FAILURES:
+                return
+        elif wanted(decoded[0]):
+            yield decoded[0]
             end = decoded[1]
-    return found
-
-
-def _values(text: str, openers: str) -> Iterator[Any]:
-    end = 0
-    for match in re.finditer(f"[{re.escape(openers)}]", text):
-        if match.start() < end:
-            continue
-        decoded = _decoded(text, match.start())
-        if decoded is not None:
-            value, end = decoded
-            yield value
 
 
 def _parsed(text: str) -> Any:

@@ -1,0 +1,129 @@
+"""The writer: only items that fit, carry the label asked for and are new; shortages end."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flywheel.api.request import TeacherParameters
+from flywheel.api.task import LabelField, Task
+from flywheel.data.normalise import question_id
+from flywheel.data.schemas import TaskSchemas
+from flywheel.teacher.asking import Teacher
+from flywheel.teacher.ledger import Ledger, Reply
+from flywheel.teacher.prompts import Prompt
+from flywheel.teacher.writing import ITEMS_A_CALL, ROUNDS, Order, Writer
+from flywheel.workspace.store import Workspace
+
+LABELS = ["critical", "major"]
+TASK = Task(
+    instructions="Rate.",
+    input_schema={"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
+    output_schema={"type": "object", "properties": {"issue_type": {"enum": LABELS}}, "required": ["issue_type"]},
+    label=LabelField(path="issue_type", order=LABELS),
+)
+PROMPT = Prompt("exam", "{{ label }} {{ count }} {{ mark }}")
+
+
+def good(code: str, label: str) -> dict[str, Any]:
+    return {"question": {"code": code}, "answer": {"issue_type": label}}
+
+
+class Writing:
+    """An endpoint that writes as many items as asked, some of them spoiled by `spoil`."""
+
+    def __init__(self, spoil: list[Any]) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.settings: dict[str, Any] = {}
+        self._spoil = spoil
+
+    def complete(self, text: str) -> Reply:
+        label, count, mark = text.split()
+        self.calls.append((label, int(count)))
+        draw = random.Random(text)
+        items = [good(f"{mark} {number}", label) for number in range(int(count))]
+        if self._spoil:
+            items = [draw.choice([item, *self._spoil]) for item in items]
+        return Reply(text=json.dumps({"exam": items}), finish_reason="stop")
+
+
+def write(root: Path, endpoint: Any, quotas: dict[str, int], known: set[str]) -> tuple[list[Any], Writer]:
+    parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1)
+    teacher = Teacher(parameters, endpoint, Ledger(Workspace(root), "ledger/ns"), "payer", 1)
+    writer = Writer(teacher, TaskSchemas(TASK), "issue_type", known)
+
+    def variables(label: str, count: int, _slot: str) -> dict[str, Any]:
+        return {"label": label, "count": count}
+
+    order = Order(PROMPT, "exam", "i1", quotas, variables, "questions")
+    return writer.write(order), writer
+
+
+def test_quotas_are_met_exactly_in_small_calls(tmp_path: Path) -> None:
+    endpoint = Writing([])
+    items, writer = write(tmp_path, endpoint, {"critical": 23, "major": 4}, set())
+    assert [item.answer["issue_type"] for item in items] == ["critical"] * 23 + ["major"] * 4
+    assert max(count for _, count in endpoint.calls) <= ITEMS_A_CALL
+    assert len(endpoint.calls) == 4
+    assert writer.rejected.total() == 0
+
+
+SPOILED = [
+    good("known", "critical"),
+    good(" known ", "major"),
+    {"question": {"code": 3}, "answer": {"issue_type": "major"}},
+    {"question": {"code": "x"}, "answer": {"issue_type": "fatal"}},
+    {"question": {"code": "\ud800"}, "answer": {"issue_type": "major"}},
+    {"answer": {}},
+    "text",
+    None,
+]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.sampled_from(SPOILED), max_size=6),
+    st.fixed_dictionaries({label: st.integers(0, 25) for label in LABELS}),
+)
+def test_whatever_comes_only_good_new_items_stay_and_the_rest_is_counted(
+    tmp_path_factory: Any, spoil: list[Any], quotas: dict[str, int]
+) -> None:
+    known = {question_id({"code": "known"})}
+    endpoint = Writing(spoil)
+    items, writer = write(tmp_path_factory.mktemp("w"), endpoint, quotas, set(known))
+    for label, quota in quotas.items():
+        assert sum(item.answer["issue_type"] == label for item in items) <= quota
+    identities = [question_id(item.question) for item in items]
+    assert len(set(identities)) == len(identities)
+    assert not known & set(identities)
+    assert len(items) + writer.rejected.total() == sum(count for _, count in endpoint.calls)
+    assert len(items) + sum(writer.report(quotas)["short"].values()) == sum(quotas.values())
+
+
+def test_a_teacher_that_repeats_itself_is_not_asked_for_ever(tmp_path: Path) -> None:
+    class Parrot(Writing):
+        def complete(self, text: str) -> Reply:
+            super().complete(text)
+            return Reply(text=json.dumps({"exam": [good("same", "major")]}), finish_reason="stop")
+
+    endpoint = Parrot([])
+    items, writer = write(tmp_path, endpoint, {"critical": 0, "major": 5}, set())
+    assert len(items) == 1
+    assert len(endpoint.calls) == ROUNDS
+    assert writer.report({"critical": 0, "major": 5})["short"] == {"major": 4}
+    assert writer.rejected["Duplicate"] == ROUNDS - 1
+
+
+def test_the_label_asked_for_is_checked(tmp_path: Path) -> None:
+    class Wrong(Writing):
+        def complete(self, text: str) -> Reply:
+            return super().complete(text.replace("critical", "major"))
+
+    items, writer = write(tmp_path, Wrong([]), {"critical": 3}, set())
+    assert items == []
+    assert set(writer.rejected) == {"OtherLabel"}
