@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 
 import pytest
-from cluster import EXAMPLE, Namespace, kubectl
+from cluster import EXAMPLE, ROOT, Namespace, kubectl
 
 PROMISED_GAIN = 0.18
 
@@ -73,6 +74,16 @@ def test_kubectl_tells_the_story(review: Namespace) -> None:
     described = review.kubectl("describe", "fwr", "severity-2026-11")
     assert "StepCompleted" in described and "NewBest" in described and "Candidate" in described
     assert "first limit that holds wins" in kubectl("explain", "fwr.spec.stop")
+
+
+def test_every_kubectl_command_of_the_readme_works(review: Namespace) -> None:
+    """As it is written there."""
+    del review
+    text = (ROOT / "README.md").read_text().split("## What happens next", 1)[1].split("##", 1)[0]
+    commands = [line.split("#")[0].strip() for line in text.splitlines() if line.startswith("kubectl")]
+    assert len(commands) >= 4
+    for command in commands:
+        assert kubectl(*shlex.split(command)[1:]), command
 
 
 def test_deleting_the_run_leaves_what_serves(review: Namespace) -> None:
