@@ -34,6 +34,7 @@ build_images() {
   build_settings
   (($#)) || mapfile -t -- names < <(image_names)
   for name in "${@:-${names[@]}}"; do image "$name"; done
+  [[ $mode != local ]] || preload
   say "images: $IMAGES_FILE"
 }
 
