@@ -12,7 +12,7 @@ def test_the_operator_killed_in_every_kind_of_step_changes_nothing(namespace: Na
     namespace.apply(small_run("killed"))
     for step in STEPS:
         wait_for(f"step {step}", lambda step=step: _step(namespace, "killed") in (step, None), 300)
-        kubectl("-n", operator, "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--wait=false")
+        kubectl("-n", operator, "delete", "pod", "-l", "app.kubernetes.io/name=flywheel-operator", "--wait=false")
     namespace.wait_reason("fwr", "killed", "Completed", "MaxIterations", seconds=600)
     status = namespace.get("fwr", "killed")["status"]
     assert {step["name"]: step["attempt"] for step in status["history"][0]["steps"]} == dict.fromkeys(STEPS, 1)
