@@ -21,6 +21,7 @@ Object = dict[str, Any]
 _PAGE = 500
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
 _QPS, _BURST = 20.0, 40.0
+_APPLY = "application/apply-patch+yaml"
 
 
 class ApiError(Exception):
@@ -119,7 +120,7 @@ class Api:
         """Server-side apply of the status; a resourceVersion in the body makes a stale writer fail."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
         path = kind.path(namespace, name) + "/status"
-        return self._json("apply", "PATCH", kind, path, query, body, "application/apply-patch+yaml")
+        return self._json("apply", "PATCH", kind, path, query, body, _APPLY)
 
     def patch(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
         """Merge patch."""
@@ -153,8 +154,8 @@ class Api:
             path,
             query_params=[(name, value) for name, value in (query or {}).items() if value],
             header_params=headers,
-            # JSON is YAML; a plain object would be sent as a JSON list of patches by some versions of the client.
-            body=body if content_type == "application/json" or body is None else json.dumps(body),
+            # The client writes JSON itself, but not for this content type; JSON is YAML.
+            body=json.dumps(body) if content_type == _APPLY else body,
             auth_settings=["BearerToken"],
         )
         try:

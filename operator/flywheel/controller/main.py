@@ -65,7 +65,23 @@ def _selector(kind: Resource) -> Any:
     return (kind.group, kind.version, kind.plural) if kind.group else (kind.version, kind.plural)
 
 
-def registry_for(host: Host) -> Any:
+def _connection(client: Any) -> Any:
+    """kopf connects as our own client does."""
+    known = client.configuration
+    header = known.get_api_key_with_prefix("BearerToken") or known.get_api_key_with_prefix("authorization") or ""
+    scheme, _, token = header.partition(" ") if " " in header else ("", "", header)
+    return kopf.ConnectionInfo(
+        server=known.host,
+        ca_path=known.ssl_ca_cert,
+        insecure=not known.verify_ssl,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=known.cert_file,
+        private_key_path=known.key_file,
+    )
+
+
+def registry_for(host: Host, client: Any) -> Any:
     """One event handler a kind; each only hands the event on."""
     registry = kopf.OperatorRegistry()
 
@@ -80,8 +96,8 @@ def registry_for(host: Host) -> Any:
         watch(kind)
 
     @kopf.on.login(registry=registry)
-    def login(**kwargs: Any) -> Any:
-        return kopf.login_via_client(**kwargs)
+    def login(**_: Any) -> Any:
+        return _connection(client)
 
     return registry
 
@@ -97,7 +113,7 @@ async def operate(
     log.info("started")
     try:
         await kopf.operator(
-            registry=registry_for(host),
+            registry=registry_for(host, client),
             settings=kopf_settings(),
             standalone=True,
             clusterwide=not settings.namespaces,

@@ -26,20 +26,29 @@ class Volumes:
 def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: str | None) -> Volumes:
     """Volumes and mounts of one step."""
     found = Volumes([], [])
-    _add(found, "workspace", {"persistentVolumeClaim": {"claimName": claims.workspace}}, _workspace(request))
+    _add_claim(found, "workspace", claims.workspace, _workspace(request))
     if claims.model is not None:
         mount: Object = {"mountPath": MODEL_PATH, "readOnly": True}
         if claims.model_folder is not None:
             mount["subPath"] = claims.model_folder
-        _add(found, "model", {"persistentVolumeClaim": {"claimName": claims.model, "readOnly": True}}, [mount])
+        _add_claim(found, "model", claims.model, [mount])
     if claims.repository is not None and isinstance(request.parameters, PublishParameters):
-        mount = {"mountPath": request.parameters.repository_path}
-        _add(found, "repository", {"persistentVolumeClaim": {"claimName": claims.repository}}, [mount])
+        _add_claim(found, "repository", claims.repository, [{"mountPath": request.parameters.repository_path}])
     _add(found, "tmp", {"emptyDir": {"sizeLimit": scratch}}, [{"mountPath": "/tmp"}])  # noqa: S108 - inside the pod
     if shared_memory is not None:
         source = {"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}
         _add(found, "shared-memory", source, [{"mountPath": "/dev/shm"}])  # noqa: S108 - inside the pod
     return found
+
+
+def _add_claim(found: Volumes, name: str, claim: str, mounts: Iterable[Object]) -> None:
+    """Each claim is one volume: two volumes of one claim share a mount on the node, and its mode."""
+    source = {"persistentVolumeClaim": {"claimName": claim}}
+    known = next((entry["name"] for entry in found.volumes if entry.items() >= source.items()), None)
+    if known is None:
+        _add(found, name, source, mounts)
+    else:
+        found.mounts.extend({"name": known, **mount} for mount in mounts)
 
 
 def _add(found: Volumes, name: str, source: Object, mounts: Iterable[Object]) -> None:
