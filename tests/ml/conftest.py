@@ -11,11 +11,11 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), *(str(HERE.parents[1] / part) for part in ("operator", "images/student", "images/trainer"))]
 
-from mlbed import ROOT, TASK, Bed, make_items, make_model  # noqa: E402
+from mlbed import ROOT, TASK, Bed, make_items, make_model, training  # noqa: E402
 
 from flywheel.api.item import Example, Question  # noqa: E402  the paths above come first
 from flywheel.api.request import Input  # noqa: E402
-from flywheel.api.result import EvaluateFigures, ExamFigures, PrepareFigures  # noqa: E402
+from flywheel.api.result import EvaluateFigures, ExamFigures, PrepareFigures, StepResult  # noqa: E402
 from flywheel.api.task import PreparedTask  # noqa: E402
 
 missing = [name for name in ("torch", "transformers", "peft", "nemo") if importlib.util.find_spec(name) is None]
@@ -62,3 +62,9 @@ def data(bed: Bed) -> Input:
     bed.workspace.write_jsonl(f"{folder}/train.jsonl", [example.to_json_object() for example in examples])
     figures = EvaluateFigures(proficiency=3, new_examples=96, training_items=96)
     return bed.sealed(folder, figures, "data")
+
+
+@pytest.fixture(scope="session")
+def trained(bed: Bed, curriculum: Input, data: Input) -> tuple[StepResult, str]:
+    """A training to its end, and its log."""
+    return bed.run("flywheel_trainer.train", "runs/test/r/iter-1/train/a1", training(bed), [curriculum, data])

@@ -17,11 +17,13 @@ from flywheel.api.request import Input, StepRequest
 from flywheel.api.result import StepResult, parse_result
 from flywheel.api.task import Task
 from flywheel.workspace.manifest import Manifest, list_files, seal
+from flywheel.workspace.program import Attempt, Step
 from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[2]
 PATH = os.pathsep.join(str(ROOT / part) for part in ("operator", "images/student", "images/trainer"))
 
+STEPS = 40  # of the training
 LABELS = ["critical", "major", "minor", "trivial"]
 WORDS = {"critical": "eval runs user input", "major": "result is off by one", "minor": "slow loop", "trivial": "typo"}
 TASK = Task.model_validate(
@@ -69,12 +71,12 @@ class Bed:
         )
         return Input(name=name, path=folder, digest=seal(self.workspace, folder, manifest), parts=parts or [])
 
-    def input(self, result: StepResult, name: str) -> Input:
+    def input(self, result: StepResult, name: str, *parts: str) -> Input:
         assert result.path is not None and result.manifest is not None
-        return Input(name=name, path=result.path, digest=result.manifest)
+        return Input(name=name, path=result.path, digest=result.manifest, parts=list(parts))
 
-    def start(self, module: str, output: str, parameters: dict[str, Any], inputs: list[Input]) -> subprocess.Popen[str]:
-        request = StepRequest.model_validate(
+    def request(self, output: str, parameters: dict[str, Any], inputs: list[Input]) -> StepRequest:
+        return StepRequest.model_validate(
             {
                 "namespace": "test",
                 "owner": "run",
@@ -86,6 +88,17 @@ class Bed:
                 "parameters": parameters,
             }
         )
+
+    def carry_out(self, step: Step, output: str, parameters: dict[str, Any], inputs: list[Input]) -> StepResult:
+        """A step in this process, which has imported torch already."""
+        attempt = Attempt(self.request(output, parameters, inputs), self.workspace)
+        attempt.check_inputs()
+        result = step(attempt)
+        assert len(result.to_message()) <= 1024
+        return result
+
+    def start(self, module: str, output: str, parameters: dict[str, Any], inputs: list[Input]) -> subprocess.Popen[str]:
+        request = self.request(output, parameters, inputs)
         message = self.root / f"termination-{output.replace('/', '-')}"
         environment = os.environ | {
             "PYTHONPATH": PATH,
@@ -174,3 +187,16 @@ def make_model(folder: Path) -> None:
     # Untrained output weights are too small for any adapter to speak up.
     model.lm_head.weight.data.mul_(15)
     model.to(torch.bfloat16).save_pretrained(folder)
+
+
+def training(bed: Bed, **more: Any) -> dict[str, Any]:
+    lora = {"rank": 8, "alpha": 16}
+    return {
+        "step": "train",
+        "modelPath": bed.model,
+        "baseModelName": "students/tiny",
+        "maxSteps": STEPS,
+        "batchSize": 8,
+        "learningRate": "5e-3",
+        "lora": lora,
+    } | more

@@ -1,44 +1,139 @@
-"""The student's programs, run as processes over a workspace."""
+"""The student's steps over a workspace: what each arm answers, what is compared, and what is refused."""
 
 from __future__ import annotations
 
+import pytest
 from mlbed import Bed
 
-from flywheel.api.item import Answer
+from flywheel.api.item import Answer, Probe
 from flywheel.api.request import Input
-from flywheel.api.result import AnswerFigures, MeasureFigures
+from flywheel.api.result import AnswerFigures, MeasureFigures, StepResult
+from flywheel.workspace.program import BadInputError
+
+UNTRAINED = {"base", "likelihood", "fewShot", "majority"}
 
 
 def answers(bed: Bed, path: str) -> list[Answer]:
     return [Answer.model_validate(line) for line in bed.lines(path)]
 
 
+def figures(result: StepResult) -> MeasureFigures:
+    assert isinstance(result.figures, MeasureFigures)
+    return result.figures
+
+
+@pytest.fixture(scope="session")
+def baseline(bed: Bed, curriculum: Input) -> StepResult:
+    from flywheel_student.measure import measure
+
+    parameters = {"step": "validate", "modelPath": bed.model, "pool": "validation", "untrainedArms": True}
+    return bed.carry_out(measure, "runs/test/r/iter-0/validate/a1", parameters, [curriculum])
+
+
+@pytest.fixture(scope="session")
+def tested(bed: Bed, curriculum: Input, trained: tuple[StepResult, str]) -> StepResult:
+    from flywheel_student.measure import measure
+
+    parameters = {"step": "test", "modelPath": bed.model, "pool": "test", "untrainedArms": True, "probes": 5}
+    inputs = [curriculum, bed.input(trained[0], "adapter", "adapter")]
+    return bed.carry_out(measure, "runs/test/r/iter-1/test/a1", parameters, inputs)
+
+
 def test_the_exam_is_sat_in_order_and_scored(bed: Bed, curriculum: Input, exam: Input) -> None:
-    parameters = {"step": "answer", "modelPath": bed.model}
     output = "runs/test/r/iter-1/answer/a1"
+    parameters = {"step": "answer", "modelPath": bed.model}
     result, log = bed.run("flywheel_student.answer", output, parameters, [curriculum, exam])
     lines = answers(bed, f"{output}/answers.jsonl")
     assert [line.id for line in lines] == [f"q{place}" for place in range(20)]
     assert isinstance(result.figures, AnswerFigures) and result.figures.items == 20
+    # Random weights never stop: every answer is cut, and counted as wrong.
+    assert {line.state for line in lines} == {"cut"} and result.figures.score.unparsable == 20
     assert "progress answer exam 20/20" in log
 
 
-def test_every_untrained_arm_answers_every_item(bed: Bed, curriculum: Input) -> None:
-    output = "runs/test/r/iter-0/validate/a1"
-    parameters = {"step": "validate", "modelPath": bed.model, "pool": "validation", "untrainedArms": True}
-    result, _ = bed.run("flywheel_student.measure", output, parameters, [curriculum])
-    assert isinstance(result.figures, MeasureFigures)
-    assert set(result.figures.arms) == {"base", "likelihood", "fewShot", "majority"}
-    assert result.figures.arms["majority"].accuracy == 0.25
-    assert {line.state for line in answers(bed, f"{output}/answers/likelihood.jsonl")} == {"ok"}
-    assert all(len(answers(bed, f"{output}/answers/{arm}.jsonl")) == 48 for arm in result.figures.arms)
+def test_every_untrained_arm_answers_every_item(bed: Bed, baseline: StepResult) -> None:
+    arms = figures(baseline).arms
+    assert set(arms) == UNTRAINED
+    assert arms["majority"].accuracy == 0.25 and arms["base"].unparsable == 48
+    for arm in ("likelihood", "fewShot"):
+        lines = answers(bed, f"{baseline.path}/answers/{arm}.jsonl")
+        assert len(lines) == 48 and {line.state for line in lines} == {"ok"}
+
+
+def test_the_trained_student_is_compared_with_recorded_arms(
+    bed: Bed, curriculum: Input, baseline: StepResult, trained: tuple[StepResult, str]
+) -> None:
+    from flywheel_student.measure import measure
+
+    comparisons = [{"name": arm, "input": "baseline", "arm": arm} for arm in sorted(UNTRAINED)]
+    parameters = {
+        "step": "validate",
+        "modelPath": bed.model,
+        "pool": "validation",
+        "untrainedArms": False,
+        "comparisons": comparisons,
+    }
+    inputs = [
+        curriculum,
+        bed.input(trained[0], "adapter", "adapter"),
+        bed.input(baseline, "baseline", "answers"),
+    ]
+    result = bed.carry_out(measure, "runs/test/r/iter-1/validate/a1", parameters, inputs)
+    candidate = figures(result).arms["candidate"]
+    assert candidate.accuracy > 0.5, "the review names the label: a trained student reads it"
+    assert figures(result).differences["majority"].low > 0
+    assert set(figures(result).differences) == UNTRAINED
+
+
+def test_a_test_records_probes_on_which_base_and_candidate_disagree(bed: Bed, tested: StepResult) -> None:
+    probes = [Probe.model_validate(line) for line in bed.lines(f"{tested.path}/probes.jsonl")]
+    assert figures(tested).probes == len(probes) == 5
+    assert all(probe.candidate != probe.base for probe in probes)
+    assert set(figures(tested).arms) == UNTRAINED | {"candidate"}
+
+
+def test_a_later_test_takes_the_untrained_answers_of_the_first(
+    bed: Bed, curriculum: Input, tested: StepResult, trained: tuple[StepResult, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flywheel_student.arms import Sitting
+    from flywheel_student.measure import measure
+
+    def not_again(*_: object) -> None:
+        raise AssertionError("an untrained arm was asked again")
+
+    monkeypatch.setattr(Sitting, "untrained", not_again)
+    parameters = {"step": "test", "modelPath": bed.model, "pool": "test", "untrainedArms": True}
+    inputs = [curriculum, bed.input(trained[0], "adapter", "adapter"), bed.input(tested, "reuse", "answers")]
+    result = bed.carry_out(measure, "runs/test/r/iter-2/test/a1", parameters, inputs)
+    assert figures(result).arms == figures(tested).arms
+    assert figures(result).differences == figures(tested).differences
+
+
+def test_an_adapter_of_another_model_is_refused(
+    bed: Bed, curriculum: Input, exam: Input, trained: tuple[StepResult, str]
+) -> None:
+    from flywheel.workspace.adapter import CONTRACT
+    from flywheel_student.contract import check_contract, contract_of
+    from flywheel_student.opening import load_tokenizer, model_folder  # type: ignore[attr-defined]
+
+    del curriculum, exam
+    from mlbed import TASK
+
+    from flywheel.api.task import PreparedTask
+    from flywheel.data.tokens import TaskTokens
+
+    adapter = bed.workspace.local(f"{trained[0].path}/adapter")
+    assert (adapter / CONTRACT).is_file()
+    folder = model_folder(bed.model)
+    other = TaskTokens(PreparedTask(task=TASK, template="{{ fields[0].value }}"), load_tokenizer(folder))
+    with pytest.raises(BadInputError, match="template"):
+        check_contract(adapter, contract_of(other, folder, dtype=""))
 
 
 def test_a_missing_model_is_bad_input(bed: Bed, curriculum: Input, exam: Input) -> None:
     output = "runs/test/r/iter-1/answer/a2"
-    process = bed.start(
-        "flywheel_student.answer", output, {"step": "answer", "modelPath": "/nowhere/none"}, [curriculum, exam]
-    )
+    parameters = {"step": "answer", "modelPath": "/nowhere/none"}
+    process = bed.start("flywheel_student.answer", output, parameters, [curriculum, exam])
     process.communicate()
     assert process.returncode == 64
     error = bed.result(output).error

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import Any
 
 import pytest
-from mlbed import Bed
+from mlbed import STEPS, Bed, training
 
 from flywheel.api.request import Input
 from flywheel.api.result import StepResult, TrainFigures
 from flywheel.workspace.adapter import FOLDER, adapter_digest
 
-STEPS = 40
-
-
-def parameters(bed: Bed, **more: Any) -> dict[str, Any]:
-    lora = {"rank": 8, "alpha": 16}
-    return {
-        "step": "train",
-        "modelPath": bed.model,
-        "baseModelName": "students/tiny",
-        "maxSteps": STEPS,
-        "batchSize": 8,
-        "learningRate": "5e-3",
-        "lora": lora,
-    } | more
-
 
 def figures(result: StepResult) -> TrainFigures:
     assert isinstance(result.figures, TrainFigures)
     return result.figures
-
-
-@pytest.fixture(scope="session")
-def trained(bed: Bed, curriculum: Input, data: Input) -> tuple[StepResult, str]:
-    return bed.run("flywheel_trainer.train", "runs/test/r/iter-1/train/a1", parameters(bed), [curriculum, data])
 
 
 def test_the_loss_falls_and_is_recorded_at_every_step(bed: Bed, trained: tuple[StepResult, str]) -> None:
@@ -79,7 +58,7 @@ def test_a_stopped_training_goes_on_with_the_same_batches(
 ) -> None:
     whole, _ = trained
     first = "runs/test/r/iter-1/train/a2"
-    process = bed.start("flywheel_trainer.train", first, parameters(bed), [curriculum, data])
+    process = bed.start("flywheel_trainer.train", first, training(bed), [curriculum, data])
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("progress train step="):
@@ -91,7 +70,7 @@ def test_a_stopped_training_goes_on_with_the_same_batches(
     assert [path.name.split("-")[0] for path in bed.workspace.local(f"{first}/checkpoints").iterdir()] == ["step"]
 
     second, _ = bed.run(
-        "flywheel_trainer.train", "runs/test/r/iter-1/train/a3", parameters(bed, resume=first), [curriculum, data]
+        "flywheel_trainer.train", "runs/test/r/iter-1/train/a3", training(bed, resume=first), [curriculum, data]
     )
     assert 0 < figures(second).resumed_at < STEPS
     assert bed.lines(f"{second.path}/order.jsonl") == bed.lines(f"{whole.path}/order.jsonl")

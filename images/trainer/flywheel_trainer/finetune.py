@@ -84,6 +84,7 @@ def finetune(plan: Plan) -> Outcome:
         precision="bf16-mixed" if gpu else "32-true",
         # The order has all batches of all epochs: to Lightning it is one epoch.
         max_epochs=1,
+        gradient_clip_val=1.0,
         limit_val_batches=0.0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
