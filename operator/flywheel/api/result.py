@@ -156,16 +156,25 @@ class StepResult(Open):
 
     v: Literal[1] = 1
     manifest: Digest | None = None
-    path: str | None = Field(default=None, description="Where the manifest is, when that is the step's to choose.")
+    path: str | None = Field(default=None, description="Folder of the manifest; absent where it did not fit.")
     figures: Figures | None = None
     error: StepError | None = None
 
     def to_message(self) -> str:
-        """The termination message; raises ValueError past 1 KiB, so that a step fails loudly in its tests."""
-        text = json.dumps(self.to_json_object(), separators=(",", ":"), ensure_ascii=False)
+        """The termination message; raises ValueError past 1 KiB, so that a step fails loudly in its tests.
+
+        Without the path where there is no room: the operator knows where it told the step to write.
+        """
+        text = _compact(self)
+        if len(text.encode()) > MAX_RESULT_BYTES:
+            text = _compact(self.model_copy(update={"path": None}))
         if len(text.encode()) > MAX_RESULT_BYTES:
             raise ValueError(f"the step's result has {len(text.encode())} bytes, the limit is {MAX_RESULT_BYTES}")
         return text
+
+
+def _compact(result: StepResult) -> str:
+    return json.dumps(result.to_json_object(), separators=(",", ":"), ensure_ascii=False)
 
 
 _RESULT: TypeAdapter[StepResult] = TypeAdapter(StepResult)

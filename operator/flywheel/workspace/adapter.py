@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -36,7 +35,7 @@ def adapter_digest(workspace: Workspace, folder: str) -> str:
     for name in (CONFIG, WEIGHTS, CONTRACT):
         if not workspace.local(f"{folder}/{name}").is_file():
             raise BadAdapterError(f"the adapter has no {name}")
-    config = cast("dict[str, Any]", json.loads(workspace.read_bytes(f"{folder}/{CONFIG}")))
+    config, contract = (_object(workspace, f"{folder}/{name}") for name in (CONFIG, CONTRACT))
     if config.get("peft_type") != "LORA" or not config.get("base_model_name_or_path"):
         raise BadAdapterError(f"{CONFIG} must have peft_type LORA and name its base model")
     tensors: list[tuple[str, str, list[int], str]] = []
@@ -45,10 +44,22 @@ def adapter_digest(workspace: Workspace, folder: str) -> str:
     if not tensors:
         raise BadAdapterError(f"{WEIGHTS} holds no tensor")
     canonical = {key: value for key, value in config.items() if key not in _PATHS}
-    contract = json.loads(workspace.read_bytes(f"{folder}/{CONTRACT}"))
     return digest_bytes(canonical_json({"config": canonical, "contract": contract, "tensors": sorted(tensors)}))
 
 
 def _tensors(data: bytes) -> list[tuple[str, dict[str, Any]]]:
     deserialize = cast("Callable[[bytes], list[tuple[str, dict[str, Any]]]]", cast(Any, safetensors).deserialize)
-    return deserialize(data)
+    try:
+        return deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise BadAdapterError(f"{WEIGHTS} is not a safetensors file: {error}") from error
+
+
+def _object(workspace: Workspace, path: str) -> dict[str, Any]:
+    try:
+        value = workspace.read_json(path)
+    except ValueError as error:
+        raise BadAdapterError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadAdapterError(f"{path} must hold a JSON object")
+    return cast("dict[str, Any]", value)

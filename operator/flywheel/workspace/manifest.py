@@ -8,7 +8,7 @@ from flywheel.api.model import Closed, Digest, RelativePath
 from flywheel.api.request import Input
 from flywheel.api.result import Figures, StepResult
 from flywheel.workspace.digest import digest_bytes
-from flywheel.workspace.store import Workspace
+from flywheel.workspace.store import UnsafePathError, Workspace
 
 MANIFEST = "manifest.json"
 
@@ -60,6 +60,8 @@ def read_manifest(workspace: Workspace, folder: str) -> tuple[Manifest, str]:
         data = workspace.read_bytes(f"{folder}/{MANIFEST}")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise WrongInputError(f"{folder} has no {MANIFEST}: it was never finished, or the volume is wrong") from error
+    except UnsafePathError as error:
+        raise WrongInputError(str(error)) from error
     try:
         return Manifest.model_validate_json(data), digest_bytes(data)
     except ValidationError as error:
@@ -79,12 +81,19 @@ def check_input(workspace: Workspace, entry: Input) -> Manifest:
         if not any(_within(file.path, [part]) for file in wanted):
             raise WrongInputError(f"input {entry.name}: {entry.path} holds nothing named {part}")
     for file in wanted:
-        path = f"{entry.path}/{file.path}"
+        _check_file(workspace, entry, file)
+    return manifest
+
+
+def _check_file(workspace: Workspace, entry: Input, file: File) -> None:
+    path = f"{entry.path}/{file.path}"
+    try:
         if not workspace.local(path).is_file():
             raise WrongInputError(f"input {entry.name}: {path} is missing")
         if workspace.digest(path) != file.digest:
             raise WrongInputError(f"input {entry.name}: {path} differs from its manifest")
-    return manifest
+    except UnsafePathError as error:
+        raise WrongInputError(f"input {entry.name}: {error}") from error
 
 
 def _within(path: str, parts: list[str]) -> bool:

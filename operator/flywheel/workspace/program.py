@@ -6,6 +6,7 @@ Must not know what a step does.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -34,6 +35,8 @@ log = logging.getLogger("flywheel.step")
 
 # Written by a step while it runs; no part of its result.
 SCRATCH = ("checkpoints",)
+# Of an error's words as JSON: the rest of a result's 1 KiB is for its other fields.
+_MESSAGE_BYTES = 800
 
 
 class BadInputError(Exception):
@@ -110,7 +113,8 @@ def run(step: Step) -> None:
     # As PID 1 a process ignores SIGTERM unless it asks for it; a step then ends with the usual 143.
     signal.signal(signal.SIGTERM, _terminated)
     code, result = _outcome(step)
-    Path(os.environ.get("FLYWHEEL_TERMINATION_LOG", "/dev/termination-log")).write_text(result.to_message())
+    log_file = Path(os.environ.get("FLYWHEEL_TERMINATION_LOG", "/dev/termination-log"))
+    log_file.write_bytes(result.to_message().encode())
     sys.exit(code)
 
 
@@ -129,6 +133,7 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
     try:
         attempt.check_inputs()
         result = step(attempt)
+        result.to_message()  # one that is too long is a failure like any other, with a result of its own
         log.info("step=%s ends, manifest %s", request.step, result.manifest)
         return EXIT_DONE, result
     except (BadInputError, WrongInputError) as error:
@@ -150,4 +155,7 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
 
 
 def _failure(reason: str, message: str) -> StepResult:
-    return StepResult(error=StepError(reason=reason[:64], message=message[:400]))
+    text = message[:400].encode(errors="replace").decode()
+    while len(json.dumps(text, ensure_ascii=False).encode()) > _MESSAGE_BYTES:
+        text = text[:-1]
+    return StepResult(error=StepError(reason=reason[:64], message=text))

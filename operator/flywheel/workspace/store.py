@@ -17,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem  # pyright: ignore[repo
 
 from flywheel.workspace.digest import canonical_json, digest_stream
 
-_PATH = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+_PATH = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\Z")
 
 
 class UnsafePathError(ValueError):
