@@ -19,7 +19,6 @@ class Reason(StrEnum):
     """Every reason a condition or event may carry."""
 
     # at work
-    PREPARING = "Preparing"
     RUNNING = "Running"
     WAITING_FOR_CURRICULUM = "WaitingForCurriculum"
     WAITING_FOR_POD = "WaitingForPod"

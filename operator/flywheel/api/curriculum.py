@@ -109,6 +109,7 @@ class Attempt(Open):
 
     ordinal: int = Field(default=0, ge=0, description="Number of the newest Job of this step; each Job has a new one.")
     judged: int = Field(default=0, ge=0, description="Number of the newest Job whose end was taken into account.")
+    begun: int | None = Field(default=None, ge=1, description="The newest attempt that began: its checkpoint is used.")
     failures: int = Field(default=0, ge=0, description="Attempts used up.")
     disruptions: int = Field(default=0, ge=0, description="Pods lost to evictions and node loss; these use no attempt.")
     waits: int = Field(default=0, ge=0, description="Times that the step asked to be tried later, in a row.")

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt, Revision
@@ -14,6 +14,7 @@ from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
+    Chance,
     ClaimRef,
     Closed,
     Digest,
@@ -100,11 +101,18 @@ class Training(Closed):
     learning_rate: PositiveDecimal = Field(default=Decimal("1e-4"), description="Peak learning rate.")
     lora: Lora = Field(default_factory=Lora, description="Shape of the adapter.")
 
+    @model_validator(mode="after")
+    def _one_length(self) -> Training:
+        """The CEL rule above, for those who do not ask an API server."""
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ValueError("exactly one of epochs and maxSteps must be set")
+        return self
+
 
 class Gate(Closed):
     """What an adapter must prove before it may be rolled out."""
 
-    alpha: Share = Field(
+    alpha: Chance = Field(
         default=Decimal("0.05"),
         description="Chance, over all openings of the test pool together, of promoting an adapter that is no better.",
     )

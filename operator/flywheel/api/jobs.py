@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema, field_validator
 
 from flywheel.api.model import Closed, Duration, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
@@ -65,6 +65,14 @@ class EnvVar(Closed):
     }
     name: str = Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the variable.")
     value: str = Field(max_length=4096, description="Literal value; never expanded.")
+
+    @field_validator("name")
+    @classmethod
+    def _not_ours(cls, name: str) -> str:
+        """The CEL rule above, for those who do not ask an API server."""
+        if name.startswith("FLYWHEEL_"):
+            raise ValueError("names beginning FLYWHEEL_ belong to the operator")
+        return name
 
 
 class JobSettings(Closed):

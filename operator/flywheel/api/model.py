@@ -36,6 +36,12 @@ Share = Annotated[
     Field(ge=0, le=1),
     WithJsonSchema({"type": "string", "pattern": r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", "maxLength": 8}),
 ]
+# Neither 0 nor 1: a chance of error that a test can be made at.
+Chance = Annotated[
+    Decimal,
+    Field(gt=0, lt=1),
+    WithJsonSchema({"type": "string", "pattern": r"^0\.[0-9]{0,5}[1-9][0-9]{0,5}$", "maxLength": 8}),
+]
 SignedShare = Annotated[
     Decimal,
     Field(ge=-1, le=1),
@@ -44,7 +50,13 @@ SignedShare = Annotated[
 PositiveDecimal = Annotated[
     Decimal,
     Field(gt=0),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?(e-?[0-9]{1,2})?$", "maxLength": 24}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(0\.[0-9]{0,8}[1-9][0-9]{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)(e-?[0-9]{1,2})?$",
+            "maxLength": 24,
+        }
+    ),
 ]
 # DNS-1123 subdomain: the name of another object.
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
@@ -60,7 +72,15 @@ RelativePath = Annotated[
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$",
     ),
 ]
-Duration = Annotated[str, Field(pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", min_length=2, max_length=16)]
+# Never zero, and within the 31 bits of a pod's activeDeadlineSeconds.
+Duration = Annotated[
+    str,
+    Field(
+        pattern=r"^([1-9][0-9]{0,4}h([0-9]{1,5}m)?([0-9]{1,5}s)?|[1-9][0-9]{0,5}m([0-9]{1,5}s)?|[1-9][0-9]{0,8}s)$",
+        min_length=2,
+        max_length=16,
+    ),
+]
 
 
 def duration_seconds(text: str) -> int:

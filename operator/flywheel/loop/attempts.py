@@ -21,6 +21,7 @@ from flywheel.loop.waiting import NO_POD_AFTER_SECONDS, waiting_state
 DEFAULT_ATTEMPTS = 3
 MAX_DISRUPTIONS = 20
 BACKOFF_FIRST, BACKOFF_MOST = 10.0, 300.0
+_MOST_DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
         if attempt.ordinal > attempt.judged:  # it was created and is gone: what it did may be on the workspace
             return _start(attempt, attempt.ordinal, rereads=attempt.rereading or attempt.ordinal)
         return _when_due(attempt, attempt.ordinal, now)
-    attempt = attempt.model_copy(update={"ordinal": newest.attempt, "rereading": newest.rereads})
+    attempt = _seen(newest, attempt)
     if newest.state in ("Pending", "Running"):
         requeue = None if newest.pod else NO_POD_AFTER_SECONDS - (now - newest.created_at).total_seconds()
         return Wait(attempt, waiting_state(newest, now), requeue if requeue is not None and requeue > 0 else None)
@@ -77,6 +78,24 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
     if newest.attempt <= attempt.judged:
         return _when_due(attempt, newest.attempt, now)
     return _judge(classify(newest), newest, attempt, settings, now)
+
+
+def _seen(newest: JobView, attempt: Attempt) -> Attempt:
+    """Book-keeping of the newest Job. What it rereads is kept until its end is judged, and then `_judge` says."""
+    update: dict[str, object] = {"ordinal": newest.attempt}
+    if newest.attempt > attempt.judged:
+        update["rereading"] = newest.rereads
+    if newest.rereads is None and newest.pod is not None and newest.pod.started:
+        update["begun"] = newest.attempt
+    return attempt.model_copy(update=update)
+
+
+def halt(jobs: Sequence[JobView], attempt: Attempt) -> Attempt:
+    """The book-keeping when the Jobs at work are deleted on purpose: that counts as nothing."""
+    newest = max((job for job in jobs if job.active), key=lambda job: job.attempt, default=None)
+    if newest is None or newest.attempt < attempt.ordinal:
+        return attempt
+    return _seen(newest, attempt).model_copy(update={"judged": newest.attempt, "retry_at": None})
 
 
 def _succeeded(job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:
@@ -101,7 +120,13 @@ def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, n
         "waits": attempt.waits + 1 if exit_.kind in ("TryLater", "NeverStarted") else 0,
     }
     attempt = attempt.model_copy(
-        update=counted | {"judged": job.attempt, "reason": exit_.reason.value, "message": exit_.message[:512]}
+        update=counted
+        | {
+            "judged": job.attempt,
+            "rereading": None if exit_.kind in ("Failure", "BadInput") else job.rereads,
+            "reason": exit_.reason.value,
+            "message": exit_.message[:512],
+        }
     )
     most = settings.attempts or DEFAULT_ATTEMPTS
     if exit_.kind == "BadInput":
@@ -115,7 +140,8 @@ def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, n
         words = f"step {job.step} lost {attempt.disruptions} pods to evictions: {exit_.message}"
         return GaveUp(attempt, State("failed", Reason.DISRUPTED, words))
     count = max(attempt.failures if exit_.kind == "Failure" else attempt.waits, 1)
-    seconds = 0.0 if exit_.kind == "Disruption" else min(BACKOFF_FIRST * 2 ** (count - 1), BACKOFF_MOST)
+    backoff = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
+    seconds = 0.0 if exit_.kind == "Disruption" else backoff
     retry_at = (now + timedelta(seconds=seconds)).isoformat()
     return _when_due(attempt.model_copy(update={"retry_at": retry_at}), job.attempt, now)
 
@@ -125,7 +151,7 @@ def _when_due(attempt: Attempt, newest: int, now: datetime) -> Outcome:
         seconds = (datetime.fromisoformat(attempt.retry_at) - now).total_seconds()
         if seconds > 0:
             return Wait(attempt, _retrying(attempt), seconds)
-    return _start(attempt, newest)
+    return _start(attempt, newest, rereads=attempt.rereading)
 
 
 def _retrying(attempt: Attempt) -> State:

@@ -8,11 +8,13 @@ from flywheel.api.conditions import Event, Reason
 from flywheel.api.curriculum import Attempt, CurriculumStatus, PoolCount, Rejected, Revision
 from flywheel.api.request import PrepareParameters, Source, StepRequest
 from flywheel.api.result import PrepareFigures
+from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.naming import curriculum_folder, job_name
-from flywheel.loop.observed import CurriculumObserved
+from flywheel.loop.observed import CurriculumObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.state import State, conditions
+from flywheel.loop.waiting import starting
 
 CurriculumPlan = Plan[CurriculumStatus]
 # Data on a volume is mended without any event: a stalled Curriculum looks again by itself.
@@ -28,16 +30,15 @@ def decide_curriculum(observed: CurriculumObserved, now: datetime) -> Curriculum
     if status.prepared_generation == generation and status.revision is not None:
         return Plan(status)
     attempt = status.attempt or Attempt()
+    old = [job for job in observed.jobs if job.iteration != generation]
     if status.observed_generation != generation:
         # A new spec deserves new attempts; ordinals go on, so that old Jobs are not taken for new ones.
-        newest = max((job.attempt for job in observed.jobs), default=0)
-        last = max(newest, attempt.ordinal)
+        last = max([job.attempt for job in old] + [attempt.ordinal])
         attempt = Attempt(ordinal=last, judged=last)
-        delete = tuple(job.name for job in observed.jobs if job.active and not job.deleting)
         status = status.model_copy(update={"attempt": attempt})
-        if delete:
-            state = State("working", Reason.PREPARING, "spec changed: stopping the old prepare step")
-            return _settled(observed, status, state, now, delete=delete)
+    if any(job.active for job in old):
+        state = State("working", Reason.CLEANING_UP, "spec changed: waiting until the old prepare Job is gone")
+        return _settled(observed, status, state, now, delete=deletable(old))
     jobs = [job for job in observed.jobs if job.iteration == generation]
     outcome = advance(jobs, attempt, curriculum.spec.jobs.for_step("prepare"), now)
     match outcome:
@@ -46,8 +47,7 @@ def decide_curriculum(observed: CurriculumObserved, now: datetime) -> Curriculum
         case Start():
             status = status.model_copy(update={"attempt": outcome.attempt})
             job = _prepare_job(observed, outcome)
-            state = State("working", Reason.PREPARING, f"step prepare: Job {job.name} was created")
-            return _settled(observed, status, state, now, create=(job,))
+            return _settled(observed, status, starting("prepare", job.name), now, create=(job,))
         case Wait():
             status = status.model_copy(update={"attempt": outcome.attempt})
             return _settled(observed, status, outcome.state, now, requeue_after=outcome.requeue_after)
@@ -58,8 +58,17 @@ def decide_curriculum(observed: CurriculumObserved, now: datetime) -> Curriculum
 def _stalled(observed: CurriculumObserved, status: CurriculumStatus, outcome: GaveUp, now: datetime) -> CurriculumPlan:
     """Stalled, not failed: a Curriculum is mended by its spec or by its data."""
     retry_at = (now + timedelta(seconds=LOOK_AGAIN_SECONDS)).isoformat()
-    attempt = outcome.attempt.model_copy(update={"failures": 0, "retry_at": retry_at, "waits": 1})
-    state = State("blocked", outcome.state.reason, f"{outcome.state.message}; tried again at {retry_at}")
+    attempt = outcome.attempt.model_copy(
+        update={
+            "failures": 0,
+            "disruptions": 0,
+            "waits": 1,
+            "retry_at": retry_at,
+            "reason": outcome.state.reason.value,
+            "message": outcome.state.message[:512],
+        }
+    )
+    state = State("blocked", outcome.state.reason, f"{attempt.message}; tried again at {retry_at}")
     status = status.model_copy(update={"attempt": attempt})
     return _settled(observed, status, state, now, requeue_after=LOOK_AGAIN_SECONDS)
 
@@ -97,6 +106,8 @@ def _prepare_job(observed: CurriculumObserved, start: Start) -> StepJob:
         request=request,
         settings=spec.jobs.for_step("prepare"),
         claims=Claims(workspace=spec.workspace.persistent_volume_claim.claim_name),
+        # Prepared again, the same revision is found: a lost result is had by doing the step again.
+        rereads=start.rereads,
     )
 
 
@@ -104,8 +115,8 @@ def _prepared(
     observed: CurriculumObserved, status: CurriculumStatus, outcome: Accepted, now: datetime
 ) -> CurriculumPlan:
     figures, result = outcome.result.figures, outcome.result
-    if not isinstance(figures, PrepareFigures) or result.manifest is None or result.path is None:
-        raise ValueError(f"attempt {outcome.number} of prepare has a result that is not its own")
+    if not isinstance(figures, PrepareFigures) or result.manifest is None:
+        raise UnexpectedResultError(f"attempt {outcome.number} of prepare has a result that is not its own")
     labels = observed.curriculum.spec.task.label.order
     pools = [
         PoolCount(name=pool, items=items, labels=_counts(labels, figures.labels.get(pool, [])))
@@ -113,7 +124,11 @@ def _prepared(
     ]
     status = status.model_copy(
         update={
-            "revision": Revision(name=figures.revision, path=result.path, digest=result.manifest),
+            "revision": Revision(
+                name=figures.revision,
+                path=f"{curriculum_folder(observed.curriculum.metadata)}/{figures.revision}",
+                digest=result.manifest,
+            ),
             "prepared_generation": observed.curriculum.metadata.generation,
             "items": sum(figures.items.values()),
             "pools": pools,

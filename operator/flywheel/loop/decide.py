@@ -13,21 +13,21 @@ from flywheel.api.conditions import (
     HELD_OUT_EXHAUSTED,
     READY,
     STALLED,
-    Condition,
     Event,
     Reason,
 )
 from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
 from flywheel.loop.accept import accept
-from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance
+from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
 from flywheel.loop.gate import deserves_test, held_out_spent
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.naming import job_name
-from flywheel.loop.observed import JobView, RunObserved
+from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.state import State, condition, conditions, holds
 from flywheel.loop.stopping import stop_after
+from flywheel.loop.waiting import starting
 
 RunPlan = Plan[FlywheelRunStatus]
 ITERATION_STEPS = ("exam", "answer", "evaluate", "train", "validate")
@@ -37,8 +37,10 @@ HISTORY_MAX = 20
 def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
     """What to do for a run as it is observed; the same input always gives the same plan."""
     run, status = observed.run, observed.run.status
-    if run.metadata.deletion_timestamp is not None or ended(status):
+    if run.metadata.deletion_timestamp is not None:
         return Plan(status)
+    if ended(status):
+        return Plan(status, delete=deletable(observed.jobs))
     if run.spec.stop.now:
         best = f", best is iteration {status.best.iteration}" if status.best else ""
         return _halt(observed, now, State("completed", Reason.STOPPED, f"stopped by spec.stop.now{best}"))
@@ -59,14 +61,11 @@ def ended(status: FlywheelRunStatus) -> bool:
 def _halt(observed: RunObserved, now: datetime, state: State) -> RunPlan:
     """Delete the running Job; what it was doing counts as no attempt."""
     status = observed.run.status
-    newest = max((job.attempt for job in _jobs_of(observed, status)), default=0)
-    attempt = status.attempt or Attempt()
-    ordinal = max(newest, attempt.ordinal)
-    if ordinal:
-        halted = attempt.model_copy(update={"ordinal": ordinal, "judged": ordinal, "retry_at": None})
+    if status.step is not None:
+        halted = halt(_jobs_of(observed, status), status.attempt or Attempt())
         status = status.model_copy(update={"attempt": halted})
-    delete = tuple(job.name for job in observed.jobs if job.state in ("Pending", "Running") and not job.deleting)
-    return _settled(observed, status.model_copy(update={"progress": None}), state, now, delete=delete)
+    status = status.model_copy(update={"progress": None})
+    return _settled(observed, status, state, now, delete=deletable(observed.jobs))
 
 
 def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
@@ -104,19 +103,28 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
         step = next_step(observed, status)
         if step is None:
             current = status.current or Iteration(number=0)
+            status = _with_held_out(observed, status, current, now)
             if current.number and (end := stop_after(spec, current)) is not None:
-                return _settled(observed, _close(status, current), end, now, events)
+                delete = deletable(observed.jobs)
+                return _settled(observed, _close(status, current), end, now, events, delete=delete)
             status = _close(status, current)
             status = status.model_copy(update={"current": Iteration(number=current.number + 1)})
             continue
-        number = status.current.number if status.current else 0
-        status = status.model_copy(update={"step": step, "iteration": number})
+        status = _turn_to(status, step)
         outcome = _outcome(observed, status, step, now)
         if isinstance(outcome, Accepted):
             status, told = accept(status, spec, step, outcome)
             events = (*events, *told)
             continue
         return _apply(observed, status, step, outcome, now, events)
+
+
+def _turn_to(status: FlywheelRunStatus, step: str) -> FlywheelRunStatus:
+    """The status with this step at work: book-keeping of another step's attempts is not its own."""
+    number = status.current.number if status.current else 0
+    if (status.step, status.iteration) == (step, number):
+        return status
+    return status.model_copy(update={"step": step, "iteration": number, "attempt": None, "progress": None})
 
 
 def _outcome(observed: RunObserved, status: FlywheelRunStatus, step: str, now: datetime) -> Outcome:
@@ -162,14 +170,26 @@ def _apply(
         return _settled(observed, status, outcome.state, now, events)
     if isinstance(outcome, Wait):
         return _settled(observed, status, outcome.state, now, events, requeue_after=outcome.requeue_after)
+    own = _jobs_of(observed, status)
+    strays = [job for job in observed.jobs if job.active and job not in own]
+    if strays:
+        return _clean_up(observed, status, strays, now, events)
     job = _step_job(observed, status, step, outcome)
     if status.started_at is None:
         status = status.model_copy(update={"started_at": now})
     number = status.current.number if status.current else 0
     words = f"iteration {number}: {step}, attempt {outcome.attempt.ordinal}, as Job {job.name}"
     started = Event(reason=Reason.STEP_STARTED, message=words)
-    state = State("working", Reason.RUNNING, f"step {step}: Job {job.name} was created")
-    return _settled(observed, status, state, now, (*events, started), create=(job,))
+    return _settled(observed, status, starting(step, job.name), now, (*events, started), create=(job,))
+
+
+def _clean_up(
+    observed: RunObserved, status: FlywheelRunStatus, strays: list[JobView], now: datetime, events: tuple[Event, ...]
+) -> RunPlan:
+    """A Job of a step that is no longer wanted, such as a test after gate.maxTestOpenings was lowered."""
+    status = status.model_copy(update={"attempt": None})
+    state = State("working", Reason.CLEANING_UP, f"waiting until Job {strays[0].name} of an earlier decision is gone")
+    return _settled(observed, status, state, now, events, delete=deletable(strays))
 
 
 def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start: Start) -> StepJob:
@@ -206,7 +226,6 @@ def _settled(
     """The plan with the conditions of a state; a change of state that people should hear of is an event."""
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
     fresh = conditions(status.conditions, state, generation, now)
-    fresh = _held_out(observed, status, fresh, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):
         update |= {"ended_at": now, "step": None, "attempt": None if state.kind == "completed" else status.attempt}
@@ -216,16 +235,18 @@ def _settled(
     return Plan(status.model_copy(update=update), create, delete, requeue_after, events)
 
 
-def _held_out(
-    observed: RunObserved, status: FlywheelRunStatus, fresh: list[Condition], generation: int, now: datetime
-) -> list[Condition]:
-    current, spec = status.current, observed.run.spec
-    if current is None or current.tested or not deserves_test(status, current) or not held_out_spent(status, spec):
-        return fresh
-    before = next((entry for entry in fresh if entry.type == HELD_OUT_EXHAUSTED), None)
+def _with_held_out(
+    observed: RunObserved, status: FlywheelRunStatus, current: Iteration, now: datetime
+) -> FlywheelRunStatus:
+    """The status with HeldOutExhausted where this iteration deserved a test that may not be made."""
+    spec, generation = observed.run.spec, observed.run.metadata.generation
+    if current.tested or not deserves_test(status, current) or not held_out_spent(status, spec):
+        return status
+    before = next((entry for entry in status.conditions if entry.type == HELD_OUT_EXHAUSTED), None)
     words = (
         f"the test pool was opened {status.test_openings} times, as often as gate.maxTestOpenings allows:"
         f" iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
     )
-    kept = [entry for entry in fresh if entry.type != HELD_OUT_EXHAUSTED]
-    return [*kept, condition(before, HELD_OUT_EXHAUSTED, "True", Reason.HELD_OUT_SPENT, words, generation, now)]
+    fresh = condition(before, HELD_OUT_EXHAUSTED, "True", Reason.HELD_OUT_SPENT, words, generation, now)
+    kept = [entry for entry in status.conditions if entry.type != HELD_OUT_EXHAUSTED]
+    return status.model_copy(update={"conditions": [*kept, fresh]})

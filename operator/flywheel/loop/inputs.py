@@ -43,7 +43,7 @@ def build_request(
         path = attempt_folder(home, current.number, step, rereads)
         plan = _Plan(ReportParameters(attempt_path=path), [])
     else:
-        plan = _STEPS[step](observed, status, ordinal)
+        plan = _STEPS[step](observed, status)
     return StepRequest(
         namespace=run.metadata.namespace,
         owner=run.metadata.name,
@@ -93,7 +93,7 @@ def _teacher(observed: RunObserved) -> TeacherParameters:
     return TeacherParameters(base_url=teacher.base_url, model=teacher.model, concurrency=teacher.limits.concurrency)
 
 
-def _exam(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+def _exam(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current = _current(status)
     inputs = [_curriculum(status, "exam")]
     if (before := past(status, current.number - 1)) is not None:
@@ -101,7 +101,7 @@ def _exam(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Pl
     return _Plan(ExamParameters(teacher=_teacher(observed), questions=observed.run.spec.exam.questions), inputs)
 
 
-def _answer(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+def _answer(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current = _current(status)
     inputs = [_curriculum(status), _of(observed, "exam", current.number, accepted(current, "exam"), "exam.jsonl")]
     if status.best is not None:
@@ -110,7 +110,7 @@ def _answer(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _
     return _Plan(parameters, inputs)
 
 
-def _evaluate(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+def _evaluate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current, spec = _current(status), observed.run.spec
     inputs = [
         _curriculum(status, "curriculum"),
@@ -126,9 +126,10 @@ def _evaluate(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) ->
     return _Plan(parameters, inputs)
 
 
-def _train(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+def _train(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current, training = _current(status), observed.run.spec.training
     student = observed.run.spec.student
+    begun = status.attempt.begun if status.attempt is not None else None
     parameters = TrainParameters(
         model_path=observed.model_path,
         base_model_name=student.served_name or student.model.persistent_volume_claim.path,
@@ -138,15 +139,13 @@ def _train(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _P
         learning_rate=training.learning_rate,
         lora=training.lora,
         shuffle_labels=observed.shuffle_labels,
-        resume=attempt_folder(run_folder(observed.run.metadata), current.number, "train", ordinal - 1)
-        if ordinal > 1
-        else None,
+        resume=attempt_folder(run_folder(observed.run.metadata), current.number, "train", begun) if begun else None,
     )
     data = _of(observed, "data", current.number, accepted(current, "evaluate"), "train.jsonl")
     return _Plan(parameters, [_curriculum(status), data])
 
 
-def _validate(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current, spec = _current(status), observed.run.spec
     batch = spec.student.batch_size
     if current.number == 0 or status.baseline_step is None:
@@ -182,7 +181,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) ->
     return _Plan(parameters, inputs)
 
 
-def _test(observed: RunObserved, status: FlywheelRunStatus, ordinal: int) -> _Plan:
+def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current, spec = _current(status), observed.run.spec
     inputs = [
         _curriculum(status, "test", "curriculum", "probe"),

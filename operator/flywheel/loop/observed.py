@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -48,6 +49,11 @@ class JobView:
     def active(self) -> bool:
         """Whether its pod may still be doing something."""
         return self.deleting or self.state in ("Pending", "Running")
+
+
+def deletable(jobs: Iterable[JobView]) -> tuple[str, ...]:
+    """Names of the Jobs that are at work and not yet being deleted."""
+    return tuple(job.name for job in jobs if job.active and not job.deleting)
 
 
 @dataclass(frozen=True)

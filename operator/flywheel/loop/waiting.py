@@ -22,12 +22,17 @@ _SCHEDULER = (
 )
 
 
+def starting(step: str, job_name: str) -> State:
+    """From the Job's creation until its step begins: one state, so that the steps in between write nothing."""
+    return State("working", Reason.WAITING_FOR_POD, f"step {step}: Job {job_name} waits for its pod to start")
+
+
 def waiting_state(job: JobView, now: datetime) -> State:
     """The state of a resource whose Job is Pending or Running."""
     pod = job.pod
     if pod is None:
         if (now - job.created_at).total_seconds() < NO_POD_AFTER_SECONDS:
-            return State("working", Reason.WAITING_FOR_POD, f"step {job.step}: Job {job.name} waits for its pod")
+            return starting(job.step, job.name)
         return State(
             "blocked",
             Reason.POD_REFUSED,
@@ -60,7 +65,7 @@ def _not_started(job: JobView, pod: PodView) -> State:
         )
     if pod.unschedulable:
         return _unschedulable(job, pod)
-    return State("working", Reason.WAITING_FOR_POD, f"step {job.step}: pod {pod.name} starts")
+    return starting(job.step, job.name)
 
 
 def _unschedulable(job: JobView, pod: PodView) -> State:
