@@ -138,10 +138,10 @@ node_down() {
 # Places that containerd, libcni and kubelet use whatever their configuration says. Not while others use them too.
 remove_fixed_places() {
   rm -f /var/lib/cni/results/flywheel-*
-  if ! any_running "$(pgrep -f '(^|/)(containerd|dockerd)( |$)' || true)"; then
+  if ! any_running "$(pids -f '(^|/)(containerd|dockerd)( |$)')"; then
     rm -rf /run/containerd /var/lib/cni/results/cni-loopback-*
   fi
-  any_running "$(pgrep -x kubelet || true)" || rm -f /var/lib/kubelet/device-plugins/kubelet.sock
+  any_running "$(pids -x kubelet)" || rm -f /var/lib/kubelet/device-plugins/kubelet.sock
   rmdir /var/lib/cni/results /var/lib/cni /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
 }
 
@@ -162,7 +162,7 @@ end_pods() {
   for pid in $(shim_pids) $(pod_processes); do while is_running "$pid"; do sleep 0.05; done; done
 }
 
-shim_pids() { pgrep -f "containerd-shim-runc-v2 .*-address $CONTAINERD_SOCKET" || true; }
+shim_pids() { pids -f "containerd-shim-runc-v2 .*-address $CONTAINERD_SOCKET"; }
 
 pod_processes() {
   find "$CGROUPS" -path "*/$CGROUP/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -un

@@ -50,7 +50,7 @@ check_disk() {
 # Two kubelets or kube-proxies would tear down each other's pods and rules.
 check_neighbours() {
   local pid port owner
-  for pid in $(pgrep -x kubelet || true) $(pgrep -x kube-proxy || true) $(pgrep -x k3s-server || true); do
+  for pid in $(pids -x kubelet) $(pids -x kube-proxy) $(pids -x k3s-server); do
     is_running "$pid" || continue
     [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == flywheel:* ]] ||
       die "another Kubernetes node runs on this machine (process $pid): stop it, or use CLUSTER=current"

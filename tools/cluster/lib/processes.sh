@@ -2,8 +2,9 @@
 # Daemons without pid files: each carries its name and the digest of its set-up as argv[0]
 # ("flywheel:etcd:1a2b3c4d"), so that `ps` is the only truth and nothing can be stale.
 
-pid_of() { pgrep -f "^flywheel:$1:" | head -n 1 || true; }
-all_pids() { pgrep -f '^flywheel:[a-z-]+:[0-9a-f]{8}' || true; }
+# pids PGREP-ARGUMENTS...: none is an answer too, and so is a machine where nothing was installed yet.
+pids() { pgrep "$@" 2>/dev/null || true; }
+pid_of() { pids -f "^flywheel:$1:" | sed -n 1p; }
 
 # setup_digest COMMAND...: the words, and the time and size of every file that they name.
 setup_digest() {
@@ -22,7 +23,7 @@ keep() {
   local name=$1 digest
   shift
   digest=$(setup_digest "$@")
-  [[ -z $(pgrep -f "^flywheel:$name:$digest" || true) ]] || return 0
+  [[ -z $(pids -f "^flywheel:$name:$digest") ]] || return 0
   stop "$name"
   mkdir -p "$LOG"
   say "starting $name"
@@ -33,14 +34,14 @@ keep() {
     for descriptor in "${LOCKS[@]}"; do exec {descriptor}>&-; done
     for variable in $(compgen -e); do [[ $variable =~ ^(PATH|HOME|HTTPS?_PROXY|NO_PROXY)$ ]] || unset "$variable"; done
     # shellcheck disable=SC2016
-    PATH=$PATH:/usr/sbin:/sbin setsid bash -c 'exec -a "$0" "$@"' "flywheel:$name:$digest" "$@" >"$LOG/$name.log" 2>&1 </dev/null &
+    setsid bash -c 'exec -a "$0" "$@"' "flywheel:$name:$digest" "$@" >"$LOG/$name.log" 2>&1 </dev/null &
   )
 }
 
 # stop NAME [SECONDS]: asks, waits, kills.
 stop() {
   local pid
-  for pid in $(pgrep -f "^flywheel:$1:" || true); do end_process "$pid" "${2:-10}"; done
+  for pid in $(pids -f "^flywheel:$1:"); do end_process "$pid" "${2:-10}"; done
 }
 
 # Each daemon leads its own process group: what it started ends with it.

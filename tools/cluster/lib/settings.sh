@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Names, places, addresses and ports of the cluster, and how it talks to the user.
 
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin   # a user's PATH lacks them
 REPOSITORY=$(readlink -f "$TOOL/../..")
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/flywheel
 BIN=$CACHE/bin                # the built programs
