@@ -1,0 +1,171 @@
+"""A workspace with real findings, steps run as the programs that pods run, and the rehearsal teacher over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import io
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import uvicorn
+
+from flywheel.api.result import StepResult, parse_result
+from flywheel.workspace import program
+from flywheel.workspace.store import Workspace
+
+ROOT = Path(__file__).parents[3]
+SAMPLES = Path(__file__).parents[1] / "rehearsal"
+LABELS = ["critical", "major", "minor", "trivial"]
+TASK = {
+    "instructions": "Rate the severity of the issue that the review describes.",
+    "inputSchema": {
+        "type": "object",
+        "properties": {"code": {"type": "string"}, "review": {"type": "string"}},
+        "required": ["code", "review"],
+    },
+    "outputSchema": {"type": "object", "properties": {"issue_type": {"enum": LABELS}}, "required": ["issue_type"]},
+    "label": {"path": "issue_type", "order": LABELS},
+}
+PREPARE: dict[str, Any] = {
+    "task": TASK,
+    "template": "{{ fields }}",
+    "sources": [{"name": "findings", "truth": "Rule", "group": "file", "path": "datasets/findings.jsonl"}],
+    "poolsKey": "tests",
+    "ratios": {"exam": "0.25", "curriculum": "0.35", "validation": "0.18", "test": "0.18", "probe": "0.04"},
+}
+
+
+@dataclass
+class Ran:
+    """How a step's program ended."""
+
+    code: int
+    result: StepResult
+    log: str
+
+    def entry(self, name: str, *parts: str) -> dict[str, Any]:
+        """This step's output as another step's input."""
+        assert self.code == 0, self.log
+        return {"name": name, "path": self.result.path, "digest": self.result.manifest, "parts": list(parts)}
+
+
+@dataclass
+class Bench:
+    """A workspace, and how to run steps on it."""
+
+    root: Path
+    teacher: dict[str, Any] | None = None
+    port: int = 0
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)
+
+    @property
+    def findings(self) -> Path:
+        return self.root / "datasets/findings.jsonl"
+
+    def environment(self, step: str, output: str, parameters: dict[str, Any], **more: Any) -> dict[str, str]:
+        request = {
+            "namespace": "review",
+            "owner": "severity",
+            "iteration": 1,
+            "attempt": 1,
+            "seed": 7,
+            "output": output,
+            "alsoWritable": ["ledger/review"] if step in ("exam", "evaluate") else [],
+            "parameters": {"step": step, **parameters},
+            **more,
+        }
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "operator"),
+            "FLYWHEEL_REQUEST": json.dumps(request),
+            "FLYWHEEL_WORKSPACE": str(self.root),
+            "FLYWHEEL_TEACHER_API_KEY": "key",
+            "FLYWHEEL_TEACHER_HOSTS": "127.0.0.1",
+        }
+
+    def run(self, step: str, output: str, parameters: dict[str, Any], **more: Any) -> Ran:
+        """Run a step to its end, in this process: as its program does, without the start of an interpreter."""
+        message, log = self.root / f"message-{secrets.token_hex(4)}", io.StringIO()
+        environment = self.environment(step, output, parameters, **more)
+        handler, before = logging.StreamHandler(log), signal.getsignal(signal.SIGTERM)
+        root = logging.getLogger()
+        root.addHandler(handler)
+        logging.getLogger("flywheel").setLevel(logging.INFO)
+        try:
+            with patch.dict(os.environ, {**environment, "FLYWHEEL_TERMINATION_LOG": str(message)}):
+                program.run(getattr(importlib.import_module(f"flywheel.steps.{step}"), step))
+        except SystemExit as ended:
+            result = parse_result(message.read_text())
+            return Ran(int(str(ended.code)), result or StepResult(), log.getvalue())
+        finally:
+            root.removeHandler(handler)
+            signal.signal(signal.SIGTERM, before)
+        raise AssertionError("a step's program ends with an exit code")
+
+    def start(self, step: str, output: str, parameters: dict[str, Any], **more: Any) -> subprocess.Popen[str]:
+        """Begin a step as a program of its own, to be killed."""
+        environment = self.environment(step, output, parameters, **more)
+        return subprocess.Popen(
+            [sys.executable, "-m", f"flywheel.steps.{step}"],
+            env={**environment, "FLYWHEEL_TERMINATION_LOG": str(self.root / "message")},
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def prepare(self, **changes: Any) -> Ran:
+        return self.run("prepare", "curricula/review/severity-1", {**PREPARE, **changes})
+
+    def lines(self, ran: Ran, name: str) -> list[dict[str, Any]]:
+        """A JSONL file of a step's output."""
+        return list(self.workspace.read_jsonl(f"{ran.result.path}/{name}"))
+
+    def asked(self) -> dict[str, Any]:
+        """What the rehearsal teacher was asked so far."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", "/requests")
+        return json.load(connection.getresponse())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    (tmp_path / "datasets").mkdir()
+    shutil.copy(SAMPLES / "findings.jsonl", tmp_path / "datasets/findings.jsonl")
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A bench with a rehearsal teacher of its own, that has no item of the workspace."""
+    monkeypatch.syspath_prepend(ROOT / "examples/rehearsal-teacher")
+    app, teaching, record = (importlib.import_module(name) for name in ("app", "teaching", "record"))
+    made = app.build(teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl"), "key")
+    server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        bench.port = server.servers[0].sockets[0].getsockname()[1]
+        bench.teacher = {"baseUrl": f"http://127.0.0.1:{bench.port}/v1", "model": "rehearsal"}
+        yield bench
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,192 @@
+"""prepare, exam, answers, evaluate, twice over, against the real rehearsal teacher over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from flywheel.api.result import Accuracy, AnswerFigures, EvaluateFigures, ExamFigures
+from flywheel.data.normalise import question_id
+from flywheel.workspace.manifest import Manifest, list_files, seal
+
+LABELS = ["critical", "major", "minor", "trivial"]
+WEAK = "major"
+
+
+def exam(bench: Any, prepared: Any, iteration: int = 1, feedback: Any = None, questions: int = 40, **more: Any) -> Any:
+    inputs = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    inputs += [] if feedback is None else [feedback.entry("feedback", "evaluation.json")]
+    output = f"runs/review/severity-1/iter-{iteration}/exam/a{more.get('attempt', 1)}"
+    parameters = {"teacher": bench.teacher, "questions": questions}
+    return bench.run("exam", output, parameters, inputs=inputs, iteration=iteration, **more)
+
+
+def answer(bench: Any, sat: Any, iteration: int = 1) -> dict[str, Any]:
+    """A student that knows all but the label WEAK."""
+    workspace, folder = bench.workspace, f"runs/review/severity-1/iter-{iteration}/answer/a1"
+    lines = []
+    for question in bench.lines(sat, "exam.jsonl"):
+        truth = question["answer"]["issue_type"]
+        lines.append({"id": question["id"], "truth": truth, "label": "minor" if truth == WEAK else truth})
+    workspace.write_jsonl(f"{folder}/answers.jsonl", lines)
+    score = Accuracy(accuracy=0.75, low=0.6, high=0.9)
+    manifest = Manifest(
+        step="answer",
+        owner="severity",
+        iteration=iteration,
+        attempt=1,
+        seed=7,
+        files=list_files(workspace, folder),
+        figures=AnswerFigures(items=len(lines), score=score),
+    )
+    return {"name": "answer", "path": folder, "digest": seal(workspace, folder, manifest), "parts": ["answers.jsonl"]}
+
+
+def evaluate(bench: Any, prepared: Any, sat: Any, given: Any, iteration: int = 1, previous: Any = None) -> Any:
+    inputs = [prepared.entry("curriculum", "task.json", "pools/curriculum"), sat.entry("exam", "exam.jsonl"), given]
+    inputs += [] if previous is None else [previous.entry("previous", "dataset.jsonl")]
+    output = f"runs/review/severity-1/iter-{iteration}/evaluate/a1"
+    parameters = {"teacher": bench.teacher, "examples": 40, "replay": "0.25"}
+    return bench.run("evaluate", output, parameters, inputs=inputs, iteration=iteration)
+
+
+def labels(lines: list[dict[str, Any]], field: str) -> Counter[str]:
+    return Counter(line[field]["issue_type"] for line in lines)
+
+
+def inputs_of(lines: list[dict[str, Any]], field: str) -> set[str]:
+    return {question_id(line[field]) for line in lines}
+
+
+def test_two_iterations_of_teaching(taught: Any) -> None:
+    prepared = taught.prepare()
+    first_exam = exam(taught, prepared)
+    figures = first_exam.result.figures
+    assert isinstance(figures, ExamFigures), first_exam.log
+    questions = taught.lines(first_exam, "exam.jsonl")
+    assert figures.questions == len(questions) == 40
+    assert labels(questions, "answer") == dict.fromkeys(LABELS, 10)
+    assert figures.usage.calls >= 4
+    assert "progress exam 40/40 questions" in first_exam.log
+
+    first = evaluate(taught, prepared, first_exam, answer(taught, first_exam))
+    figures = first.result.figures
+    assert isinstance(figures, EvaluateFigures), first.log
+    evaluation = taught.workspace.read_json(f"{first.result.path}/evaluation.json")
+    assert evaluation["proficiency"] == figures.proficiency == 7  # 3 of 4 labels right: 2/3 of the way from chance
+    assert WEAK in " ".join(evaluation["feedback"]["weaknesses"])
+    dataset = taught.lines(first, "dataset.jsonl")
+    assert labels(dataset, "output") == {"critical": 5, "major": 25, "minor": 5, "trivial": 5}
+    train = taught.lines(first, "train.jsonl")
+    origins = Counter(line["origin"] for line in train)
+    assert origins == {"teacher": 40, "replay": 13}
+    assert figures.training_items == 53
+
+    second_exam = exam(taught, prepared, iteration=2, feedback=first)
+    second = evaluate(taught, prepared, second_exam, answer(taught, second_exam, 2), iteration=2, previous=first)
+    assert second.code == 0, second.log
+    grown = taught.lines(second, "dataset.jsonl")
+    assert grown[:40] == dataset
+    assert {line["iteration"] for line in grown[40:]} == {2}
+    assert len(inputs_of(grown, "input")) == len(grown) > 60
+    # Iterations ask for other items, and nobody is taught the questions of the exam just sat.
+    new_questions = taught.lines(second_exam, "exam.jsonl")
+    assert len(inputs_of(new_questions, "question") & inputs_of(questions, "question")) < 20
+    assert not inputs_of(new_questions, "question") & inputs_of(grown[40:], "input")
+    assert taught.asked()["duplicates"] == 0
+    assert taught.asked()["purposes"]["evaluation"] == 2
+
+
+def test_no_held_out_item_and_no_seed_comes_back(taught: Any) -> None:
+    prepared = taught.prepare()
+    sat = exam(taught, prepared)
+    made = evaluate(taught, prepared, sat, answer(taught, sat))
+    pools = {
+        pool: inputs_of(taught.lines(prepared, f"pools/{pool}/items.jsonl"), "input")
+        for pool in ("exam", "curriculum", "validation", "test")
+    }
+    questions = inputs_of(taught.lines(sat, "exam.jsonl"), "question")
+    train = inputs_of(taught.lines(made, "train.jsonl"), "input")
+    assert not questions & set().union(*pools.values())
+    assert not train & (pools["validation"] | pools["test"] | pools["exam"])
+    # What a prompt could hold is what was mounted: neither file nor digest of a held-out pool is named.
+    ledger = [path.read_text() for path in (taught.root / "ledger").rglob("*.json")]
+    assert not any("pools/validation" in text or "pools/test" in text for text in ledger)
+
+
+def test_the_same_request_again_is_free_and_the_same(taught: Any) -> None:
+    prepared = taught.prepare()
+    first, paid = exam(taught, prepared), taught.asked()["count"]
+    again = exam(taught, prepared, attempt=2)
+    assert taught.asked()["count"] == paid
+    assert taught.lines(again, "exam.jsonl") == taught.lines(first, "exam.jsonl")
+    assert again.result.figures.usage.recorded == paid
+    assert again.result.figures.usage.calls == paid, "the step's own attempts paid for them"
+
+
+def replies(bench: Any) -> int:
+    """Recorded replies; what is being written does not count."""
+    return sum(not path.name.startswith("tmp-") for path in (bench.root / "ledger").rglob("*.reply.json"))
+
+
+def test_killed_in_the_middle_no_recorded_call_is_paid_twice(taught: Any) -> None:
+    prepared = taught.prepare()
+    whole = exam(taught, prepared, seed=1, questions=80)
+    inputs = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    parameters = {"teacher": {**taught.teacher, "concurrency": 1}, "questions": 80}
+    before = replies(taught)
+    program = taught.start("exam", "runs/review/severity-1/iter-1/exam/a1", parameters, inputs=inputs, seed=2)
+    while replies(taught) < before + 3 and program.poll() is None:
+        time.sleep(0.005)
+    program.send_signal(signal.SIGKILL)
+    program.communicate()
+    recorded = replies(taught) - before
+    again = exam(taught, prepared, attempt=2, seed=2, questions=80)
+    assert again.code == 0, again.log
+    assert again.result.figures.usage.recorded >= recorded >= 3
+    # At most the one call that was under way was answered twice.
+    assert taught.asked()["duplicates"] <= again.result.figures.usage.lost_in_flight <= 1
+    assert len(taught.lines(again, "exam.jsonl")) == len(taught.lines(whole, "exam.jsonl")) == 80
+
+
+def test_a_terminated_step_keeps_what_it_paid(taught: Any) -> None:
+    prepared = taught.prepare()
+    inputs = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    parameters = {"teacher": taught.teacher, "questions": 80}
+    program = taught.start("exam", "runs/review/severity-1/iter-1/exam/a1", parameters, inputs=inputs)
+    while not replies(taught) and program.poll() is None:
+        time.sleep(0.005)
+    program.send_signal(signal.SIGTERM)
+    program.communicate()
+    again = exam(taught, prepared, attempt=2, questions=80)
+    assert again.code == 0, again.log
+    assert again.result.figures.usage.lost_in_flight == 0
+    assert taught.asked()["duplicates"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"model": "other"}, "TeacherUnavailable"), ({"baseUrl": "http://localhost:1/v1"}, "TeacherSecret")],
+)
+def test_a_wrong_teacher_is_tried_later(taught: Any, changes: dict[str, Any], reason: str) -> None:
+    prepared = taught.prepare()
+    taught.teacher = {**taught.teacher, **changes}
+    ran = exam(taught, prepared)
+    assert (ran.code, ran.result.error.reason) == (75, reason)
+
+
+def test_a_refused_key_is_tried_later_and_named(taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = taught.prepare()
+    environment = taught.environment
+
+    def with_another_key(*arguments: Any, **more: Any) -> dict[str, str]:
+        return {**environment(*arguments, **more), "FLYWHEEL_TEACHER_API_KEY": "sk-wrong"}
+
+    monkeypatch.setattr(taught, "environment", with_another_key)
+    ran = exam(taught, prepared)
+    assert (ran.code, ran.result.error.reason) == (75, "TeacherKeyRefused")
+    assert "sk-wrong" not in ran.log + ran.result.error.message
