@@ -81,6 +81,12 @@ class Cache:
             self._put(entry)
             return entry
 
+    def current(self, item: Object) -> Entry | None:
+        """The entry that the cache has in exactly this version, or None."""
+        metadata = item["metadata"]
+        known = self.by_uid(metadata["uid"])
+        return known if known is not None and known.version == int(metadata["resourceVersion"]) else None
+
     def remove(self, kind: Resource, uid: str) -> Entry | None:
         """An object is gone; the entry that was there, or None."""
         with self._lock:

@@ -81,7 +81,8 @@ class Host:
         try:
             if deleted:
                 return self.tools.cache.remove(kind, item["metadata"]["uid"])
-            return self.tools.cache.update(kind, item)
+            # Our own writes are in the cache before their news comes: that still matters to others.
+            return self.tools.cache.update(kind, item) or self.tools.cache.current(item)
         except ValueError as error:  # somebody else's object with our label
             log.warning("%s %s is ignored: %s", kind.kind, item["metadata"]["name"], error)
             return None
