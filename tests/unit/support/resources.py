@@ -1,0 +1,100 @@
+"""Resources as a user writes them, for tests of decisions: small, legal, and changed by keyword."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from flywheel.api.curriculum import Curriculum
+from flywheel.api.flywheelrun import FlywheelRun
+
+NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
+NAMESPACE = "review"
+LABELS = ["critical", "major", "minor", "trivial"]
+
+
+def digest(text: str) -> str:
+    """A digest that is told apart by its text."""
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def metadata(name: str, generation: int = 1) -> dict[str, Any]:
+    """ObjectMeta as the API server gives it."""
+    return {
+        "name": name,
+        "namespace": NAMESPACE,
+        "uid": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(),
+        "generation": generation,
+        "resourceVersion": "7",
+        "creationTimestamp": NOW.isoformat(),
+    }
+
+
+def curriculum_spec() -> dict[str, Any]:
+    """The Curriculum of the example, shortened."""
+    return {
+        "task": {
+            "instructions": "Rate the severity of the issue that the review describes.",
+            "inputSchema": {"type": "object", "properties": {"code": {"type": "string"}}},
+            "outputSchema": {"type": "object", "properties": {"severity": {"enum": LABELS}}},
+            "label": {"path": "severity", "order": LABELS},
+        },
+        "sources": [
+            {
+                "name": "findings",
+                "truth": "Rule",
+                "group": "package",
+                "dataset": {"path": "datasets/findings.jsonl"},
+            }
+        ],
+        "pools": {"key": "review-2026"},
+        "workspace": {"persistentVolumeClaim": {"claimName": "flywheel"}},
+    }
+
+
+def curriculum(
+    spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, generation: int = 1
+) -> Curriculum:
+    """A Curriculum, not yet prepared unless its status says so."""
+    value = {"metadata": metadata("severity", generation), "spec": spec or curriculum_spec(), "status": status or {}}
+    return Curriculum.model_validate(value)
+
+
+def ready(generation: int = 1) -> dict[str, Any]:
+    """Status of a Curriculum whose current revision is prepared."""
+    home = f"curricula/{NAMESPACE}/severity-{metadata('severity')['uid'][:8]}"
+    name = f"revision{generation}"
+    return {
+        "observedGeneration": generation,
+        "preparedGeneration": generation,
+        "revision": {"name": name, "path": f"{home}/{name}", "digest": digest(name)},
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Prepared",
+                "message": name,
+                "observedGeneration": generation,
+                "lastTransitionTime": NOW.isoformat(),
+            }
+        ],
+    }
+
+
+def run_spec(**stop: Any) -> dict[str, Any]:
+    """A FlywheelRun of few iterations."""
+    return {
+        "curriculumRef": {"name": "severity"},
+        "student": {"model": {"persistentVolumeClaim": {"claimName": "models", "path": "student"}}},
+        "teacher": {"baseURL": "http://teacher:8000/v1", "model": "rehearsal", "secretRef": {"name": "teacher"}},
+        "training": {"maxSteps": 200},
+        "stop": {"maxIterations": 2} | stop,
+        "jobs": {"defaults": {}},
+    }
+
+
+def flywheel_run(spec: dict[str, Any], status: dict[str, Any] | None = None, generation: int = 1) -> FlywheelRun:
+    """A FlywheelRun as the cache holds it."""
+    value = {"metadata": metadata("severity-run", generation), "spec": spec, "status": status or {}}
+    return FlywheelRun.model_validate(value)

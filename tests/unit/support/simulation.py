@@ -1,0 +1,311 @@
+"""A cluster that is only data: Jobs, pods, the workspace and a clock, driven by decisions and by a script of mishaps.
+
+`World.turn` lets one thing go wrong, decides and applies, and lets every Job go one step further. Whatever the script
+says, `checks.check_plan` must hold for each plan; once the script is used up everything goes well and the run must end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import checks
+from resources import NOW, curriculum, digest, flywheel_run, ready, run_spec
+
+from flywheel.api.conditions import Event
+from flywheel.api.curriculum import Curriculum
+from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.request import MeasureParameters, ReportParameters, StepRequest
+from flywheel.api.result import AbsentFigures, Figures, StepError, StepResult
+from flywheel.loop.decide import RunPlan, decide_run, ended
+from flywheel.loop.inputs import UNTRAINED_ARMS
+from flywheel.loop.observed import JobView, PodView, RunObserved
+from flywheel.loop.plan import StepJob
+
+T = TypeVar("T")
+OUTCOMES = (
+    "success",
+    "fails",
+    "oom",
+    "killed after its manifest",
+    "try later",
+    "evicted",
+    "deadline",
+    "never started",
+    "no pod",
+    "unreadable",
+    "pod gone",
+    "bad input",
+)
+FAILURES = ("fails", "oom", "killed after its manifest", "deadline")
+_NOTHING = ["nothing"]
+MISHAPS = (
+    _NOTHING * 12
+    + ["suspend", "openings", "attempts", "target", "curriculum", "revision"]
+    + ["delete a job"] * 3
+    + ["expire", "stop"]
+)
+
+
+class Script:
+    """Numbers that choose; when they are used up, the first option: nothing goes wrong."""
+
+    def __init__(self, numbers: Sequence[int] = ()) -> None:
+        self._numbers = list(reversed(numbers))
+
+    @property
+    def over(self) -> bool:
+        return not self._numbers
+
+    def of(self, options: Sequence[T]) -> T:
+        return options[self._numbers.pop() % len(options)] if self._numbers else options[0]
+
+
+@dataclass
+class SimJob:
+    """A Job with what it was asked and how far its pod is."""
+
+    view: JobView
+    request: StepRequest
+    phases: list[str]
+
+
+@dataclass
+class World:
+    """One run, its Curriculum, its Jobs and the workspace."""
+
+    script: Script = field(default_factory=Script)
+    spec: dict[str, Any] = field(default_factory=run_spec)
+    curriculum: Curriculum | None = field(default_factory=lambda: curriculum(status=ready()))
+    outcomes: Sequence[str] = OUTCOMES
+    now: datetime = NOW
+    status: dict[str, Any] = field(default_factory=dict[str, Any])
+    generation: int = 1
+    jobs: dict[str, SimJob] = field(default_factory=dict[str, SimJob])
+    created: list[StepJob] = field(default_factory=list[StepJob])
+    recorded: dict[tuple[int, str], int] = field(default_factory=dict[tuple[int, str], int])
+    workspace: dict[str, tuple[str, Figures]] = field(default_factory=dict[str, "tuple[str, Figures]"])
+    accepted: dict[tuple[int, str], tuple[int, str]] = field(default_factory=dict[Any, Any])
+    failures: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
+    events: list[Event] = field(default_factory=list[Event])
+    accuracies: Sequence[float] = ()  # by iteration, where the script shall not choose
+    writes: int = 0
+    uids: int = 0
+
+    # what the operator sees and does
+
+    def observe(self) -> RunObserved:
+        run = flywheel_run(self.spec, self.status, self.generation)
+        return RunObserved(run, self.curriculum, tuple(job.view for job in self.jobs.values()), "/model")
+
+    def read_status(self) -> FlywheelRunStatus:
+        return FlywheelRunStatus.model_validate(self.status)
+
+    @property
+    def ended(self) -> bool:
+        return ended(self.read_status())
+
+    def reconcile(self, crash: bool = False) -> RunPlan:
+        observed = self.observe()
+        plan = decide_run(observed, self.now)
+        assert plan == decide_run(observed, self.now), "the same input gives the same plan"
+        checks.check_plan(self, observed, plan)
+        for name in plan.delete:
+            self.jobs[name].view = replace(self.jobs[name].view, deleting=True)
+        for job in plan.create:
+            self._create(job, recorded=not crash)
+        if not crash:
+            self._write(plan)
+        return plan
+
+    def _create(self, job: StepJob, recorded: bool) -> None:
+        assert job.name not in self.jobs, "a Job that is there is adopted by name, so it must be seen first"
+        self.uids += 1
+        view = JobView(
+            name=job.name,
+            uid=str(self.uids),
+            step=job.step,
+            iteration=job.request.iteration,
+            attempt=job.request.attempt,
+            created_at=self.now,
+            rereads=job.rereads,
+        )
+        phases = ["waiting", "starting", "running"] if not self.script.over else []
+        self.jobs[job.name] = SimJob(view, StepRequest.model_validate(job.request.to_json_object()), phases)
+        self.created.append(job)
+        if recorded:
+            self.recorded[(view.iteration, view.step)] = view.attempt
+
+    def _write(self, plan: RunPlan) -> None:
+        value = plan.status.to_json_object()
+        if value == self.status:
+            return
+        self.writes += 1
+        self.status = value
+        self.events.extend(plan.events)
+        checks.check_write(self)
+
+    # the world's own doings
+
+    def turn(self) -> None:
+        if not self.script.over:
+            self.mishap(self.script.of(MISHAPS))
+        else:
+            self._calm()
+        plan = self.reconcile(crash=self.script.of([False] * 5 + [True]))
+        if not self.script.of([False] * 5 + [True]):
+            checks.check_idle(self)
+        for job in list(self.jobs.values()):
+            self._further(job)
+        wait = plan.requeue_after if plan.requeue_after is not None and self.script.over else 20.0
+        self.now += timedelta(seconds=wait + 0.001)
+
+    def to_end(self, turns: int = 400) -> FlywheelRunStatus:
+        """Turns until the run has ended and its Jobs are gone or at rest."""
+        for _ in range(turns):
+            self.turn()
+            if self.ended and not any(job.view.active for job in self.jobs.values()):
+                return self.read_status()
+        raise AssertionError(f"the run does not end: {self.status.get('conditions')}")
+
+    def _calm(self) -> None:
+        if self.spec.get("suspend"):
+            self.edit(suspend=False)
+        if self.curriculum is None or self.curriculum.status.prepared_generation != self.curriculum.metadata.generation:
+            self.curriculum = curriculum(status=ready())
+
+    def edit(self, **fields: Any) -> None:
+        self.spec = self.spec | fields
+        self.generation += 1
+
+    def mishap(self, kind: str) -> None:
+        stop: dict[str, Any] = self.spec["stop"]
+        match kind:
+            case "suspend":
+                self.edit(suspend=not self.spec.get("suspend", False))
+            case "stop":
+                self.edit(stop=stop | {"now": self.script.of([False, False, False, True])})
+            case "openings":
+                self.edit(gate={"maxTestOpenings": self.script.of([1, 2, 3])})
+            case "attempts":
+                self.edit(jobs={"defaults": {"attempts": self.script.of([3, 2, 1])}})
+            case "target":
+                self.edit(stop=stop | {"accuracy": self.script.of(["0.95", "0.65"])})
+            case "curriculum":
+                self.curriculum = None if self.curriculum is not None else curriculum(status=ready())
+            case "revision":
+                generation = self.script.of([1, 2])
+                self.curriculum = curriculum(status=ready(generation), generation=self.script.of([1, 2]))
+            case "delete a job":
+                if self.jobs:
+                    del self.jobs[self.script.of(list(self.jobs))]
+            case "expire":
+                self.jobs = {name: job for name, job in self.jobs.items() if job.view.active}
+            case _:
+                pass
+
+    def _further(self, job: SimJob) -> None:
+        if job.view.deleting:
+            if self.script.of([True, False]):
+                self.jobs.pop(job.view.name, None)
+            return
+        if job.view.state in ("Succeeded", "Failed"):
+            return
+        if job.phases and not self.script.over:
+            self._phase(job, job.phases.pop(0))
+        else:
+            self.end(job, self.script.of(self.outcomes))
+
+    def _phase(self, job: SimJob, phase: str) -> None:
+        pod = PodView(name=f"{job.view.name}-x", uid=job.view.uid)
+        if phase == "waiting":
+            trouble: dict[str, str] = self.script.of(
+                [
+                    {},
+                    {"waiting_reason": "ImagePullBackOff"},
+                    {"waiting_reason": "CreateContainerConfigError", "waiting_message": "secret not found"},
+                    {"unschedulable": "0/1 nodes are available: 1 Insufficient cpu."},
+                ]
+            )
+            job.view = replace(job.view, pod=replace(pod, **trouble)) if trouble else job.view
+        elif phase == "starting":
+            job.view = replace(job.view, pod=pod)
+        else:
+            job.view = replace(job.view, pod=replace(pod, started=True), state="Running")
+
+    def end(self, job: SimJob, outcome: str) -> None:
+        """The Job ends in that way."""
+        view, pod = job.view, PodView(name=f"{job.view.name}-x", uid=job.view.uid, started=True, exit_code=1)
+        if outcome in ("success", "unreadable", "pod gone"):
+            message = self._succeed(job).to_message()
+            found = None if outcome == "pod gone" else replace(pod, exit_code=0, message=message)
+            if outcome == "unreadable" and found is not None:
+                found = replace(found, message=message[:-5])
+            self.failures[(view.iteration, view.step)] += outcome != "success" and view.rereads is not None
+            job.view = replace(view, state="Succeeded", pod=found)
+            return
+        if outcome == "killed after its manifest":
+            self._succeed(job)
+        self.failures[(view.iteration, view.step)] += outcome in FAILURES
+        error = StepResult(error=StepError(reason="TeacherKeyRefused", message="the teacher refused the key"))
+        ends: dict[str, PodView | None] = {
+            "fails": pod,
+            "oom": replace(pod, exit_code=137, terminated_reason="OOMKilled"),
+            "killed after its manifest": replace(pod, exit_code=137),
+            "bad input": replace(pod, exit_code=64),
+            "try later": replace(pod, exit_code=75, message=error.to_message()),
+            "evicted": replace(pod, exit_code=137, disrupted=True),
+            "deadline": replace(pod, exit_code=143, deadline_exceeded=True),
+            "never started": replace(pod, started=False, exit_code=None),
+            "no pod": None,
+        }
+        job.view = replace(view, state="Failed", pod=ends[outcome])
+
+    def _succeed(self, job: SimJob) -> StepResult:
+        parameters = job.request.parameters
+        if isinstance(parameters, ReportParameters):
+            found = self.workspace.get(parameters.attempt_path)
+            if found is None:
+                return StepResult(figures=AbsentFigures())
+            return StepResult(manifest=found[0], path=parameters.attempt_path, figures=found[1])
+        made = digest(f"{job.request.output} {job.view.uid}"), self.figures(job.request)
+        self.workspace[job.request.output] = made
+        return StepResult(manifest=made[0], path=job.request.output, figures=made[1])
+
+    def figures(self, request: StepRequest) -> Figures:
+        """Figures as that step would leave."""
+        value: dict[str, Any]
+        match request.step:
+            case "exam":
+                value = {"questions": 80, "usage": {"calls": 9, "input_tokens": 100, "output_tokens": 10}}
+            case "answer":
+                value = {"items": 80, "score": self._accuracy(request.iteration)}
+            case "evaluate":
+                value = {"proficiency": self.script.of([4, 9]), "new_examples": 40, "training_items": 50}
+            case "train":
+                value = {"adapter": digest(request.output), "steps": 9, "first_loss": 2.0, "last_loss": 0.5}
+            case _:
+                value = self._measured(request)
+        return StepResult.model_validate({"figures": {"step": request.step} | value}).figures or AbsentFigures()
+
+    def _accuracy(self, iteration: int) -> dict[str, float]:
+        value = self.accuracies[iteration] if self.accuracies else self.script.of([0.7, 0.5, 0.6, 0.8])
+        return {"accuracy": value, "low": value - 0.05, "high": value + 0.05}
+
+    def _measured(self, request: StepRequest) -> dict[str, Any]:
+        parameters = request.parameters
+        assert isinstance(parameters, MeasureParameters)
+        arms = ["majority", *UNTRAINED_ARMS] if parameters.untrained_arms else []
+        compared = [entry.name for entry in parameters.comparisons]
+        if request.input("adapter") is not None:
+            compared += list(UNTRAINED_ARMS) if parameters.untrained_arms else []
+            arms.append("candidate")
+        gains = [{"difference": 0.1, "low": 0.02, "high": 0.2}, {"difference": 0.0, "low": -0.02, "high": 0.005}]
+        return {
+            "items": 300,
+            "arms": {name: self._accuracy(request.iteration) for name in arms},
+            "differences": {name: self.script.of(gains) for name in compared},
+        }
