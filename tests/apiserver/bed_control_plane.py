@@ -1,0 +1,201 @@
+"""A real etcd, kube-apiserver and kube-controller-manager (Jobs, garbage, namespaces) on free ports of this computer.
+
+No node: bed_node plays one. Users: `admin`, and `operator` with exactly the rights of charts/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATOR_USER = "system:serviceaccount:flywheel-system:flywheel-operator"
+_ADMIN, _OPERATOR = "token-of-the-admin", "token-of-the-operator"
+_START_SECONDS = 90
+_CONTROLLERS = "job-controller,garbage-collector-controller,namespace-controller"
+_AUDIT = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: None, verbs: [get, list, watch]}
+- {level: Metadata}
+"""
+
+
+def binaries() -> tuple[Path, Path]:
+    """Folder of the Kubernetes programs, and etcd; says what to run where they are missing."""
+    script = 'eval "$(tools/cluster/cluster env)"; printf "%s\\n%s\\n" "$FLYWHEEL_BIN" "$ETCD"'
+    lines = subprocess.run(["bash", "-c", script], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    folder, etcd = Path(lines[0]), Path(lines[1])
+    for program in (folder / "kube-apiserver", folder / "kube-controller-manager", folder / "kubectl", etcd):
+        if not program.is_file():
+            raise FileNotFoundError(f"{program} is missing: run `tools/cluster/cluster binaries` (make apiserver does)")
+    return folder, etcd
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class ControlPlane:
+    """A running control plane below a folder of its own."""
+
+    folder: Path
+    bin: Path
+    port: int
+    processes: dict[str, subprocess.Popen[bytes]]
+
+    @property
+    def admin(self) -> Path:
+        """Kubeconfig of the admin."""
+        return self.folder / "admin.kubeconfig"
+
+    @property
+    def operator(self) -> Path:
+        """Kubeconfig of the operator's service account."""
+        return self.folder / "operator.kubeconfig"
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run kubectl as admin; stdout, or with check=False stdout and stderr."""
+        env = {**os.environ, "KUBECONFIG": str(self.admin)}
+        done = subprocess.run(
+            [str(self.bin / "kubectl"), *arguments], env=env, input=stdin, capture_output=True, text=True, timeout=90
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def writes(self, user: str = OPERATOR_USER) -> list[dict[str, str]]:
+        """Every accepted or refused write of a user so far, from the audit log."""
+        found: list[dict[str, str]] = []
+        for line in (self.folder / "audit.log").read_text().splitlines():
+            event = json.loads(line)
+            about = event.get("objectRef") or {}
+            if event["user"]["username"] == user and about.get("resource") != "selfsubjectaccessreviews":
+                found.append(
+                    {
+                        "verb": event["verb"],
+                        "resource": about.get("resource", ""),
+                        "sub": about.get("subresource", ""),
+                        "namespace": about.get("namespace", ""),
+                        "name": about.get("name", ""),
+                        "code": str((event.get("responseStatus") or {}).get("code")),
+                    }
+                )
+        return found
+
+
+def start(folder: Path) -> Iterator[ControlPlane]:
+    """Start everything, and stop it when the iterator is closed."""
+    bin_, etcd = binaries()
+    ports = {name: free_port() for name in ("etcd", "peer", "api", "manager")}
+    plane = ControlPlane(folder, bin_, ports["api"], {})
+    try:
+        _start_etcd(plane, etcd, ports)
+        _start_api_server(plane, ports)
+        _kubeconfig(plane, plane.admin, _ADMIN)
+        _kubeconfig(plane, plane.operator, _OPERATOR)
+        _await(plane, "kube-apiserver", "get", "--raw", "/readyz")
+        _run(
+            plane,
+            "kube-controller-manager",
+            str(bin_ / "kube-controller-manager"),
+            f"--kubeconfig={plane.admin}",
+            f"--controllers={_CONTROLLERS}",
+            f"--secure-port={ports['manager']}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
+            f"--cert-dir={folder}/manager",
+        )
+        yield plane
+    finally:
+        for process in reversed(plane.processes.values()):
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder / "etcd", ignore_errors=True)
+
+
+def _start_etcd(plane: ControlPlane, etcd: Path, ports: dict[str, int]) -> None:
+    client, peer = (f"http://127.0.0.1:{ports[name]}" for name in ("etcd", "peer"))
+    _run(
+        plane, "etcd", str(etcd), "--name", "tests", "--data-dir", str(plane.folder / "etcd"), "--unsafe-no-fsync",
+        "--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
+        "--initial-advertise-peer-urls", peer, "--initial-cluster", f"tests={peer}", "--logger", "zap",
+    )  # fmt: skip
+
+
+def _start_api_server(plane: ControlPlane, ports: dict[str, int]) -> None:
+    folder = plane.folder
+    key = folder / "service-accounts.key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    (folder / "tokens.csv").write_text(
+        f'{_ADMIN},admin,admin,"system:masters"\n'
+        f'{_OPERATOR},{OPERATOR_USER},operator,"system:serviceaccounts,system:authenticated"\n'
+    )
+    (folder / "audit.yaml").write_text(_AUDIT)
+    _run(
+        plane,
+        "kube-apiserver",
+        str(plane.bin / "kube-apiserver"),
+        f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={plane.port}",
+        f"--cert-dir={folder}/api",
+        f"--token-auth-file={folder}/tokens.csv",
+        "--authorization-mode=RBAC",
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+        "--disable-admission-plugins=ServiceAccount",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--endpoint-reconciler-type=none",
+        f"--audit-policy-file={folder}/audit.yaml",
+        f"--audit-log-path={folder}/audit.log",
+        "--audit-log-mode=blocking",
+    )
+
+
+def _run(plane: ControlPlane, name: str, *command: str) -> None:
+    with (plane.folder / f"{name}.log").open("wb") as log:
+        plane.processes[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=plane.folder)
+
+
+def _kubeconfig(plane: ControlPlane, path: Path, token: str) -> None:
+    server = {"server": f"https://127.0.0.1:{plane.port}", "certificate-authority": f"{plane.folder}/api/apiserver.crt"}
+    entry = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "tests", "cluster": server}],
+        "users": [{"name": "user", "user": {"token": token}}],
+        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "user"}}],
+        "current-context": "tests",
+    }
+    path.write_text(json.dumps(entry))
+
+
+def _await(plane: ControlPlane, name: str, *arguments: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if plane.processes[name].poll() is not None:
+            break
+        if plane.kubectl(*arguments, check=False).strip() == "ok":
+            return
+        time.sleep(0.3)
+    tail = (plane.folder / f"{name}.log").read_text()[-3000:]
+    raise TimeoutError(f"{name} did not become ready:\n{tail}")

@@ -1,0 +1,156 @@
+"""A scripted node: binds pods, starts and ends them as the script says, by patching their status as a kubelet does."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bed_results import result
+
+from flywheel.api.request import StepRequest
+from flywheel.api.result import StepResult
+from flywheel.controller.client import Api, ApiError
+from flywheel.controller.labels import OWNER_UID
+from flywheel.controller.resources import POD
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a pod's container ends. `waiting`: it does not start, for this reason and message."""
+
+    code: int = 0
+    said: StepResult | None = None
+    reason: str = ""
+    waiting: tuple[str, str] | None = None
+    hold: bool = False  # runs on
+    pod_reason: str = ""
+
+
+DONE = Ending()
+HOLD = Ending(hold=True)
+Script = Callable[[StepRequest], Ending]
+
+
+@dataclass
+class Node:
+    """Plays the kubelet for every pod of ours. `script` may be replaced at any time."""
+
+    api: Api
+    namespace: str
+    script: Script = field(default=lambda _request: DONE)
+    started: list[str] = field(default_factory=list[str])
+    _over: set[str] = field(default_factory=set[str])
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Run in a thread."""
+        self._thread = threading.Thread(target=self._run, name="node", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                pods, _ = self.api.list(POD, self.namespace, OWNER_UID)
+                for pod in pods:
+                    self._step(pod)
+            except ApiError as error:
+                if error.status not in (0, 404, 409, 500, 503):  # gone or changed meanwhile, or the API server is away
+                    raise
+            time.sleep(0.1)
+
+    def _step(self, pod: Object) -> None:
+        metadata, status = pod["metadata"], pod.get("status") or {}
+        uid = metadata["uid"]
+        if status.get("phase") in ("Succeeded", "Failed"):
+            if metadata.get("deletionTimestamp"):
+                self._remove(pod)
+            return
+        if metadata.get("deletionTimestamp"):
+            self._end(pod, Ending(code=143))
+            return
+        request = request_of(pod)
+        ending = self.script(request)
+        if not pod["spec"].get("nodeName"):
+            self._bind(pod)
+            return
+        if ending.waiting is not None:
+            self._status(pod, "Pending", {"waiting": {"reason": ending.waiting[0], "message": ending.waiting[1]}})
+        elif not _running(status):
+            self.started.append(metadata["name"])
+            self._status(pod, "Running", {"running": {"startedAt": now()}})
+        elif not ending.hold and uid not in self._over:
+            self._end(pod, ending)
+
+    def _bind(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": "scripted"},
+        }
+        path = POD.path(metadata["namespace"], metadata["name"]) + "/binding"
+        self.api._json("bind", "POST", POD, path, None, body)
+
+    def _end(self, pod: Object, ending: Ending) -> None:
+        said = ending.said if ending.said is not None else result(request_of(pod)) if ending.code == 0 else None
+        terminated = {
+            "exitCode": ending.code,
+            "reason": ending.reason or ("Completed" if ending.code == 0 else "Error"),
+            "startedAt": now(),
+            "finishedAt": now(),
+            "message": said.to_message() if said is not None else "",
+        }
+        phase = "Succeeded" if ending.code == 0 else "Failed"
+        self._status(pod, phase, {"terminated": terminated}, ending.pod_reason)
+
+    def _status(self, pod: Object, phase: str, state: Object, reason: str = "") -> None:
+        metadata, before = pod["metadata"], pod.get("status") or {}
+        container = pod["spec"]["containers"][0]
+        entry = {
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": "",
+            "ready": "running" in state,
+            "restartCount": 0,
+            "state": state,
+        }
+        status = {"phase": phase, "containerStatuses": [entry]} | ({"reason": reason} if reason else {})
+        if before.get("phase") == phase and (before.get("containerStatuses") or [{}])[0].get("state") == state:
+            return
+        path = POD.path(metadata["namespace"], metadata["name"]) + "/status"
+        self.api._json("patch", "PATCH", POD, path, None, {"status": status}, "application/merge-patch+json")
+
+    def _remove(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        path = POD.path(metadata["namespace"], metadata["name"])
+        self.api._json("delete", "DELETE", POD, path, None, {"gracePeriodSeconds": 0})
+
+
+def request_of(pod: Object) -> StepRequest:
+    """What the pod's step is asked."""
+    env = pod["spec"]["containers"][0]["env"]
+    text = next(entry["value"] for entry in env if entry["name"] == "FLYWHEEL_REQUEST")
+    return StepRequest.model_validate(json.loads(text.replace("$$", "$")))
+
+
+def _running(status: Object) -> bool:
+    return any((entry.get("state") or {}).get("running") for entry in status.get("containerStatuses") or [])
+
+
+def now() -> str:
+    """As the kubelet writes times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

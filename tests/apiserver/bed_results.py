@@ -1,0 +1,82 @@
+"""What scripted steps report: the results that real ones would, with figures that rise over the iterations."""
+
+from __future__ import annotations
+
+import hashlib
+
+from flywheel.api.request import StepRequest
+from flywheel.api.result import (
+    AbsentFigures,
+    Accuracy,
+    AnswerFigures,
+    Difference,
+    EvaluateFigures,
+    ExamFigures,
+    Figures,
+    MeasureFigures,
+    PrepareFigures,
+    StepError,
+    StepResult,
+    TrainFigures,
+    Usage,
+)
+
+
+def digest(text: str) -> str:
+    """A digest that differs for different texts."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def accuracy(value: float) -> Accuracy:
+    """With an interval around it."""
+    return Accuracy(accuracy=value, low=value - 0.03, high=value + 0.03)
+
+
+def figures(request: StepRequest) -> Figures:
+    """Plausible figures of a step."""
+    step, number = request.step, request.iteration
+    if step == "prepare":
+        pools = {"exam": 100, "curriculum": 120, "validation": 300, "test": 300, "probe": 30}
+        return PrepareFigures(revision="abc123", items=pools, labels={name: [1, 2] for name in pools})
+    if step == "exam":
+        return ExamFigures(questions=20, usage=Usage(calls=2, input_tokens=100, output_tokens=50))
+    if step == "answer":
+        return AnswerFigures(items=20, score=accuracy(0.4 + 0.1 * number))
+    if step == "evaluate":
+        return EvaluateFigures(proficiency=3 + number, new_examples=40, training_items=40 * number)
+    if step == "train":
+        adapter = digest(f"adapter {request.output}")
+        return TrainFigures(adapter=adapter, steps=100, first_loss=2.0, last_loss=0.5)
+    if step in ("validate", "test"):
+        return _measured(request, number)
+    if step == "report":
+        return AbsentFigures()
+    raise AssertionError(f"no figures for {step}")
+
+
+def _measured(request: StepRequest, number: int) -> MeasureFigures:
+    step = request.parameters.step
+    assert step in ("validate", "test")
+    arms = {"majority": accuracy(0.25), "base": accuracy(0.3), "likelihood": accuracy(0.4), "fewShot": accuracy(0.35)}
+    if number == 0:
+        return MeasureFigures(step=step, items=300, arms=arms)
+    better = 0.4 + 0.15 * number
+    versus = dict.fromkeys(("base", "likelihood", "fewShot", "incumbent", "patience"), 0.1 * number)
+    differences = {
+        name: Difference(difference=gain, low=gain - 0.05, high=gain + 0.05) for name, gain in versus.items()
+    }
+    return MeasureFigures(step=step, items=300, arms={**arms, "candidate": accuracy(better)}, differences=differences)
+
+
+def result(request: StepRequest) -> StepResult:
+    """A step that is done."""
+    found = figures(request)
+    if isinstance(found, AbsentFigures):
+        return StepResult(figures=found)
+    path = f"{request.output}/abc123" if request.step == "prepare" else request.output
+    return StepResult(manifest=digest(f"manifest {path}"), path=path, figures=found)
+
+
+def failure(reason: str, message: str) -> StepResult:
+    """A step that is not."""
+    return StepResult(error=StepError(reason=reason, message=message))
