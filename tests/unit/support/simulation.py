@@ -27,7 +27,7 @@ from flywheel.loop.plan import StepJob
 
 T = TypeVar("T")
 OUTCOMES = (
-    "success",
+    *["success"] * 14,
     "fails",
     "oom",
     "killed after its manifest",
@@ -43,7 +43,7 @@ OUTCOMES = (
 FAILURES = ("fails", "oom", "killed after its manifest", "deadline")
 _NOTHING = ["nothing"]
 MISHAPS = (
-    _NOTHING * 12
+    _NOTHING * 16
     + ["suspend", "openings", "attempts", "target", "curriculum", "revision"]
     + ["delete a job"] * 3
     + ["expire", "stop"]
@@ -133,7 +133,7 @@ class World:
             created_at=self.now,
             rereads=job.rereads,
         )
-        phases = ["waiting", "starting", "running"] if not self.script.over else []
+        phases = self.script.of(["", "running", "waiting starting running"]).split()
         self.jobs[job.name] = SimJob(view, StepRequest.model_validate(job.request.to_json_object()), phases)
         self.created.append(job)
         if recorded:
@@ -187,7 +187,7 @@ class World:
             case "suspend":
                 self.edit(suspend=not self.spec.get("suspend", False))
             case "stop":
-                self.edit(stop=stop | {"now": self.script.of([False, False, False, True])})
+                self.edit(stop=stop | {"now": self.script.of([False] * 9 + [True])})
             case "openings":
                 self.edit(gate={"maxTestOpenings": self.script.of([1, 2, 3])})
             case "attempts":
@@ -214,7 +214,7 @@ class World:
             return
         if job.view.state in ("Succeeded", "Failed"):
             return
-        if job.phases and not self.script.over:
+        if job.phases:
             self._phase(job, job.phases.pop(0))
         else:
             self.end(job, self.script.of(self.outcomes))

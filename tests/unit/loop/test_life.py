@@ -1,0 +1,252 @@
+"""Turns in a run's life that the simulation meets by chance: pinning, suspending, stopping, editing, odd results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from resources import curriculum, curriculum_spec, digest, ready, run_spec
+from simulation import World
+
+from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
+from flywheel.api.request import EvaluateParameters, MeasureParameters, ReportParameters, TrainParameters
+from flywheel.api.result import AbsentFigures, ExamFigures, MeasureFigures, PrepareFigures, StepResult
+from flywheel.loop.accept import UnexpectedResultError, accept
+from flywheel.loop.attempts import Accepted
+from flywheel.loop.decide import decide_run, next_step
+from flywheel.loop.inputs import accepted, build_request
+
+
+def reason(world: World, kind: str = "Ready") -> str:
+    return next(entry.reason for entry in world.read_status().conditions if entry.type == kind)
+
+
+def until(world: World, step: str, iteration: int = 1) -> None:
+    for _ in range(60):
+        last = world.created[-1] if world.created else None
+        if last is not None and (last.request.iteration, last.request.step) == (iteration, step):
+            return
+        for job in world.jobs.values():
+            if job.view.state == "Pending":
+                world.end(job, "success")
+        world.reconcile()
+    raise AssertionError(f"{step} of iteration {iteration} is never made")
+
+
+def test_a_run_waits_for_its_curriculum_and_is_then_pinned_for_good() -> None:
+    world = World(curriculum=None)
+    world.reconcile()
+    assert (reason(world), reason(world, "Stalled")) == ("CurriculumNotFound", "CurriculumNotFound")
+    world.curriculum = curriculum()
+    world.reconcile()
+    assert reason(world, "Reconciling") == "WaitingForCurriculum"
+    stalled = ready()
+    stalled["conditions"][0] |= {"type": "Stalled", "reason": "BadInput"}
+    world.curriculum = curriculum(status=stalled | {"preparedGeneration": 0})
+    world.reconcile()
+    assert reason(world, "Stalled") == "CurriculumNotReady"
+    world.curriculum = curriculum(status=ready())
+    world.reconcile()
+    world.curriculum = curriculum(status=ready(2), generation=2)
+    status = world.to_end()
+    assert status.curriculum is not None and status.curriculum.name == "revision1"
+    paths = {entry.path for job in world.created for entry in job.request.inputs if entry.name == "curriculum"}
+    assert paths == {status.curriculum.path}
+    assert status.workspace_claim == "flywheel"
+
+
+def test_a_revision_that_is_of_an_older_spec_is_not_pinned() -> None:
+    world = World(curriculum=curriculum(status=ready(1), generation=2))
+    plan = world.reconcile()
+    assert not plan.create and plan.status.curriculum is None
+
+
+def test_suspending_deletes_the_job_and_resuming_makes_the_next() -> None:
+    world = World()
+    until(world, "train")
+    world.edit(suspend=True)
+    plan = world.reconcile()
+    assert plan.delete == (world.created[-1].name,)
+    assert {entry.type: entry.status for entry in plan.status.conditions} == {"Ready": "False"}
+    assert reason(world) == "Suspended"
+    world.edit(suspend=False)
+    assert not world.reconcile().create, "the old Job is not yet gone"
+    world.jobs.pop(world.created[-1].name)
+    plan = world.reconcile()
+    assert [job.request.attempt for job in plan.create] == [2] and plan.create[0].rereads is None
+    assert plan.status.attempt is not None and plan.status.attempt.failures == 0
+
+
+def test_stopping_keeps_the_best_so_far() -> None:
+    world = World(spec=run_spec(maxIterations=9))
+    until(world, "exam", 2)
+    world.edit(stop={"maxIterations": 9, "now": True})
+    plan = world.reconcile()
+    assert plan.delete == (world.created[-1].name,) and plan.status.best is not None
+    assert "best is iteration 1" in plan.status.conditions[0].message
+    assert reason(world, "Completed") == "Stopped"
+    assert plan.status.ended_at == world.now
+
+
+def test_stopping_before_anything_began() -> None:
+    world = World(spec=run_spec(now=True), curriculum=None)
+    plan = world.reconcile()
+    assert reason(world, "Completed") == "Stopped" and not plan.delete
+
+
+def test_lowering_the_openings_during_a_test_takes_the_test_back() -> None:
+    world = World(spec=run_spec(maxIterations=3) | {"gate": {"maxTestOpenings": 2}})
+    world.accuracies = [0.3, 0.5, 0.6, 0.7]
+    until(world, "test", 2)
+    world.edit(gate={"maxTestOpenings": 1})
+    plan = world.reconcile()
+    assert plan.delete == (world.created[-1].name,) and not plan.create
+    assert reason(world) == "CleaningUp"
+    world.jobs.pop(world.created[-1].name)
+    status = world.to_end()
+    exam = next(job for job in world.created if (job.request.iteration, job.step) == (3, "exam"))
+    assert exam.request.attempt == 1 and exam.rereads is None, "another step's ordinals are not the exam's"
+    assert status.test_openings == 1
+    assert reason(world, "HeldOutExhausted") == "HeldOutSpent"
+
+
+def test_an_ended_run_deletes_what_a_lost_write_left() -> None:
+    world = World(spec=run_spec(maxIterations=9))
+    until(world, "exam", 2)
+    stray = world.created[-1].name
+    world.status = world.status | {
+        "conditions": [
+            {
+                "type": "Completed",
+                "status": "True",
+                "reason": "Stopped",
+                "message": "m",
+                "lastTransitionTime": world.now.isoformat(),
+            }
+        ]
+    }
+    observed = world.observe()
+    plan = decide_run(observed, world.now)
+    assert plan.delete == (stray,) and plan.status == observed.run.status and not plan.events
+
+
+def test_inputs_of_the_second_iteration() -> None:
+    world = World(spec=run_spec(maxIterations=3, plateau={"patience": 1, "minDelta": "0.0001"}))
+    until(world, "exam", 3)
+    by_step = {job.step: job.request for job in world.created if job.request.iteration == 2}
+    names = {step: [entry.name for entry in request.inputs] for step, request in by_step.items()}
+    assert names == {
+        "exam": ["curriculum", "feedback"],
+        "answer": ["curriculum", "exam", "adapter"],
+        "evaluate": ["curriculum", "exam", "answer", "previous"],
+        "train": ["curriculum", "data"],
+        "validate": ["curriculum", "adapter", "baseline", "incumbent", "patience"],
+    }
+    claims = {job.step: job.claims for job in world.created if job.request.iteration == 2}
+    assert {step: claim.model for step, claim in claims.items()} == {
+        "exam": None,
+        "answer": "models",
+        "evaluate": None,
+        "train": "models",
+        "validate": "models",
+    }
+    secrets = {job.step: job.teacher_secret for job in world.created if job.request.iteration == 2}
+    assert {step for step, secret in secrets.items() if secret is not None} == {"exam", "evaluate"}
+    writable = {step for step, request in by_step.items() if request.also_writable}
+    assert writable == {"exam", "evaluate"}, "only who asks the teacher writes the ledger"
+    measure = by_step["validate"].parameters
+    assert isinstance(measure, MeasureParameters) and not measure.untrained_arms
+    assert [entry.name for entry in measure.comparisons] == ["base", "likelihood", "fewShot", "incumbent", "patience"]
+
+
+def test_a_later_test_reuses_the_untrained_answers_and_is_made_at_its_share_of_alpha() -> None:
+    world = World(spec=run_spec(maxIterations=3) | {"gate": {"maxTestOpenings": 2, "alpha": "0.05"}})
+    world.accuracies = [0.3, 0.5, 0.6, 0.7]
+    until(world, "test", 2)
+    first, second = (job.request for job in world.created if job.request.step == "test")
+    assert [entry.name for entry in first.inputs] == ["curriculum", "adapter"]
+    assert [entry.name for entry in second.inputs] == ["curriculum", "adapter", "reuse", "incumbent"]
+    assert isinstance(second.parameters, MeasureParameters)
+    assert str(second.parameters.level) == "0.975" and second.parameters.probes > 0
+
+
+def test_an_evicted_training_goes_on_from_its_checkpoint() -> None:
+    world = World()
+    until(world, "train")
+    first = world.jobs[world.created[-1].name]
+    world.end(first, "evicted")
+    world.reconcile()
+    parameters = world.created[-1].request.parameters
+    assert isinstance(parameters, TrainParameters) and parameters.resume == first.request.output
+    world.end(world.jobs[world.created[-1].name], "no pod")
+    world.reconcile()
+    world.now = world.now.replace(hour=7)
+    world.reconcile()
+    parameters = world.created[-1].request.parameters
+    assert isinstance(parameters, TrainParameters) and parameters.resume == first.request.output
+
+
+def test_a_lost_training_is_reported_with_nothing_but_its_folder() -> None:
+    world = World()
+    until(world, "train")
+    lost = world.created[-1]
+    del world.jobs[lost.name]
+    world.reconcile()
+    report = world.created[-1]
+    assert isinstance(report.request.parameters, ReportParameters)
+    assert report.request.parameters.attempt_path == lost.request.output
+    assert (report.rereads, report.request.inputs, report.claims.model, report.teacher_secret) == (1, [], None, None)
+    assert not report.request.also_writable
+
+
+def test_replay_follows_the_curriculum() -> None:
+    spec = curriculum_spec() | {"growth": {"replay": "0.5"}}
+    world = World(curriculum=curriculum(spec, ready()))
+    until(world, "evaluate")
+    parameters = world.created[-1].request.parameters
+    assert isinstance(parameters, EvaluateParameters) and str(parameters.replay) == "0.5"
+
+
+def _status() -> FlywheelRunStatus:
+    train = AcceptedStep(name="train", attempt=1, digest=digest("t"))
+    return FlywheelRunStatus(current=Iteration(number=1, steps=[train]))
+
+
+@pytest.mark.parametrize(
+    ("step", "result"),
+    [
+        ("exam", StepResult(figures=ExamFigures(questions=3))),
+        ("exam", StepResult(manifest=digest("m"), figures=PrepareFigures(revision="r", items={}, labels={}))),
+        ("prepare", StepResult(manifest=digest("m"), figures=PrepareFigures(revision="r", items={}, labels={}))),
+        ("report", StepResult(manifest=digest("m"), figures=AbsentFigures())),
+        ("validate", StepResult(manifest=digest("m"), figures=MeasureFigures(step="validate", items=1, arms={}))),
+        ("test", StepResult(manifest=digest("m"), figures=MeasureFigures(step="test", items=1, arms={}))),
+    ],
+)
+def test_a_result_that_is_not_the_steps_own_is_refused(step: str, result: StepResult) -> None:
+    spec = World().observe().run.spec
+    with pytest.raises(UnexpectedResultError):
+        accept(_status(), spec, step, Accepted(result, 1))
+
+
+def test_requests_need_a_pinned_run_with_an_iteration() -> None:
+    observed = World().observe()
+    with pytest.raises(ValueError, match="no iteration"):
+        build_request(observed, FlywheelRunStatus(), "exam", 1, None)
+    with pytest.raises(ValueError, match="not pinned"):
+        build_request(observed, _status(), "exam", 1, None)
+    with pytest.raises(KeyError, match="no accepted exam"):
+        accepted(Iteration(number=1), "exam")
+
+
+def test_an_evaluate_needs_the_curriculum() -> None:
+    world = World()
+    until(world, "evaluate")
+    observed = replace(world.observe(), curriculum=None)
+    with pytest.raises(ValueError, match="Curriculum is gone"):
+        build_request(observed, observed.run.status, "evaluate", 1, None)
+
+
+def test_next_step_of_an_empty_run_measures_the_untrained_student() -> None:
+    observed = World().observe()
+    assert next_step(observed, FlywheelRunStatus()) == "validate"
