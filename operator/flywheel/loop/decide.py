@@ -116,6 +116,10 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
             status, told = accept(status, spec, step, outcome)
             events = (*events, *told)
             continue
+        own = _jobs_of(observed, status)
+        strays = [job for job in observed.jobs if job.active and job not in own]
+        if isinstance(outcome, Start) and strays:
+            return _clean_up(observed, status, strays, now, events)
         return _apply(observed, status, step, outcome, now, events)
 
 
@@ -170,10 +174,6 @@ def _apply(
         return _settled(observed, status, outcome.state, now, events)
     if isinstance(outcome, Wait):
         return _settled(observed, status, outcome.state, now, events, requeue_after=outcome.requeue_after)
-    own = _jobs_of(observed, status)
-    strays = [job for job in observed.jobs if job.active and job not in own]
-    if strays:
-        return _clean_up(observed, status, strays, now, events)
     job = _step_job(observed, status, step, outcome)
     if status.started_at is None:
         status = status.model_copy(update={"started_at": now})
@@ -187,7 +187,6 @@ def _clean_up(
     observed: RunObserved, status: FlywheelRunStatus, strays: list[JobView], now: datetime, events: tuple[Event, ...]
 ) -> RunPlan:
     """A Job of a step that is no longer wanted, such as a test after gate.maxTestOpenings was lowered."""
-    status = status.model_copy(update={"attempt": None})
     state = State("working", Reason.CLEANING_UP, f"waiting until Job {strays[0].name} of an earlier decision is gone")
     return _settled(observed, status, state, now, events, delete=deletable(strays))
 
