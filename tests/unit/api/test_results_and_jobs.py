@@ -1,0 +1,134 @@
+"""Results fit the kubelet's limits, and the settings of a step are its own over the defaults."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from resources import digest
+
+from flywheel.api.jobs import Jobs, JobSettings, StepName
+from flywheel.api.result import (
+    MAX_RESULT_BYTES,
+    Accuracy,
+    AnswerFigures,
+    Difference,
+    EvaluateFigures,
+    Figures,
+    MeasureFigures,
+    PrepareFigures,
+    PublishFigures,
+    StepError,
+    StepResult,
+    TrainFigures,
+    Usage,
+    VerifyFigures,
+    figures_json,
+    parse_result,
+)
+
+POOLS = ("exam", "curriculum", "validation", "test", "probe")
+ARMS = ("majority", "base", "likelihood", "fewShot", "candidate")
+VERSUS = ("base", "likelihood", "fewShot", "incumbent", "patience", "best")
+LONG_HOME = f"runs/{'n' * 63}/{'r' * 253}-01234567/iter-100/validate/a123"
+USAGE = Usage(calls=99999, recorded=99999, lost_in_flight=256, input_tokens=10**9, output_tokens=10**9)
+ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
+LARGEST: list[Figures] = [
+    PrepareFigures(
+        revision="0123456789abcdef",
+        items=dict.fromkeys(POOLS, 99999),
+        labels={pool: [9999] * 16 for pool in POOLS},
+        rejected=dict.fromkeys(("NotJson", "SchemaMismatch", "UnknownLabel", "Duplicate", "Conflict", "Group"), 99999),
+    ),
+    AnswerFigures(items=10000, score=ACCURACY),
+    EvaluateFigures(proficiency=10, new_examples=100000, training_items=10**7, rejected=99999, usage=USAGE),
+    TrainFigures(adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345),
+    *(
+        MeasureFigures(
+            step=step,
+            items=99999,
+            arms=dict.fromkeys(ARMS, ACCURACY),
+            differences=dict.fromkeys(VERSUS, Difference(difference=-0.12345, low=-0.54321, high=-0.98765)),
+            probes=1000,
+        )
+        for step in ("validate", "test")
+    ),
+    PublishFigures(phase="commit", adapter=digest("a")),
+    VerifyFigures(probes=1000, agreed={f"10.244.100.{number}:8001": 1000 for number in range(20)}, passed=True),
+]
+
+
+@pytest.mark.parametrize("figures", LARGEST, ids=lambda figures: figures.step)
+def test_the_largest_result_fits(figures: Figures) -> None:
+    for home in (LONG_HOME, "runs/a/b-01234567/iter-1/validate/a1", None):
+        result = StepResult(manifest=digest("m"), path=home, figures=figures)
+        message = result.to_message()
+        assert len(message.encode()) <= MAX_RESULT_BYTES
+        found = parse_result(message)
+        assert found is not None and (found.manifest, found.figures) == (result.manifest, figures)
+        assert found.path in (home, None)
+
+
+def test_a_short_result_keeps_its_path_and_a_huge_one_is_refused() -> None:
+    path = "runs/a/b-01234567/iter-1/answer/a1"
+    kept = parse_result(StepResult(manifest=digest("m"), path=path, figures=LARGEST[1]).to_message())
+    assert kept is not None and kept.path == path
+    huge = VerifyFigures(probes=1, agreed={f"10.0.0.{number}:8001": 1 for number in range(100)}, passed=True)
+    with pytest.raises(ValueError, match="the limit is 1024"):
+        StepResult(manifest=digest("m"), figures=huge).to_message()
+
+
+@given(st.text(max_size=600))
+def test_what_is_not_a_result_is_none(text: str) -> None:
+    assert parse_result(text) is None
+
+
+@pytest.mark.parametrize("text", ["{}", '{"v":1}', '{"v":2,"error":{"reason":"x","message":"y"}}', "null", "[]", '"x"'])
+def test_json_that_is_not_a_result_is_none(text: str) -> None:
+    assert parse_result(text) is None
+
+
+@pytest.mark.parametrize("figures", LARGEST, ids=lambda figures: figures.step)
+def test_every_cut_of_a_result_is_none(figures: Figures) -> None:
+    message = StepResult(manifest=digest("m"), figures=figures).to_message()
+    assert all(parse_result(message[:length]) is None for length in range(len(message)))
+
+
+def test_an_error_is_a_result() -> None:
+    error = StepResult(error=StepError(reason="BadInput", message="line 3"))
+    assert parse_result(error.to_message()) == error
+
+
+@given(st.floats(-1, 1))
+def test_shares_are_rounded_and_survive(value: float) -> None:
+    made = Difference(difference=value, low=value, high=value)
+    assert abs(made.difference - value) <= 0.00005 + 1e-12
+    figures = MeasureFigures(step="test", items=1, arms={}, differences={"base": made})
+    assert MeasureFigures.model_validate(figures_json(figures)) == figures
+
+
+FIELDS: dict[str, list[Any]] = {
+    "image": ["registry.example/a:1", "registry.example/b:2"],
+    "timeout": ["15m", "2h"],
+    "attempts": [1, 5],
+    "nodeSelector": [{"gpu": "h200"}, {"zone": "a"}],
+    "tolerations": [[{"key": "gpu", "operator": "Exists"}], []],
+    "env": [[{"name": "A", "value": "1"}], [{"name": "B", "value": "2"}]],
+    "resources": [{"limits": {"memory": "4Gi", "nvidia.com/gpu": 1}}, {"requests": {"cpu": "500m"}}],
+}
+settings_of = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in FIELDS.items()})
+
+
+@given(settings_of, settings_of, st.sampled_from(get_args(StepName)), st.sampled_from(get_args(StepName)))
+def test_own_settings_win_field_by_field(defaults: dict[str, Any], own: dict[str, Any], step: str, asked: str) -> None:
+    jobs = Jobs.model_validate({"defaults": defaults, "steps": [own | {"name": step}]})
+    wanted = defaults | own if asked == step else defaults
+    assert jobs.for_step(asked) == JobSettings.model_validate(wanted)
+
+
+def test_numbers_in_quantities_are_texts() -> None:
+    jobs = Jobs.model_validate({"defaults": {"resources": {"limits": {"nvidia.com/gpu": 2}}}})
+    resources = jobs.for_step("train").resources
+    assert resources is not None and resources.limits == {"nvidia.com/gpu": "2"}
