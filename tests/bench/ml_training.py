@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+# As the programs do, for both sides and before torch is imported.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import torch
 import yaml

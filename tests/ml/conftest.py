@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the programs do, before torch is imported
 sys.path[:0] = [str(HERE), *(str(HERE.parents[1] / part) for part in ("operator", "images/student", "images/trainer"))]
 
 from mlbed import ROOT, TASK, Bed, make_items, make_model, training  # noqa: E402
