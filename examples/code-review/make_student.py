@@ -52,9 +52,8 @@ def tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
         vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     bpe.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<pad>", bos_token="<s>", eos_token="</s>", model_max_length=CONTEXT
-    )
+    names = dict(zip(("pad_token", "bos_token", "eos_token"), special, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, model_max_length=CONTEXT, **names)
 
 
 def untrained(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -81,7 +80,10 @@ def batches(words: PreTrainedTokenizerFast, corpus: list[str], steps: int) -> It
         for encoding in words(corpus[start : start + 500])["input_ids"]:
             ids += [*encoding, words.eos_token_id]
     stream = torch.tensor(ids)
-    print(f"{len(corpus)} files, {len(ids):,} tokens, {sum(map(len, corpus)) / len(ids):.2f} characters per token", flush=True)
+    print(
+        f"{len(corpus)} files, {len(ids):,} tokens, {sum(map(len, corpus)) / len(ids):.2f} characters per token",
+        flush=True,
+    )
     generator = torch.Generator().manual_seed(SEED)
     for _ in range(steps):
         starts = torch.randint(0, len(stream) - LENGTH, (BATCH,), generator=generator)
