@@ -20,7 +20,7 @@ def next_rollout(runs: Sequence[FlywheelRun], status: AdapterDeploymentStatus) -
     if not offers:
         return None
     run, candidate = max(offers, key=lambda offer: _age(offer[0], offer[1]))
-    taken = [*([status.serving] if status.serving is not None else []), *status.rejected]
+    taken = [entry for entry in (status.serving, status.rollout, *status.rejected) if entry is not None]
     if any(revision.digest == candidate.digest for revision in taken):
         return None
     created, claim = run.metadata.creation_timestamp, run.status.workspace_claim

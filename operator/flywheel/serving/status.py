@@ -56,6 +56,7 @@ def settled(
     now: datetime,
     *,
     create: tuple[StepJob, ...] = (),
+    delete: tuple[str, ...] = (),
     calls: tuple[Call, ...] = (),
     requeue_after: float | None = None,
     events: tuple[Event, ...] = (),
@@ -70,6 +71,7 @@ def settled(
     return DeploymentPlan(
         status.model_copy(update=update),
         create=create,
+        delete=delete,
         requeue_after=requeue_after,
         events=events,
         calls=calls,

@@ -1,0 +1,68 @@
+"""Having pods load what the disk holds: for a rollout, and for pods that lost the adapter. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flywheel.api.adapterdeployment import AdapterDeploymentStatus
+from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import Attempt
+from flywheel.loop.attempts import BACKOFF_FIRST, BACKOFF_MOST, DEFAULT_ATTEMPTS
+from flywheel.loop.state import State
+from flywheel.serving.calls import LoadModel
+from flywheel.serving.ending import AT_ONCE_SECONDS, reject, serving_state
+from flywheel.serving.names import short
+from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
+from flywheel.serving.status import settled, strays
+
+# Pods lose and regain models without any event that would be seen here.
+LOOK_AGAIN_SECONDS = 60.0
+_MOST_DOUBLINGS = 10
+
+
+def load(
+    observed: DeploymentObserved,
+    status: AdapterDeploymentStatus,
+    calls: tuple[LoadModel, ...],
+    step: str,
+    now: datetime,
+) -> DeploymentPlan:
+    """Ask pods to load. A candidate that cannot be loaded is rejected; the stable model is tried for ever."""
+    attempt = status.attempt if status.attempt is not None and status.step == step else Attempt()
+    failed = [failure for failure in observed.failures if failure.call in calls]
+    if failed:
+        count = attempt.failures + 1
+        seconds = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
+        retry_at = (now + timedelta(seconds=seconds)).isoformat()
+        attempt = attempt.model_copy(
+            update={"failures": count, "retry_at": retry_at, "message": failed[0].message[:512]}
+        )
+        if step == "load" and count >= DEFAULT_ATTEMPTS and status.rollout is not None:
+            return reject(observed, status, status.rollout, failed[0].message, now)
+    status = status.model_copy(update={"step": step, "attempt": attempt})
+    wait = 0.0
+    if attempt.retry_at is not None:
+        wait = (datetime.fromisoformat(attempt.retry_at) - now).total_seconds()
+    if wait > 0:
+        words = f"{attempt.message}; tried again at {attempt.retry_at}"
+        return settled(observed, status, State("blocked", Reason.TARGET_UNAVAILABLE, words), now, requeue_after=wait)
+    names = ", ".join(sorted(call.endpoint.pod for call in calls))
+    state = State("working", Reason.LOADING, f"loading {short(calls[0].revision)} as {calls[0].model} on {names}")
+    return settled(observed, status, state, now, calls=calls, requeue_after=AT_ONCE_SECONDS)
+
+
+def keep(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan:
+    """No rollout: bring back pods that lost the adapter, and drop what a broken rollout left loaded."""
+    serving = status.serving
+    if serving is not None:
+        model = observed.deployment.spec.target.triton.model
+        behind = [view for view in observed.ready_pods if view.revision != serving.digest]
+        if behind:
+            calls = tuple(LoadModel(view.endpoint, model, serving.digest) for view in behind)
+            return load(observed, status, calls, "heal", now)
+    status = status.model_copy(update={"step": None, "attempt": None})
+    left = tuple(
+        call for call in strays(observed, status) if call not in {failure.call for failure in observed.failures}
+    )
+    requeue = AT_ONCE_SECONDS if left else LOOK_AGAIN_SECONDS
+    return settled(observed, status, serving_state(status), now, calls=left, requeue_after=requeue)

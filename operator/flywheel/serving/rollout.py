@@ -1,0 +1,109 @@
+"""One rollout, step by step (planner.py names them). Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
+from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import Attempt
+from flywheel.api.result import VerifyFigures
+from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
+from flywheel.loop.state import State
+from flywheel.serving.calls import LoadModel
+from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve
+from flywheel.serving.loading import load
+from flywheel.serving.names import candidate_name
+from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
+from flywheel.serving.requests import PROGRAM, RolloutStep, rollout_job
+from flywheel.serving.status import settled
+
+# Volumes are mended without any event that would be seen here.
+TRY_AGAIN_SECONDS = 300.0
+_DOING: dict[RolloutStep, Reason] = {
+    "stage": Reason.PUBLISHING,
+    "verify": Reason.VERIFYING,
+    "commit": Reason.SWITCHING,
+}
+
+
+def roll_out(
+    observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, now: datetime
+) -> DeploymentPlan:
+    """The next step towards serving the rollout's adapter."""
+    if any(job.active and job.iteration < status.rollouts for job in observed.jobs):
+        words = "waiting until the Jobs of the last candidate are gone"
+        return settled(observed, status, State("working", Reason.CLEANING_UP, words), now)
+    model = observed.deployment.spec.target.triton.model
+    candidate = candidate_name(model, rollout.digest)
+    if rollout.staged is None:
+        return _job(observed, status, rollout, "stage", now)
+    if not rollout.committed:
+        missing = [view for view in observed.ready_pods if view.candidates.get(candidate) != rollout.digest]
+        if missing:
+            calls = tuple(LoadModel(view.endpoint, candidate, rollout.digest) for view in missing)
+            return load(observed, status, calls, "load", now)
+        return _job(observed, status, rollout, "commit" if rollout.verified else "verify", now)
+    behind = [view for view in observed.ready_pods if view.revision != rollout.digest]
+    if behind:
+        calls = tuple(LoadModel(view.endpoint, model, rollout.digest) for view in behind)
+        return load(observed, status, calls, "switch", now)
+    return serve(observed, status, rollout, now)
+
+
+def _job(
+    observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, step: RolloutStep, now: datetime
+) -> DeploymentPlan:
+    attempt = status.attempt if status.attempt is not None and status.step == step else Attempt()
+    jobs = [job for job in observed.jobs if job.iteration == status.rollouts and job.step == step]
+    settings = observed.deployment.spec.jobs.for_step(PROGRAM[step])
+    outcome = advance(jobs, attempt, settings, now)
+    if isinstance(outcome, Accepted):
+        return _accept(observed, status, rollout, step, outcome, now)
+    status = status.model_copy(update={"step": step, "attempt": outcome.attempt})
+    match outcome:
+        case Start():
+            job = rollout_job(observed, rollout, step, outcome)
+            state = State("working", _DOING[step], f"step {step} for {name_of(rollout)}: Job {job.name} was created")
+            return settled(observed, status, state, now, create=(job,))
+        case Wait():
+            return settled(observed, status, outcome.state, now, requeue_after=outcome.requeue_after)
+        case GaveUp():
+            # Too few probes is for the spec to mend; all else that verify finds is in its figures.
+            if outcome.state.reason is Reason.BAD_INPUT and step != "verify":
+                return reject(observed, status, rollout, outcome.state.message, now)
+            # The candidate is not to blame: the old one serves on, and this is tried again.
+            retry_at = (now + timedelta(seconds=TRY_AGAIN_SECONDS)).isoformat()
+            fresh = outcome.attempt.model_copy(
+                update={"failures": 0, "disruptions": 0, "waits": 1, "retry_at": retry_at}
+            )
+            status = status.model_copy(update={"attempt": fresh})
+            state = State("blocked", outcome.state.reason, f"{outcome.state.message}; tried again at {retry_at}")
+            return settled(observed, status, state, now, requeue_after=TRY_AGAIN_SECONDS)
+
+
+def _accept(
+    observed: DeploymentObserved,
+    status: AdapterDeploymentStatus,
+    rollout: Rollout,
+    step: RolloutStep,
+    outcome: Accepted,
+    now: datetime,
+) -> DeploymentPlan:
+    figures = outcome.result.figures
+    if step == "stage":
+        done = rollout.model_copy(update={"staged": outcome.result.manifest})
+    elif step == "commit":
+        done = rollout.model_copy(update={"committed": True})
+    elif isinstance(figures, VerifyFigures) and figures.passed:
+        asked = [view.endpoint.pod for view in observed.ready_pods if view.endpoint.address in figures.agreed]
+        done = rollout.model_copy(update={"verified": True, "verified_pods": asked})
+    elif isinstance(figures, VerifyFigures):
+        worst = min(figures.agreed.values(), default=0)
+        words = f"a pod answered {worst} of {figures.probes} probes as measured, which is too few"
+        return reject(observed, status, rollout, words, now)
+    else:
+        raise ValueError(f"attempt {outcome.number} of {step} has a result that is not its own")
+    status = status.model_copy(update={"rollout": done, "attempt": None})
+    state = State("working", _DOING[step], f"step {step} for {name_of(rollout)} is done")
+    return settled(observed, status, state, now, requeue_after=AT_ONCE_SECONDS)

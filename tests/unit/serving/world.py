@@ -1,0 +1,206 @@
+"""A small world to decide in: a disk, pods that load from it, Jobs that end when told, and runs with candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from flywheel.api.adapterdeployment import AdapterDeployment
+from flywheel.api.conditions import Event
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.request import PublishParameters, VerifyParameters
+from flywheel.api.result import PublishFigures, StepError, StepResult, VerifyFigures
+from flywheel.loop.observed import JobView, PodView
+from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
+from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
+from flywheel.serving.planner import decide_deployment
+
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+MODEL = "severity"
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"[:7] + f"{number:08x}" + "0" * 56
+
+
+def deployment() -> AdapterDeployment:
+    target = {"serviceRef": {"name": "triton"}, "model": MODEL}
+    target |= {"repository": {"persistentVolumeClaim": {"claimName": "models"}}}
+    return AdapterDeployment.model_validate(
+        {
+            "metadata": {"name": "severity", "namespace": "review", "uid": "0123456789", "generation": 1},
+            "spec": {"target": {"triton": target}},
+        }
+    )
+
+
+def run_with(number: int, *, name: str = "run", iteration: int = 1, hours: int = 0) -> FlywheelRun:
+    """A run whose candidate has the digest of that number."""
+
+    def step(kind: str) -> dict[str, object]:
+        return {"name": kind, "attempt": 1, "digest": digest(number + 5000)}
+
+    return FlywheelRun.model_validate(
+        {
+            "metadata": {
+                "name": name,
+                "namespace": "review",
+                "uid": f"uid-{name}",
+                "creationTimestamp": (START + timedelta(hours=hours)).isoformat(),
+            },
+            "spec": {
+                "curriculumRef": {"name": "c"},
+                "student": {"model": {"persistentVolumeClaim": {"claimName": "flywheel", "path": "student"}}},
+                "teacher": {"baseURL": "http://teacher/v1", "model": "m", "secretRef": {"name": "s"}},
+                "training": {"maxSteps": 1},
+                "stop": {},
+            },
+            "status": {
+                "workspaceClaim": "flywheel",
+                "candidate": {
+                    "iteration": iteration,
+                    "digest": digest(number),
+                    "train": step("train"),
+                    "validated": step("validate"),
+                    "test": step("test"),
+                },
+            },
+        }
+    )
+
+
+@dataclass
+class Pod:
+    stable: str | None = None
+    candidates: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass
+class World:
+    """Everything outside the decision. `bad`: adapters that do not answer as measured."""
+
+    runs: list[FlywheelRun] = field(default_factory=list[FlywheelRun])
+    pods: dict[str, Pod] = field(default_factory=lambda: {"triton-0": Pod(), "triton-1": Pod()})
+    bad: set[str] = field(default_factory=set[str])
+    deployment: AdapterDeployment = field(default_factory=deployment)
+    service_found: bool = True
+    disk: str | None = None
+    staged: dict[str, str] = field(default_factory=dict[str, str])
+    jobs: dict[str, JobView] = field(default_factory=dict[str, JobView])
+    requests: dict[str, PublishParameters | VerifyParameters] = field(
+        default_factory=dict[str, PublishParameters | VerifyParameters]
+    )
+    failures: tuple[CallFailure, ...] = ()
+    broken_loads: int = 0
+    now: datetime = START
+    events: list[Event] = field(default_factory=list[Event])
+    writes: int = 0
+
+    def observed(self) -> DeploymentObserved:
+        views = tuple(
+            ServingPodView(Endpoint(name, f"{name}:8001"), revision=pod.stable, candidates=dict(pod.candidates))
+            for name, pod in self.pods.items()
+        )
+        return DeploymentObserved(
+            self.deployment,
+            tuple(self.runs),
+            service_found=self.service_found,
+            pods=views,
+            jobs=tuple(self.jobs.values()),
+            failures=self.failures,
+        )
+
+    def decide(self, *, lost: bool = False) -> DeploymentPlan:
+        """One reconcile. `lost`: the operator dies between creating Jobs and the status write."""
+        plan = decide_deployment(self.observed(), self.now)
+        for name in plan.delete:
+            del self.jobs[name]
+        for job in plan.create:
+            assert isinstance(job.request.parameters, PublishParameters | VerifyParameters)
+            if job.name not in self.jobs:
+                self.requests[job.name] = job.request.parameters
+                self.jobs[job.name] = JobView(
+                    job.name, job.name, job.step, job.request.iteration, job.request.attempt, self.now
+                )
+        self.failures = ()
+        serving = plan.status.serving
+        if serving is not None and serving != self.deployment.status.serving:
+            assert {pod.stable for pod in self.pods.values()} == {serving.digest}, "status says more than is true"
+        if lost:
+            return plan
+        if plan.status != self.deployment.status:
+            self.writes += 1
+        self.deployment = self.deployment.model_copy(update={"status": plan.status})
+        self.events += plan.events
+        self.failures = tuple(failure for call in plan.calls if (failure := self._call(call)) is not None)
+        self.now += timedelta(seconds=min(plan.requeue_after or 1.0, 400.0))
+        return plan
+
+    def _call(self, call: Call) -> CallFailure | None:
+        pod = self.pods.get(call.endpoint.pod)
+        if pod is None:
+            return CallFailure(call, "the pod is gone")
+        if not isinstance(call, LoadModel):
+            pod.candidates.pop(call.model, None)
+            return None
+        if self.broken_loads:
+            self.broken_loads -= 1
+            return CallFailure(call, "the pod could not load the model")
+        found = self.disk if call.model == MODEL else self.staged.get(call.model)
+        if found != call.revision:
+            return CallFailure(call, "the disk names another adapter")
+        if call.model == MODEL:
+            pod.stable = found
+        else:
+            pod.candidates[call.model] = found
+        return None
+
+    def end_jobs(self, exit_code: int = 0, reason: str = "") -> None:
+        """Every Job at work ends: well, or with this code and nothing done."""
+        for name, job in self.jobs.items():
+            if not job.active:
+                continue
+            if exit_code:
+                error = StepError(reason=reason, message="said the step") if reason else None
+                message = StepResult(error=error).to_message()
+            else:
+                message = self._work(self.requests[name]).to_message()
+            state = "Failed" if exit_code else "Succeeded"
+            pod = PodView(f"{name}-pod", name, started=True, exit_code=exit_code, message=message)
+            self.jobs[name] = replace(job, state=state, pod=pod)
+
+    def _work(self, asked: PublishParameters | VerifyParameters) -> StepResult:
+        if isinstance(asked, VerifyParameters):
+            right = 0 if asked.adapter_digest in self.bad else 20
+            figures = VerifyFigures(
+                probes=20, agreed=dict.fromkeys(asked.addresses, right), passed=asked.adapter_digest not in self.bad
+            )
+            return StepResult(manifest=digest(1), path="x", figures=figures)
+        if asked.phase == "stage":
+            self.staged = {asked.candidate_model: asked.adapter_digest}
+        else:
+            self.disk = asked.adapter_digest
+        figures = PublishFigures(phase=asked.phase, adapter=asked.adapter_digest)
+        return StepResult(manifest=digest(1), path="x", figures=figures)
+
+    def restart(self, name: str) -> None:
+        """A pod comes back with what the disk names."""
+        self.pods[name] = Pod(stable=self.disk)
+
+    def settle(self, most: int = 200) -> None:
+        """Go on until nothing changes: Jobs end well, time passes."""
+        for _ in range(most):
+            before = (self.deployment.status, len(self.jobs), repr(self.pods))
+            self.decide()
+            self.end_jobs()
+            if (self.deployment.status, len(self.jobs), repr(self.pods)) == before and self._at_rest():
+                return
+        raise AssertionError(f"never comes to rest: {self.deployment.status}")
+
+    def _at_rest(self) -> bool:
+        status = self.deployment.status
+        return status.rollout is None and status.step is None
+
+    def condition(self, kind: str) -> tuple[str, str] | None:
+        found = [entry for entry in self.deployment.status.conditions if entry.type == kind]
+        return (found[0].status, found[0].reason) if found else None
