@@ -116,7 +116,8 @@ def finetune(plan: Plan) -> Outcome:
     if keeper.stopped:
         log.warning("stopped at step %d of %d; the next attempt goes on from there", data.position, steps)
         raise SystemExit(143)
-    final = newest_checkpoint(plan.checkpoints)
+    # The last attempt may have ended between its last step and its manifest.
+    final = newest_checkpoint(plan.checkpoints) or resume
     if data.position != steps or final is None:
         raise RuntimeError(f"NeMo ended after step {data.position} of {steps}")
     return Outcome(final / "hf_adapter", curve.points, data.resumed_at, curve.steps_per_second)
@@ -145,11 +146,10 @@ def _optimizer(learning_rate: float, steps: int) -> object:
 
 
 def _quiet() -> None:
-    """NeMo and Lightning say much on every start that is not for the reader of a step's log: only errors stay."""
+    """NeMo and Lightning say much on every start that is not for the reader of a step's log: their errors stay."""
     warnings.filterwarnings("ignore")
-    logging.captureWarnings(True)
-    for name in ("nemo", "lightning", "lightning.pytorch", "pytorch_lightning", "megatron", "torch", "py.warnings"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: record.name.startswith("flywheel") or record.levelno >= logging.ERROR)
     from nemo.utils import logging as nemo_logging
 
     nemo_logging.setLevel(logging.ERROR)
