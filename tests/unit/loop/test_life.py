@@ -170,6 +170,21 @@ def test_a_later_test_reuses_the_untrained_answers_and_is_made_at_its_share_of_a
     assert str(second.parameters.level) == "0.975" and second.parameters.probes > 0
 
 
+def test_a_test_that_proves_nothing_promotes_nothing_and_is_counted() -> None:
+    world = World(spec=run_spec(maxIterations=2), accuracies=[0.3, 0.5, 0.6], unproven_tests=1)
+    until(world, "exam", 2)
+    status = world.read_status()
+    assert status.candidate is None and status.best is not None and status.test_openings == 1
+    assert status.test is not None and not status.test.passed and status.first_test_iteration == 1
+    assert [entry.number for entry in status.history if entry.tested] == [1]
+    assert [event.message for event in world.events if event.reason == "CandidateRejected"]
+    status = world.to_end()
+    second = [job.request for job in world.created if job.request.step == "test"][1]
+    assert [entry.name for entry in second.inputs] == ["curriculum", "adapter", "reuse"]
+    assert status.candidate is not None and status.candidate.iteration == 2
+    assert status.first_test_iteration == 1, "the untrained arms are answered once"
+
+
 def test_an_evicted_training_goes_on_from_its_checkpoint() -> None:
     world = World()
     until(world, "train")

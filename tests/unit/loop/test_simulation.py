@@ -11,7 +11,7 @@ from simulation import Script, World
 
 from flywheel.loop.decide import ITERATION_STEPS, decide_run
 
-chaos = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+chaos = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @chaos

@@ -92,6 +92,7 @@ class World:
     failures: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     events: list[Event] = field(default_factory=list[Event])
     accuracies: Sequence[float] = ()  # by iteration, where the script shall not choose
+    unproven_tests: int = 0  # how many tests come out as no proof
     writes: int = 0
     uids: int = 0
 
@@ -304,6 +305,9 @@ class World:
             compared += list(UNTRAINED_ARMS) if parameters.untrained_arms else []
             arms.append("candidate")
         gains = [{"difference": 0.1, "low": 0.02, "high": 0.2}, {"difference": 0.0, "low": -0.02, "high": 0.005}]
+        if request.step == "test" and self.unproven_tests:
+            self.unproven_tests -= 1
+            gains = gains[1:]
         return {
             "items": 300,
             "arms": {name: self._accuracy(request.iteration) for name in arms},
