@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flywheel.api.item import Answer, Example, Question
-from flywheel.api.request import EvaluateParameters
+from flywheel.api.request import EvaluateParameters, StepRequest
 from flywheel.api.result import EvaluateFigures, StepResult
 from flywheel.api.task import Task
 from flywheel.data.growth import drawn, training_set
@@ -19,11 +19,12 @@ from flywheel.data.quotas import weighted_quotas
 from flywheel.data.scoring import UnansweredError, figures, score
 from flywheel.statistics.confusion import Confusion
 from flywheel.steps.material import Seeds, read_lines, read_pool, read_task, task_schemas, task_variables
+from flywheel.steps.parameters import parameters_of
 from flywheel.teacher import asking
 from flywheel.teacher.feedback import Evaluation, read_evaluation, without_quotations
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.replies import read_object
-from flywheel.teacher.writing import Order, Writer, log
+from flywheel.teacher.writing import Order, Writer, log, patience
 from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
 
 SHOWN_ANSWERS = 10
@@ -42,12 +43,11 @@ class _Sat:
 
 def evaluate(attempt: Attempt) -> StepResult:
     """Write evaluation.json, dataset.jsonl and train.jsonl."""
-    request, parameters = attempt.request, attempt.request.parameters
-    assert isinstance(parameters, EvaluateParameters)  # noqa: S101 - the request's discriminator is the module's name
+    request, parameters = attempt.request, parameters_of(attempt, EvaluateParameters)
     task, pool = read_task(attempt), read_pool(attempt, "curriculum")
     sat = _mark(attempt, task)
     teacher = asking.teacher_for(request, attempt.workspace, parameters.teacher)
-    evaluation = _grade(teacher, task, sat, request.seed, request.iteration)
+    evaluation = _grade(teacher, task, sat, request)
     earlier = [] if attempt.input("previous") is None else read_lines(attempt, "previous", "dataset.jsonl", Example)
 
     known = {question_id(entry.input) for entry in [*earlier, *pool]}
@@ -57,7 +57,7 @@ def evaluate(attempt: Attempt) -> StepResult:
     order = _order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
     new = [
         Example(id=item.id, input=item.question, output=item.answer, origin="teacher", iteration=request.iteration)
-        for item in writer.write(order)
+        for item in writer.write(order, request.attempt)
     ]
     if not new:
         raise FruitlessError("no reply of the teacher held a usable example: see the log", "TeacherReplies")
@@ -85,23 +85,24 @@ def _mark(attempt: Attempt, task: Task) -> _Sat:
     return _Sat(questions, answers, confusion, figures(confusion, list(answers.values())))
 
 
-def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, seed: int, iteration: int) -> Evaluation:
-    shown = _shown(sat, task, seed, iteration)
+def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest) -> Evaluation:
+    shown = _shown(sat, task, request.seed, request.iteration)
     variables = {**task_variables(task), "figures": sat.figures, "answers": shown}
     prompt = load_prompt("evaluation")
-    for sample in range(GRADINGS):
-        question = asking.Question(prompt, variables, f"iteration {iteration}", sample)
+    gradings = GRADINGS * patience(request.attempt)
+    for sample in range(gradings):
+        question = asking.Question(prompt, variables, f"iteration {request.iteration}", sample)
         reply = teacher.ask([question])[0]
         read = read_object(reply, ("proficiency", "feedback"))
         evaluation = read_evaluation(read.items[0]) if read.items else None
         if evaluation is None:
-            log.warning("evaluation: reply %d of %d has no readable grade (%s)", sample + 1, GRADINGS, read.rung)
+            log.warning("evaluation: reply %d of %d has no readable grade (%s)", sample + 1, gradings, read.rung)
             continue
         feedback, quoted = without_quotations(evaluation.feedback, [*shown, *_material(sat)])
         if quoted:
             log.warning("evaluation: %d sentences of the feedback quoted an item and were left out", quoted)
         return Evaluation(proficiency=evaluation.proficiency, feedback=feedback)
-    raise FruitlessError(f"{GRADINGS} replies of the teacher had no readable grade: see the log", "TeacherReplies")
+    raise FruitlessError(f"{gradings} replies of the teacher had no readable grade: see the log", "TeacherReplies")
 
 
 def _shown(sat: _Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:

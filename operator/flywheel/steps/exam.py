@@ -13,17 +13,17 @@ from flywheel.api.result import ExamFigures, StepResult
 from flywheel.data.normalise import question_id
 from flywheel.data.quotas import even_quotas
 from flywheel.steps.material import Seeds, read_pool, read_task, task_schemas, task_variables
+from flywheel.steps.parameters import parameters_of
 from flywheel.teacher.asking import teacher_for
 from flywheel.teacher.feedback import Evaluation
 from flywheel.teacher.prompts import load_prompt
-from flywheel.teacher.writing import ROUNDS, Order, Writer
+from flywheel.teacher.writing import Order, Writer
 from flywheel.workspace.program import Attempt, FruitlessError, run
 
 
 def exam(attempt: Attempt) -> StepResult:
     """Write exam.jsonl."""
-    request, parameters = attempt.request, attempt.request.parameters
-    assert isinstance(parameters, ExamParameters)  # noqa: S101 - the request's discriminator is the module's name
+    request, parameters = attempt.request, parameters_of(attempt, ExamParameters)
     task, pool = read_task(attempt), read_pool(attempt, "exam")
     teacher = teacher_for(request, attempt.workspace, parameters.teacher)
     seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
@@ -41,7 +41,7 @@ def exam(attempt: Attempt) -> StepResult:
         unit="questions",
     )
     writer = Writer(teacher, task_schemas(task), task.label.path, {question_id(item.input) for item in pool})
-    written = writer.write(order, rounds=ROUNDS)
+    written = writer.write(order, request.attempt)
     if not written:
         raise FruitlessError("no reply of the teacher held a usable question: see the log", "TeacherReplies")
     questions = [Question(id=item.id, question=item.question, answer=item.answer) for item in written]

@@ -19,6 +19,7 @@ from flywheel.data.pools import HELD_OUT, POOLS, BadRatiosError, Thresholds
 from flywheel.data.schemas import TaskSchemas
 from flywheel.data.sources import Placed, Reject, read_source
 from flywheel.steps.material import task_schemas
+from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.digest import digest_json
 from flywheel.workspace.manifest import MANIFEST, WrongInputError, check_input, read_manifest, result_of
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError, log, run
@@ -29,8 +30,7 @@ Piles = dict[str, list[Item]]
 
 def prepare(attempt: Attempt) -> StepResult:
     """Write `<output>/<revision>/`, or find it."""
-    parameters = attempt.request.parameters
-    assert isinstance(parameters, PrepareParameters)  # noqa: S101 - the request's discriminator is the module's name
+    parameters = parameters_of(attempt, PrepareParameters)
     try:
         thresholds = Thresholds(parameters.pools_key, parameters.ratios)
     except BadRatiosError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from flywheel.api.request import Input, PublishParameters
 from flywheel.api.result import PublishFigures, StepResult
 from flywheel.serving import repository
+from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.adapter import CARD, CONFIG, PROBES, BadAdapterError, adapter_digest
 from flywheel.workspace.manifest import MANIFEST, File, check_input, read_manifest
 from flywheel.workspace.program import Attempt, BadInputError, log, run
@@ -21,8 +22,7 @@ FILE_MODE, FOLDER_MODE = 0o644, 0o755  # the serving user is another one
 
 def publish(attempt: Attempt) -> StepResult:
     """Stage or commit an adapter."""
-    parameters = attempt.request.parameters
-    assert isinstance(parameters, PublishParameters)  # noqa: S101 - the request's discriminator is the module's name
+    parameters = parameters_of(attempt, PublishParameters)
     folder = attempt.path(parameters.adapter_digest.replace(":", "-"))
     if not attempt.workspace.exists(folder):
         _place(attempt, parameters, folder)

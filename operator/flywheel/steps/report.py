@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from flywheel.api.request import Input, ReportParameters
 from flywheel.api.result import AbsentFigures, StepResult
+from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.manifest import WrongInputError, check_input, read_manifest, result_of
 from flywheel.workspace.program import Attempt, log, run
 
 
 def report(attempt: Attempt) -> StepResult:
     """The result of the attempt at `attemptPath`."""
-    parameters = attempt.request.parameters
-    assert isinstance(parameters, ReportParameters)  # noqa: S101 - the request's discriminator is the module's name
+    parameters = parameters_of(attempt, ReportParameters)
     folder = parameters.attempt_path
     try:
         manifest, digest = read_manifest(attempt.workspace, folder)

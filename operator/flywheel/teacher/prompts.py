@@ -16,13 +16,14 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from flywheel.workspace.digest import digest_bytes
+from flywheel.workspace.program import BadInputError
 
 PROMPTS_VARIABLE = "FLYWHEEL_PROMPTS"
 # What a template can bring about besides Jinja's own errors.
 _RENDERING = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
-class BadPromptError(Exception):
+class BadPromptError(BadInputError):
     """A template that is missing, or does not render with what it is given."""
 
 

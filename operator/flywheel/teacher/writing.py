@@ -58,16 +58,17 @@ class Writer:
         self.rejected: Counter[str] = Counter()
         self.rungs: Counter[str] = Counter()
 
-    def write(self, order: Order, rounds: int = ROUNDS) -> list[Written]:
+    def write(self, order: Order, attempt: int = 1) -> list[Written]:
         """Items in the order of labels and calls; fewer than asked when the rounds are used up."""
-        for sample in range(rounds):
+        for sample in range(ROUNDS * patience(attempt)):
             missing = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
-            if not any(missing.values()):
+            # Items do not depend on the attempt, unless earlier ones came to nothing at all.
+            if not any(missing.values()) or (sample >= ROUNDS and any(self._items.values())):
                 break
             self._round(order, missing, sample)
         short = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
         if any(short.values()):
-            log.warning("%s: short of %s after %d rounds", order.name, _nonzero(short), rounds)
+            log.warning("%s: short of %s after %d replies", order.name, _nonzero(short), sum(self.rungs.values()))
         log.info("%s: replies %s, rejected %s", order.name, dict(self.rungs), dict(self.rejected))
         return [item for label in order.quotas for item in self._items[label]]
 
@@ -122,6 +123,11 @@ class Writer:
         else:
             self._known.add(asked)
             self._items[label].append(Written(identity, question or {}, answer or {}))
+
+
+def patience(attempt: int) -> int:
+    """How many times the usual number of askings: recorded replies cost nothing, but would fail again."""
+    return min(attempt, 3)
 
 
 def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:

@@ -24,12 +24,14 @@ from unittest.mock import patch
 import pytest
 import uvicorn
 
-from flywheel.api.result import StepResult, parse_result
+from flywheel.api.result import Accuracy, AnswerFigures, StepResult, parse_result
 from flywheel.workspace import program
+from flywheel.workspace.manifest import Manifest, list_files, seal
 from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = Path(__file__).parents[1] / "rehearsal"
+WEAK = "major"
 LABELS = ["critical", "major", "minor", "trivial"]
 TASK = {
     "instructions": "Rate the severity of the issue that the review describes.",
@@ -132,6 +134,30 @@ class Bench:
 
     def prepare(self, **changes: Any) -> Ran:
         return self.run("prepare", "curricula/review/severity-1", {**PREPARE, **changes})
+
+    def finished(self, folder: str, figures: Any, iteration: int = 1) -> dict[str, Any]:
+        """Seal a folder as a step of its own would have, as another step's input."""
+        manifest = Manifest(
+            step=figures.step,
+            owner="severity",
+            iteration=iteration,
+            attempt=1,
+            seed=7,
+            files=list_files(self.workspace, folder),
+            figures=figures,
+        )
+        return {"path": folder, "digest": seal(self.workspace, folder, manifest), "parts": []}
+
+    def answered(self, questions: list[dict[str, Any]], iteration: int = 1) -> dict[str, Any]:
+        """A student's answers: it knows all labels but WEAK."""
+        folder, lines = f"runs/review/severity-1/iter-{iteration}/answer/a1", list[dict[str, Any]]()
+        for question in questions:
+            truth = question["answer"]["issue_type"]
+            lines.append({"id": question["id"], "truth": truth, "label": "minor" if truth == WEAK else truth})
+        self.workspace.write_jsonl(f"{folder}/answers.jsonl", lines)
+        score = Accuracy(accuracy=0.75, low=0.6, high=0.9)
+        sealed = self.finished(folder, AnswerFigures(items=len(lines), score=score), iteration)
+        return {"name": "answer", **sealed, "parts": ["answers.jsonl"]}
 
     def lines(self, ran: Ran, name: str) -> list[dict[str, Any]]:
         """A JSONL file of a step's output."""

@@ -11,24 +11,10 @@ from safetensors.numpy import save
 
 from flywheel.api.result import Accuracy, MeasureFigures, PublishFigures, TrainFigures
 from flywheel.workspace.adapter import adapter_digest
-from flywheel.workspace.manifest import Manifest, list_files, seal
 
 numpy = pytest.importorskip("numpy")
 HOME = "runs/review/severity-1/iter-2"
 MODEL_CONFIG = 'name: "severity"\nbackend: "python"\nmax_batch_size: 0\n'
-
-
-def finish(bench: Any, folder: str, figures: Any) -> dict[str, Any]:
-    manifest = Manifest(
-        step=figures.step,
-        owner="severity",
-        iteration=2,
-        attempt=1,
-        seed=7,
-        files=list_files(bench.workspace, folder),
-        figures=figures,
-    )
-    return {"path": folder, "digest": seal(bench.workspace, folder, manifest), "parts": []}
 
 
 class Shop:
@@ -47,11 +33,11 @@ class Shop:
         self.digest = adapter_digest(workspace, folder)
         workspace.write_jsonl(f"{HOME}/train/a1/curve.jsonl", [{"step": 1}])
         trained = TrainFigures(adapter=self.digest, steps=3, first_loss=2, last_loss=1, steps_per_second=1)
-        self.inputs = [{"name": "adapter", **finish(bench, f"{HOME}/train/a1", trained), "parts": ["adapter"]}]
+        self.inputs = [{"name": "adapter", **bench.finished(f"{HOME}/train/a1", trained), "parts": ["adapter"]}]
         workspace.write_jsonl(f"{HOME}/test/a1/probes.jsonl", [{"id": "1", "input": {}, "candidate": "major"}])
         arm = Accuracy(accuracy=0.8, low=0.7, high=0.9)
         tested = MeasureFigures(step="test", items=60, arms={"candidate": arm}, probes=1)
-        self.inputs.append({"name": "measured", **finish(bench, f"{HOME}/test/a1", tested)})
+        self.inputs.append({"name": "measured", **bench.finished(f"{HOME}/test/a1", tested)})
         self.repository = bench.root / "models"
         (self.repository / "severity/1").mkdir(parents=True)
         (self.repository / "severity/config.pbtxt").write_text(MODEL_CONFIG)

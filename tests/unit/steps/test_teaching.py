@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from flywheel.api.result import Accuracy, AnswerFigures, EvaluateFigures, ExamFigures
+from flywheel.api.result import EvaluateFigures, ExamFigures
 from flywheel.data.normalise import question_id
-from flywheel.workspace.manifest import Manifest, list_files, seal
 
 LABELS = ["critical", "major", "minor", "trivial"]
 WEAK = "major"
@@ -23,27 +22,6 @@ def exam(bench: Any, prepared: Any, iteration: int = 1, feedback: Any = None, qu
     output = f"runs/review/severity-1/iter-{iteration}/exam/a{more.get('attempt', 1)}"
     parameters = {"teacher": bench.teacher, "questions": questions}
     return bench.run("exam", output, parameters, inputs=inputs, iteration=iteration, **more)
-
-
-def answer(bench: Any, sat: Any, iteration: int = 1) -> dict[str, Any]:
-    """A student that knows all but the label WEAK."""
-    workspace, folder = bench.workspace, f"runs/review/severity-1/iter-{iteration}/answer/a1"
-    lines = []
-    for question in bench.lines(sat, "exam.jsonl"):
-        truth = question["answer"]["issue_type"]
-        lines.append({"id": question["id"], "truth": truth, "label": "minor" if truth == WEAK else truth})
-    workspace.write_jsonl(f"{folder}/answers.jsonl", lines)
-    score = Accuracy(accuracy=0.75, low=0.6, high=0.9)
-    manifest = Manifest(
-        step="answer",
-        owner="severity",
-        iteration=iteration,
-        attempt=1,
-        seed=7,
-        files=list_files(workspace, folder),
-        figures=AnswerFigures(items=len(lines), score=score),
-    )
-    return {"name": "answer", "path": folder, "digest": seal(workspace, folder, manifest), "parts": ["answers.jsonl"]}
 
 
 def evaluate(bench: Any, prepared: Any, sat: Any, given: Any, iteration: int = 1, previous: Any = None) -> Any:
@@ -73,7 +51,7 @@ def test_two_iterations_of_teaching(taught: Any) -> None:
     assert figures.usage.calls >= 4
     assert "progress exam 40/40 questions" in first_exam.log
 
-    first = evaluate(taught, prepared, first_exam, answer(taught, first_exam))
+    first = evaluate(taught, prepared, first_exam, taught.answered(questions))
     figures = first.result.figures
     assert isinstance(figures, EvaluateFigures), first.log
     evaluation = taught.workspace.read_json(f"{first.result.path}/evaluation.json")
@@ -87,14 +65,20 @@ def test_two_iterations_of_teaching(taught: Any) -> None:
     assert figures.training_items == 53
 
     second_exam = exam(taught, prepared, iteration=2, feedback=first)
-    second = evaluate(taught, prepared, second_exam, answer(taught, second_exam, 2), iteration=2, previous=first)
+    second = evaluate(
+        taught,
+        prepared,
+        second_exam,
+        taught.answered(taught.lines(second_exam, "exam.jsonl"), 2),
+        iteration=2,
+        previous=first,
+    )
     assert second.code == 0, second.log
     grown = taught.lines(second, "dataset.jsonl")
     assert grown[:40] == dataset
     assert {line["iteration"] for line in grown[40:]} == {2}
     assert len(inputs_of(grown, "input")) == len(grown) > 60
     # Iterations ask for other items, and nobody is taught the questions of the exam just sat.
-    new_questions = taught.lines(second_exam, "exam.jsonl")
     assert len(inputs_of(new_questions, "question") & inputs_of(questions, "question")) < 20
     assert not inputs_of(new_questions, "question") & inputs_of(grown[40:], "input")
     assert taught.asked()["duplicates"] == 0
@@ -104,7 +88,7 @@ def test_two_iterations_of_teaching(taught: Any) -> None:
 def test_no_held_out_item_and_no_seed_comes_back(taught: Any) -> None:
     prepared = taught.prepare()
     sat = exam(taught, prepared)
-    made = evaluate(taught, prepared, sat, answer(taught, sat))
+    made = evaluate(taught, prepared, sat, taught.answered(taught.lines(sat, "exam.jsonl")))
     pools = {
         pool: inputs_of(taught.lines(prepared, f"pools/{pool}/items.jsonl"), "input")
         for pool in ("exam", "curriculum", "validation", "test")

@@ -45,6 +45,13 @@ def test_nothing_usable_is_said_so(text: str) -> None:
     assert read_items(said(text), "exam", FIELDS).rung == "none"
 
 
+def test_a_reply_of_false_starts_is_given_up() -> None:
+    """Each costs a parse: without an end to it a reply of brackets would cost minutes."""
+    item = json.dumps(ITEMS[0])
+    assert read_items(said("{ " * 900 + item), "exam", FIELDS).items == ITEMS[:1]
+    assert read_items(said("{ " * 1100 + item), "exam", FIELDS).items == []
+
+
 def test_a_cut_reply_gives_its_whole_items_only() -> None:
     cut = WHOLE[: WHOLE.rindex('"answer"')]
     read = read_items(said(cut, "length"), "exam", FIELDS)
