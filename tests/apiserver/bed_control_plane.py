@@ -5,9 +5,11 @@ No node: bed_node plays one. Users: `admin`, and `operator` with exactly the rig
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -173,7 +175,14 @@ def _start_api_server(plane: ControlPlane, ports: dict[str, int]) -> None:
 
 def _run(plane: ControlPlane, name: str, *command: str) -> None:
     with (plane.folder / f"{name}.log").open("wb") as log:
-        plane.processes[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=plane.folder)
+        plane.processes[name] = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, cwd=plane.folder, preexec_fn=die_with_parent
+        )
+
+
+def die_with_parent() -> None:
+    """A killed test run leaves no process behind (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _kubeconfig(plane: ControlPlane, path: Path, token: str) -> None:

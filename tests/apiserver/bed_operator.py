@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bed_control_plane import ROOT, ControlPlane, free_port
+from bed_control_plane import ROOT, ControlPlane, die_with_parent, free_port
 
 from flywheel.controller.health import Health
 from flywheel.controller.main import operate
@@ -37,6 +37,10 @@ def client_for(kubeconfig: Path) -> Any:
     return client.ApiClient(settings)
 
 
+def _dead(*_: object, **__: object) -> None:
+    raise OSError("this operator is dead")
+
+
 class ThreadedOperator:
     """kopf and everything else of ours in a thread with its own event loop."""
 
@@ -45,6 +49,7 @@ class ThreadedOperator:
         template = (ROOT / "prompts" / "task.j2").read_text()
         self.settings = Settings(images=IMAGES, template=template, namespaces=namespaces, audit_seconds=5.0)
         self._plane = plane
+        self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
@@ -54,6 +59,12 @@ class ThreadedOperator:
         """Returns at once; what it does shows in the cluster."""
         self._thread.start()
         self._ready.wait(10)
+
+    def crash(self) -> None:
+        """From now on none of its requests gets through, as if it were dead; then it is taken down."""
+        assert self._client is not None
+        self._client.call_api = _dead
+        self.stop()
 
     def stop(self) -> None:
         """As SIGTERM would."""
@@ -68,8 +79,8 @@ class ThreadedOperator:
     async def _operate(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
-        client = client_for(self._plane.operator)
-        await operate(self.settings, client, self.health, self.metrics, self._stop)
+        self._client = client_for(self._plane.operator)
+        await operate(self.settings, self._client, self.health, self.metrics, self._stop)
 
 
 class OperatorProcess:
@@ -93,7 +104,9 @@ class OperatorProcess:
         """Start it."""
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "flywheel.controller.main"]
-            self._process = subprocess.Popen(command, env=self._env, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                command, env=self._env, stdout=log, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
+            )
 
     def kill(self) -> None:
         """SIGKILL: no chance to clean up."""

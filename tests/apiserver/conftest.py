@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,16 +119,25 @@ class Bed:
         return [write for write in self.plane.writes() if write["namespace"] == self.namespace]
 
 
-@pytest.fixture
-def bed(plane: ControlPlane, api: Api, request: pytest.FixtureRequest) -> Iterator[Bed]:
-    """A namespace of its own for each test."""
-    namespace = request.node.name.removeprefix("test_").replace("_", "-").replace("[", "-").replace("]", "")[:50]
+@contextmanager
+def made_bed(plane: ControlPlane, api: Api, name: str) -> Iterator[Bed]:
+    """A namespace of its own, with a scripted node."""
+    namespace = re.sub("[^a-z0-9]+", "-", name.removeprefix("test_").lower())[:50].strip("-")
     plane.kubectl("create", "namespace", namespace)
     node = Node(Api(client_for(plane.admin), Metrics(), Bucket(rate=500, burst=500)), namespace=namespace)
     node.start()
     made = Bed(plane, api, namespace, node)
-    yield made
-    for operator in made.operators:
-        operator.stop()
-    node.stop()
-    plane.kubectl("delete", "namespace", namespace, "--wait=false")
+    try:
+        yield made
+    finally:
+        for operator in made.operators:
+            operator.stop()
+        node.stop()
+        plane.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def bed(plane: ControlPlane, api: Api, request: pytest.FixtureRequest) -> Iterator[Bed]:
+    """A namespace of its own for each test."""
+    with made_bed(plane, api, request.node.name) as made:
+        yield made

@@ -1,0 +1,140 @@
+"""The CRDs on a real API server: what it refuses, where and why; it reads back the names that pydantic wrote."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from bed_control_plane import ROOT, ControlPlane
+from bed_resources import curriculum, deployment, run
+from conftest import Bed
+
+from flywheel.api.adapterdeployment import AdapterDeployment
+from flywheel.api.curriculum import Curriculum
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, RUN, Resource
+
+Object = dict[str, Any]
+KINDS = [
+    (CURRICULUM, Curriculum, curriculum, "severity"),
+    (RUN, FlywheelRun, run, "first"),
+    (DEPLOYMENT, AdapterDeployment, deployment, "severity"),
+]
+
+
+@pytest.mark.parametrize(("kind", "model", "make", "name"), KINDS, ids=[entry[0].kind for entry in KINDS])
+def test_names_read_back(bed: Bed, kind: Resource, model: Any, make: Callable[[str], Object], name: str) -> None:
+    """Every property that pydantic writes is stored under that name, and nothing else is."""
+    written = model.model_validate(make(bed.namespace)).spec.to_json_object()
+    bed.apply({**make(bed.namespace), "spec": written})
+    stored = bed.get(kind, name)["spec"]
+    assert stored == written
+    # Defaults of the schema and of pydantic are the same: a sparse resource reads back as the full one.
+    sparse = {**make(bed.namespace), "metadata": {"name": "sparse", "namespace": bed.namespace}}
+    bed.apply(sparse)
+    assert model.model_validate(bed.get(kind, "sparse")).spec.to_json_object() == written
+
+
+@pytest.mark.parametrize(("kind", "model", "make", "name"), KINDS, ids=[entry[0].kind for entry in KINDS])
+def test_unknown_field_is_refused(bed: Bed, kind: Resource, model: Any, make: Any, name: str) -> None:
+    """kubectl apply says which field, by its path."""
+    wrong = copy.deepcopy(make(bed.namespace))
+    wrong["spec"]["jobs"] = {"defaults": {"nodeSelektor": {}}}
+    said = bed.plane.kubectl("apply", "--validate=strict", "-f", "-", stdin=json.dumps(wrong), check=False)
+    assert 'unknown field "spec.jobs.defaults.nodeSelektor"' in said
+    assert bed.api.get(kind, bed.namespace, name) is None
+
+
+def _with(make: Callable[[str], Object], path: str, value: Any) -> Callable[[str], Object]:
+    def made(namespace: str) -> Object:
+        found = make(namespace)
+        at = found["spec"]
+        *parents, last = path.split(".")
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = value
+        return found
+
+    return made
+
+
+REFUSED = [
+    (_with(run, "training", {}), "exactly one of epochs and maxSteps must be set"),
+    (_with(run, "training", {"epochs": 1, "maxSteps": 2}), "exactly one of epochs and maxSteps must be set"),
+    (_with(run, "jobs.defaults.env", [{"name": "FLYWHEEL_X", "value": "1"}]), "belong to the operator"),
+    (_with(run, "teacher.baseURL", "ftp://teacher/v1"), "spec.teacher.baseURL"),
+    (_with(run, "stop.accuracy", "1.5"), "spec.stop.accuracy"),
+    (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
+    (_with(curriculum, "sources", []), "spec.sources"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSED)
+def test_bad_spec_is_refused(plane: ControlPlane, make: Callable[[str], Object], words: str) -> None:
+    """Rules across fields, patterns and limits: with the words that say what to do."""
+    said = plane.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(make("default")), check=False)
+    assert words in said
+
+
+CHANGES = [
+    ("fwr/first", {"seed": 7}, "is immutable"),
+    ("fwr/first", {"curriculumRef": {"name": "other"}}, "is immutable"),
+    ("fwr/first", {"student": {"model": {"persistentVolumeClaim": {"path": "other"}}}}, "is immutable"),
+    ("curr/severity", {"pools": {"key": "other"}}, "is immutable"),
+    ("curr/severity", {"workspace": {"persistentVolumeClaim": {"claimName": "other"}}}, "is immutable"),
+    ("fwr/first", {"stop": {"maxIterations": 9}}, ""),
+    ("fwr/first", {"suspend": True}, ""),
+    ("fwr/first", {"exam": {"questions": 9}}, ""),  # iteration 1 has not begun
+    ("fwr/begun", {"exam": {"questions": 9}}, "once iteration 1 has begun"),
+    ("fwr/begun", {"training": {"learningRate": "1e-2"}}, "once iteration 1 has begun"),
+    ("fwr/begun", {"teacher": {"model": "other"}}, "once iteration 1 has begun"),
+    ("fwr/begun", {"teacher": {"secretRef": {"name": "other"}}}, ""),
+    ("fwr/begun", {"jobs": {"defaults": {"image": "registry.example/other:2"}}}, ""),
+]
+
+
+@pytest.fixture(scope="module")
+def begun(plane: ControlPlane) -> Iterator[ControlPlane]:
+    """A run that has not begun, one that has, and a Curriculum; no operator."""
+    namespace = "changes"
+    plane.kubectl("create", "namespace", namespace)
+    for resource in (curriculum(namespace), run(namespace), run(namespace, "begun")):
+        plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(resource))
+    plane.kubectl(
+        "-n", namespace, "patch", "fwr", "begun", "--subresource=status", "--type=merge", "-p",
+        '{"status": {"iteration": 1}}',
+    )  # fmt: skip
+    yield plane
+    plane.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.mark.parametrize(("target", "spec", "words"), CHANGES)
+def test_what_may_change_when(begun: ControlPlane, target: str, spec: Object, words: str) -> None:
+    """CEL: immutable for ever, fixed once begun, or free; the message says what to do instead."""
+    patch = json.dumps({"spec": spec})
+    said = begun.kubectl("-n", "changes", "patch", target, "--type=merge", "--dry-run=server", "-p", patch, check=False)
+    assert words in said
+    assert ("patched" in said) == (words == "")
+
+
+def test_explain_has_text(plane: ControlPlane) -> None:
+    """kubectl explain says something of every field."""
+    shown = plane.kubectl("explain", "fwr.spec.stop")
+    assert "When the run ends" in shown and "maxIterations" in shown
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        crd = yaml.safe_load(path.read_text())
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        assert list(_silent(schema, crd["spec"]["names"]["kind"])) == []
+        assert path.stat().st_size < 256 * 1024
+
+
+def _silent(schema: Object, path: str) -> Iterator[str]:
+    for name, entry in schema.get("properties", {}).items():
+        if name != "metadata" and not entry.get("description"):  # the API server has words for that
+            yield f"{path}.{name}"
+        yield from _silent(entry, f"{path}.{name}")
+        yield from _silent(entry.get("items", {}), f"{path}.{name}[]")
