@@ -1,0 +1,162 @@
+"""The step verify against pods that answer as told: what passes, and what each way of being wrong leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from flywheel.api.request import Input, StepRequest, VerifyParameters
+from flywheel.api.result import VerifyFigures
+from flywheel.api.task import PreparedTask
+from flywheel.data.tokens import BaseIdentity, Contract
+from flywheel.serving.triton import PodUnreachableError, Reply
+from flywheel.steps import verify as step
+from flywheel.workspace.manifest import Manifest, list_files, seal
+from flywheel.workspace.program import Attempt, BadInputError, TryLaterError
+from flywheel.workspace.store import Workspace
+
+DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+ADAPTER = "adapters/review/x"
+PREPARED = PreparedTask.model_validate(
+    {
+        "task": {
+            "instructions": "Rate.",
+            "inputSchema": {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
+            "outputSchema": {"type": "object", "properties": {"issue_type": {"enum": ["major", "minor"]}}},
+            "label": {"path": "issue_type", "order": ["major", "minor"]},
+        },
+        "template": "{{ fields }}",
+    }
+)
+Answers = Callable[[str, int], Reply]
+
+
+def pods(answers: Answers) -> type:
+    class Pod:
+        def __init__(self, address: str) -> None:
+            self.address = address
+
+        def __enter__(self) -> Pod:
+            return self
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
+
+        def ask(self, model: str, question: dict[str, Any]) -> Reply:
+            assert model == "severity-cand-aaaaaaaa"
+            return answers(self.address, int(question["code"]))
+
+    return Pod
+
+
+def right(_address: str, _number: int) -> Reply:
+    return Reply('{"issue_type":"major"}', DIGEST)
+
+
+def attempt(folder: Path, probes: int = 20, minimum: int = 20) -> Attempt:
+    workspace = Workspace(folder)
+    contract = Contract(
+        prepared=PREPARED,
+        base=BaseIdentity(weights="w", config="c", dtype="float32"),
+        tokenizer="t",
+        template="t",
+        rendered_prompt="p",
+        bos="none",
+        stop_ids=[1],
+        max_new_tokens=8,
+        output_schema=PREPARED.task.output_schema,
+        label_path="issue_type",
+        labels=["major", "minor"],
+    )
+    workspace.write_json(f"{ADAPTER}/contract.json", contract.to_json_object())
+    lines = [{"id": str(n), "input": {"code": str(n)}, "candidate": "major", "base": "minor"} for n in range(probes)]
+    workspace.write_jsonl(f"{ADAPTER}/probes.jsonl", lines)
+    manifest = Manifest(
+        step="publish",
+        owner="severity",
+        iteration=1,
+        attempt=1,
+        seed=0,
+        files=list_files(workspace, ADAPTER),
+        figures=VerifyFigures(probes=0, agreed={}, passed=True),
+    )
+    digest = seal(workspace, ADAPTER, manifest)
+    parameters = VerifyParameters(
+        model="severity-cand-aaaaaaaa",
+        adapter_digest=DIGEST,
+        addresses=["one:8001", "two:8001"],
+        agreement="0.95",
+        minimum_probes=minimum,
+    )
+    request = StepRequest(
+        namespace="review",
+        owner="severity",
+        attempt=1,
+        output="deployments/x/a1",
+        inputs=[Input(name="adapter", path=ADAPTER, digest=digest)],
+        parameters=parameters,
+    )
+    made = Attempt(request, workspace)
+    made.check_inputs()
+    return made
+
+
+def figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: Answers) -> VerifyFigures:
+    monkeypatch.setattr(step, "TritonPod", pods(answers))
+    found = step.verify(attempt(tmp_path)).figures
+    assert isinstance(found, VerifyFigures)
+    return found
+
+
+def test_all_as_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = figures(monkeypatch, tmp_path, right)
+    assert found.passed
+    assert found.agreed == {"one:8001": 20, "two:8001": 20}
+    assert len(list(Workspace(tmp_path).read_jsonl("deployments/x/a1/answers.jsonl"))) == 40
+
+
+@pytest.mark.parametrize(("wrong", "passed"), [(1, True), (2, False)])
+def test_the_share_that_must_agree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: int, passed: bool) -> None:
+    def answers(address: str, number: int) -> Reply:
+        if address == "two:8001" and number < wrong:
+            return Reply('{"issue_type":"minor"}', DIGEST)
+        return right(address, number)
+
+    assert figures(monkeypatch, tmp_path, answers).passed is passed
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply('{"issue_type":"major"}', OTHER), Reply('{"issue_type":"major"}', "base"), Reply("major", DIGEST)],
+)
+def test_another_adapter_or_an_unreadable_answer_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reply: Reply
+) -> None:
+    def answers(address: str, number: int) -> Reply:
+        return reply if address == "one:8001" else right(address, number)
+
+    found = figures(monkeypatch, tmp_path, answers)
+    assert not found.passed
+    assert found.agreed == {"one:8001": 0, "two:8001": 20}
+
+
+def test_a_pod_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def answers(address: str, number: int) -> Reply:
+        if number == 7:
+            raise PodUnreachableError(f"{address} cannot be reached")
+        return right(address, number)
+
+    with pytest.raises(TryLaterError) as caught:
+        figures(monkeypatch, tmp_path, answers)
+    assert caught.value.reason == "TargetUnavailable"
+
+
+def test_too_few_probes_prove_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="recorded 19 probes") as caught:
+        step.verify(attempt(tmp_path, probes=19))
+    assert caught.value.reason == "TooFewProbes"
