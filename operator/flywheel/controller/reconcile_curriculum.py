@@ -10,6 +10,7 @@ from flywheel.controller.apply import Tools, apply
 from flywheel.controller.invalid import stall
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
 from flywheel.controller.resources import CURRICULUM
+from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.observed import CurriculumObserved
 
@@ -26,4 +27,10 @@ def reconcile_curriculum(tools: Tools, namespace: str, name: str, now: datetime)
         stall(tools, subject, CurriculumStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
     observed = CurriculumObserved(curriculum, tools.settings.template, job_views(tools, entry.uid, namespace))
-    return apply(tools, subject, curriculum.status, decide_curriculum(observed, now), now)
+    try:
+        plan = decide_curriculum(observed, now)
+    except UnexpectedResultError as error:
+        words = f"{error}: is jobs.steps[].image the right image?"
+        stall(tools, subject, CurriculumStatus, entry.value, Reason.STEP_FAILED, words, now)
+        return None
+    return apply(tools, subject, curriculum.status, plan, now)
