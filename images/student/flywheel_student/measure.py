@@ -41,7 +41,7 @@ def measure(attempt: Attempt) -> StepResult:
     for arm, answers in arms.items():
         _write(attempt, f"answers/{arm}.jsonl", answers)
     probes = _probes(attempt, sitting, parameters.probes) if CANDIDATE in arms and parameters.probes else []
-    if probes:
+    if parameters.probes:  # also where there are none: publish names the file
         attempt.workspace.write_jsonl(attempt.path("probes.jsonl"), [probe.to_json_object() for probe in probes])
 
     level, seed = float(parameters.level), attempt.request.seed
