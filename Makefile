@@ -6,7 +6,7 @@ CLUSTER_TOOL := tools/cluster/cluster
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate lint types contracts unit ml apiserver e2e test demo shuffled bench \
+.PHONY: help setup generate lint types contracts unit ml serving apiserver e2e test demo shuffled bench \
 	cluster-up cluster-down cluster-status images
 
 help: ## List the targets
@@ -39,10 +39,14 @@ apiserver: setup ## Tests on a real etcd and kube-apiserver
 	$(CLUSTER_TOOL) binaries
 	$(RUN) pytest tests/apiserver
 
+serving: setup ## Rollouts on a real tritonserver, without a cluster
+	images/ml-environment.sh >/dev/null
+	$(RUN) pytest tests/serving
+
 e2e: images ## Tests on a real node with real pods
 	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) pytest tests/e2e
 
-test: lint types contracts unit apiserver ml e2e ## Everything: what CI runs
+test: lint types contracts unit apiserver ml serving e2e ## Everything: what CI runs
 
 demo: images ## Improve a student on real code reviews and serve it, in a cluster on this machine
 	examples/code-review/demo
