@@ -87,6 +87,7 @@ def test_a_killed_attempts_leftovers_do_not_hurt(bench: Any) -> None:
     home, _, revision = first.result.path.rpartition("/")
     (bench.root / first.result.path).rename(bench.root / home / f"tmp-{revision}-a1")
     (bench.root / home / f"tmp-{revision}-a1" / "manifest.json").unlink()
+    (bench.root / home / f"tmp-{revision}-a1" / "strange.bin").write_text("half")
     again = bench.prepare()
     assert again.result.manifest == first.result.manifest
     assert [path.name for path in (bench.root / home).iterdir()] == [revision]
