@@ -75,13 +75,13 @@ def _wheel(package: Package) -> Path:
     raise SystemExit(f"origin.csv: the wheel of {pin} differs from the recorded sha256; get the x86-64 Linux wheel")
 
 
-def files(package: Package) -> list[Path]:
-    """A fixed sample of the package's own files, as paths below its folder."""
+def files(package: Package, everything: bool = False) -> list[Path]:
+    """The package's own files, or a fixed sample of them, as paths below its folder."""
     folder = fetch(package)
     found = [path.relative_to(folder) for path in folder.rglob("*.py") if path.stat().st_size <= MAX_FILE_BYTES]
     own = [path for path in found if not VENDORED & set(path.parts) and _wanted(package, path)]
     own.sort(key=lambda path: hashlib.sha256(f"{package.name}/{path.as_posix()}".encode()).digest())
-    return sorted(own[:FILES_PER_PACKAGE])
+    return sorted(own if everything else own[:FILES_PER_PACKAGE])
 
 
 def _wanted(package: Package, path: Path) -> bool:

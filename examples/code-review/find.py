@@ -5,6 +5,7 @@ Knows the tools' command lines and replies. Knows nothing of labels: rules come 
 
 import hashlib
 import json
+import keyword
 import re
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from typing import Any
 
 from corpus import CACHE, Package, fetch, files
 
-PYLINT_FILES = 60  # Pylint infers types and takes a second per file
+PYLINT_FILES = 8  # Pylint infers types and takes a second per file
+PYLINT_BYTES = 30_000
 TOOLS = ("ruff", "bandit", "pylint")
 
 
@@ -28,14 +30,15 @@ class Finding:
     name: str | None  # the identifier the message is about
 
 
-def findings(package: Package, rules: list[str], tools: tuple[str, ...] = TOOLS) -> list[Finding]:
-    found = [finding for tool in tools for finding in _cached(package, tool, rules)]
-    return sorted(found, key=lambda f: (f.path, f.line, f.column, f.rule))
+def findings(package: Package, rules: list[str], wide: list[str], tools: tuple[str, ...] = TOOLS) -> list[Finding]:
+    """What the tools find in a sample of the files, and Ruff by the rules of "wide" in all files."""
+    found = {finding for tool in tools for finding in _cached(package, tool, rules, files(package))}
+    found |= set(_cached(package, "ruff", wide, files(package, everything=True)))
+    return sorted(found, key=lambda f: (f.path, f.line, f.column, f.rule, f.name or ""))
 
 
-def _cached(package: Package, tool: str, rules: list[str]) -> list[Finding]:
+def _cached(package: Package, tool: str, rules: list[str], wanted: list[Path]) -> list[Finding]:
     codes = sorted(rule.split(":")[1] for rule in rules if rule.startswith(tool + ":"))
-    wanted = files(package)
     mark = hashlib.sha256(json.dumps([codes, [str(p) for p in wanted], _version(tool)]).encode()).hexdigest()[:16]
     cache = CACHE / "findings" / tool / f"{package.name}-{package.version}-{mark}.json"
     if not cache.exists():
@@ -54,7 +57,9 @@ def _version(tool: str) -> str:
 
 
 def _run(command: list[str], folder: Path, good: set[int]) -> Any:
-    done = subprocess.run([sys.executable, "-P", "-m", *command], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
     if done.returncode not in good:
         raise RuntimeError(f"{command[0]} failed in {folder} with status {done.returncode}: {done.stderr[-500:]}")
     return json.loads(done.stdout)
@@ -82,7 +87,10 @@ def _bandit(folder: Path, paths: list[Path], codes: list[str]) -> Iterator[Findi
 
 def _pylint(folder: Path, paths: list[Path], codes: list[str]) -> Iterator[Finding]:
     command = ["pylint", "--rcfile=", "--disable=all", "--enable=" + ",".join(codes), "--output-format=json2"]
-    chosen = sorted(paths, key=lambda p: hashlib.sha256(str(p).encode()).digest())[:PYLINT_FILES]
+    short = [path for path in paths if (folder / path).stat().st_size < PYLINT_BYTES]
+    chosen = sorted(short, key=lambda p: hashlib.sha256(str(p).encode()).digest())[:PYLINT_FILES]
+    if not chosen:
+        return
     options = ["--score=n", "--check-str-concat-over-line-jumps=y", "--persistent=n"]
     # Any status below 32 only says which kinds of messages were found.
     for entry in _run([*command, *options, *map(str, sorted(chosen))], folder, set(range(32)))["messages"]:
@@ -92,5 +100,5 @@ def _pylint(folder: Path, paths: list[Path], codes: list[str]) -> Iterator[Findi
 
 
 def _quoted(message: str, quote: str) -> str | None:
-    found = re.search(rf"{quote}([A-Za-z_][\w.]*)(?:\(\))?{quote}", message)
-    return found.group(1) if found and len(found.group(1)) <= 40 else None
+    names = re.findall(rf"{quote}([A-Za-z_][\w.]*)(?:\(\))?{quote}", message)
+    return next((name for name in names if len(name) <= 40 and not keyword.iskeyword(name)), None)

@@ -7,6 +7,7 @@ The same packages, tools and rules give the same bytes. Needs tools.txt installe
 
 import hashlib
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ from duplicates import Seen
 from find import Finding, findings
 from pools import HELD_OUT, RATIOS, pool_of
 from units import Module, Unit
-from wordings import LABELS, Topic, topics, word
+from wordings import LABELS, Topic, rule_table, topics, word
 
 Item = dict[str, Any]
 OUTPUTS = {
@@ -26,17 +27,23 @@ OUTPUTS = {
 }
 PER_PACKAGE = {"source": 14, "teacher": 22}  # items of one label
 PER_TOPIC_AND_PACKAGE = 3
+MORE_CRITICAL = 2  # few packages have many critical findings, so these may give more
 PER_TOPIC = {"source": 70, "teacher": 110}
-HELD_OUT_TOPIC = 14  # so that these stay below a tenth of the held-out items
+HELD_OUT_TOPIC = 10  # so that these stay below a tenth of the held-out items
+# Comments to a linter say what was found.
+DIRECTIVE = re.compile(r"noqa|nosec|pylint:|type: ?ignore|pragma:|pyright:|ruff:|mypy:|fmt:|lgtm|NOSONAR|flake8")
 
 
 def candidates(package: Package, by_rule: dict[str, Topic]) -> list[Item]:
     """One item per unit at most, the finding of the rarest label first; units never overlap."""
+    wide = sorted(rule for rule, topic in by_rule.items() if topic.label == "critical")
     found: dict[str, list[Finding]] = defaultdict(list)
-    for finding in findings(package, sorted(by_rule)):
-        found[finding.path].append(finding)
+    for finding in findings(package, sorted(by_rule), wide):
+        topic = by_rule[finding.rule]
+        if not topic.held_out or (package.role == "source" and pool_of(package.name) in HELD_OUT):
+            found[finding.path].append(finding)
     items: list[Item] = []
-    for path in files(package):
+    for path in files(package, everything=True):
         text = read(package, path)
         if text is not None and found[path.as_posix()]:
             items += _in_file(package, path, text, found[path.as_posix()], by_rule)
@@ -53,18 +60,14 @@ def _in_file(
     taken: set[int] = set()
     for finding in sorted(found, key=lambda f: (LABELS.index(by_rule[f.rule].label), f.line, f.column, f.rule)):
         unit = module.unit(finding.line)
-        if unit and not taken & set(range(unit.first, unit.last + 1)):
+        if unit and not DIRECTIVE.search(unit.code) and not taken & set(range(unit.first, unit.last + 1)):
             item = _item(package, path, finding, unit, module, by_rule[finding.rule])
             if item:
                 taken |= set(range(unit.first, unit.last + 1))
                 yield item
 
 
-def _item(
-    package: Package, path: Path, finding: Finding, unit: Unit, module: Module, topic: Topic
-) -> Item | None:
-    if topic.held_out and (package.role == "teacher" or pool_of(package.name) not in HELD_OUT):
-        return None
+def _item(package: Package, path: Path, finding: Finding, unit: Unit, module: Module, topic: Topic) -> Item | None:
     key = hashlib.sha256(f"{package.name}\0{path.as_posix()}\0{unit.code}\0{topic.name}".encode()).hexdigest()[:16]
     fields = {
         "name": finding.name,
@@ -96,7 +99,9 @@ def choose(items: list[Item], role: str, seen: Seen) -> list[Item]:
         rounds[counts[item["package"], item["topic"]]].append(item)
     chosen: list[Item] = []
     used: Counter[tuple[str, ...]] = Counter()
-    for turn in sorted(rounds)[: PER_TOPIC_AND_PACKAGE * 4]:  # later rounds replace duplicates of the first
+    for turn in sorted(rounds)[
+        : PER_TOPIC_AND_PACKAGE * MORE_CRITICAL * 3
+    ]:  # later rounds replace duplicates of the first
         for item in rounds[turn]:
             limits = _limits(item, role)
             if all(used[place] < limit for place, limit in limits.items()) and seen.add(item["input"]["code"]):
@@ -106,9 +111,11 @@ def choose(items: list[Item], role: str, seen: Seen) -> list[Item]:
 
 
 def _limits(item: Item, role: str) -> dict[tuple[str, ...], int]:
+    label = item["output"]["issue_type"]
+    more = MORE_CRITICAL if label == "critical" else 1
     return {
-        ("package", item["package"], item["output"]["issue_type"]): PER_PACKAGE[role],
-        ("both", item["package"], item["topic"]): PER_TOPIC_AND_PACKAGE,
+        ("package", item["package"], label): PER_PACKAGE[role] * more,
+        ("both", item["package"], item["topic"]): PER_TOPIC_AND_PACKAGE * more,
         ("topic", item["topic"]): HELD_OUT_TOPIC if item["heldOutRule"] else PER_TOPIC[role],
     }
 
@@ -124,7 +131,13 @@ def table(items: list[Item]) -> str:
     return "\n".join(lines)
 
 
+def write_rule_table() -> None:
+    head = "# Which rule means which severity\n\nWritten by make_data.py from the tables beside this file.\n\n"
+    (HERE / "rules" / "README.md").write_text(head + rule_table() + "\n", encoding="utf-8")
+
+
 def main() -> None:
+    write_rule_table()
     by_rule = {rule: topic for topic in topics() for rule in topic.rules}
     seen = Seen()  # shared, so that the teacher knows nothing close to an item of the source
     for role, output in OUTPUTS.items():
@@ -133,8 +146,10 @@ def main() -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps(item, ensure_ascii=False) + "\n" for item in chosen]
         output.write_text("".join(lines), encoding="utf-8")
-        print(f"{output.name}: {len(chosen)} of {len(found)} candidates,",
-              dict(Counter(item["output"]["issue_type"] for item in chosen)))
+        print(
+            f"{output.name}: {len(chosen)} of {len(found)} candidates,",
+            dict(Counter(item["output"]["issue_type"] for item in chosen)),
+        )
         if role == "source":
             print(table(chosen))
 

@@ -94,13 +94,16 @@ class Student:
         """The label whose answer is likeliest."""
         self.model.eval()
         replies = [[*self.words(answer(label))["input_ids"], self.words.eos_token_id] for label in LABELS]
+        longest = max(map(len, replies))
+        ids = torch.tensor([reply + [-100] * (longest - len(reply)) for reply in replies])
         rated: list[str] = []
         for item in items:
-            prompt = self.words(rendered(item))["input_ids"]
-            batch = self._padded([([*prompt, *reply], len(prompt)) for reply in replies])
-            labels = batch.pop("labels")[:, 1:]
-            logits = torch.log_softmax(self.model(**batch).logits[:, :-1], -1)
-            scores = logits.gather(-1, labels.clamp(min=0)[..., None])[..., 0] * (labels >= 0)
+            prompt = torch.tensor([self.words(rendered(item))["input_ids"]])
+            read = self.model(input_ids=prompt, use_cache=True)  # the prompt once for all labels
+            read.past_key_values.batch_repeat_interleave(len(LABELS))
+            rest = self.model(input_ids=ids[:, :-1].clamp(min=0), past_key_values=read.past_key_values).logits
+            logits = torch.cat([read.logits[:, -1:].expand(len(LABELS), -1, -1), rest], 1).log_softmax(-1)
+            scores = logits.gather(-1, ids.clamp(min=0)[..., None])[..., 0] * (ids >= 0)
             rated.append(LABELS[int(scores.sum(-1).argmax())])
         return rated
 

@@ -49,7 +49,10 @@ class Module:
 
     def call(self, line: int, column: int) -> str | None:
         """The dotted name of what is called at the position, or else first on the line."""
-        here = sorted(self._calls[line], key=lambda node: (node.col_offset != column, node.col_offset, -(node.end_col_offset or 0)))
+        here = sorted(
+            self._calls[line],
+            key=lambda node: (node.col_offset != column, node.col_offset, -(node.end_col_offset or 0)),
+        )
         name = ast.unparse(here[0].func) if here else ""
         return name if name.replace(".", "").isidentifier() and len(name) <= NAME_CHARS else None
 
@@ -62,6 +65,8 @@ class Module:
         if not starts_line or (rest and not rest.startswith(b"#")):
             return None
         code = textwrap.dedent("\n".join(line.rstrip() for line in self._lines[first - 1 : last]))
+        if code[0].isspace():  # a string inside reaches further left, so the unit does not stand alone
+            return None
         named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         return Unit(code, first, last, node.name if named else None)
 

@@ -15,7 +15,7 @@ import yaml
 Choice = TypeVar("Choice")
 
 LABELS = ("critical", "major", "minor", "trivial")
-OPENERS = ("", "", "", "", "Here: ", "One thing: ", "Line {line}: ", "Looking at this part: ", "In {unit}: ", "Hm, ")
+OPENERS = ("", "", "", "", "Here: ", "One thing: ", "Line {line}: ", "Looking at this part: ", "In {unit}: ", "Hm. ")
 CLOSERS = ("", "", "", "", "", " Could you change that?", " What do you think?", " Applies to other places too.")
 
 
@@ -53,6 +53,15 @@ def word(topic: Topic, key: str, role: str, fields: dict[str, str | None]) -> st
     body = _pick(usable, key, "body").format(**known)
     opener = _pick([opener for opener in OPENERS if _gaps(opener) <= known.keys()], key, "opener").format(**known)
     return opener + body[0].upper() + body[1:] + _pick(CLOSERS, key, "closer")
+
+
+def rule_table() -> str:
+    """The published table: which rule means which severity."""
+    lines = ["| severity | topic | rules | held-out pools only |", "|---|---|---|---|"]
+    for topic in topics():
+        rules = ", ".join(rule.replace(":", " ") for rule in topic.rules)
+        lines.append(f"| {topic.label} | {topic.name} | {rules} | {'yes' if topic.held_out else ''} |")
+    return "\n".join(lines)
 
 
 def _quoted(name: str, value: str, key: str) -> str:
