@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ HERE = Path(__file__).parent
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the programs do, before torch is imported
 sys.path[:0] = [str(HERE), *(str(HERE.parents[1] / part) for part in ("operator", "images/student", "images/trainer"))]
 
-from mlbed import ROOT, TASK, Bed, make_items, make_model, training  # noqa: E402
+from mlbed import ROOT, STUDENT, TASK, Bed, make_items, training  # noqa: E402
 
 from flywheel.api.item import Example, Question  # noqa: E402  the paths above come first
 from flywheel.api.request import Input  # noqa: E402
@@ -33,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Bed:
     """The workspace, with the model beside the curriculum."""
     bed = Bed(tmp_path_factory.mktemp("workspace"))
-    make_model(Path(bed.model))
+    shutil.copytree(STUDENT, bed.model)
     return bed
 
 

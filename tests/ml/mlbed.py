@@ -1,4 +1,4 @@
-"""A workspace with a tiny student made here, and the real programs of the ML images run over it as processes."""
+"""A workspace with the example's student, and the real programs of the ML images run over it as processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import random
 import subprocess
 import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from flywheel.workspace.program import Attempt, Step
 from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[2]
+STUDENT = ROOT / "examples" / "code-review" / "student"
 PATH = os.pathsep.join(str(ROOT / part) for part in ("operator", "images/student", "images/trainer"))
 
 STEPS = 40  # of the training
@@ -150,51 +150,12 @@ def make_items(count: int, seed: int) -> list[Item]:
     return items
 
 
-def make_model(folder: Path) -> None:
-    """A Llama of 0.2 million parameters with random weights, and a tokenizer trained on the standard library."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    files = sorted(str(path) for path in Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))[:40]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=["<pad>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train(files, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=160,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=fast.bos_token_id,
-        eos_token_id=fast.eos_token_id,
-        pad_token_id=fast.pad_token_id,
-        tie_word_embeddings=True,
-    )
-    model = LlamaForCausalLM(config)
-    # Untrained output weights are too small for any adapter to speak up.
-    model.lm_head.weight.data.mul_(15)
-    model.to(torch.bfloat16).save_pretrained(folder)
-
-
 def training(bed: Bed, **more: Any) -> dict[str, Any]:
     lora = {"rank": 8, "alpha": 16}
     return {
         "step": "train",
         "modelPath": bed.model,
-        "baseModelName": "students/tiny",
+        "baseModelName": "code-review-student",
         "maxSteps": STEPS,
         "batchSize": 8,
         "learningRate": "5e-3",

@@ -46,15 +46,15 @@ def test_the_exam_is_sat_in_order_and_scored(bed: Bed, curriculum: Input, exam: 
     lines = answers(bed, f"{output}/answers.jsonl")
     assert [line.id for line in lines] == [f"q{place}" for place in range(20)]
     assert isinstance(result.figures, AnswerFigures) and result.figures.items == 20
-    # Random weights never stop: every answer is cut, and counted as wrong.
-    assert {line.state for line in lines} == {"cut"} and result.figures.score.unparsable == 20
+    without_label = [line for line in lines if line.label is None]
+    assert len(without_label) == result.figures.score.unparsable > 0, "an untrained student does not know the format"
     assert "progress answer exam 20/20" in log
 
 
 def test_every_untrained_arm_answers_every_item(bed: Bed, baseline: StepResult) -> None:
     arms = figures(baseline).arms
     assert set(arms) == UNTRAINED
-    assert arms["majority"].accuracy == 0.25 and arms["base"].unparsable == 48
+    assert arms["majority"].accuracy == 0.25
     for arm in ("likelihood", "fewShot"):
         lines = answers(bed, f"{baseline.path}/answers/{arm}.jsonl")
         assert len(lines) == 48 and {line.state for line in lines} == {"ok"}
