@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_USER = "system:serviceaccount:flywheel-system:flywheel-operator"
 _ADMIN, _OPERATOR = "token-of-the-admin", "token-of-the-operator"
-_START_SECONDS = 90
+_START_SECONDS = 240
 _CONTROLLERS = "job-controller,garbage-collector-controller,namespace-controller"
 _AUDIT = """
 apiVersion: audit.k8s.io/v1
@@ -73,7 +73,7 @@ class ControlPlane:
         """Run kubectl as admin; stdout, or with check=False stdout and stderr."""
         env = {**os.environ, "KUBECONFIG": str(self.admin)}
         done = subprocess.run(
-            [str(self.bin / "kubectl"), *arguments], env=env, input=stdin, capture_output=True, text=True, timeout=90
+            [str(self.bin / "kubectl"), *arguments], env=env, input=stdin, capture_output=True, text=True, timeout=300
         )
         if check and done.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")

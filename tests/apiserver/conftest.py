@@ -25,7 +25,7 @@ from flywheel.controller.client import Api, Bucket  # noqa: E402
 from flywheel.controller.metrics import Metrics  # noqa: E402
 from flywheel.controller.resources import JOB, RUN, Resource  # noqa: E402
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 240  # a patient limit: machines are slow when busy
 Object = dict[str, Any]
 
 

@@ -20,7 +20,7 @@ def test_fifty_runs(bed: Bed) -> None:
     bed.apply(curriculum(bed.namespace))
     items = [run(bed.namespace, f"run-{number:02}") for number in range(RUNS)]
     bed.apply({"apiVersion": "v1", "kind": "List", "items": items})
-    bed.until("50 first steps", lambda: len(bed.jobs("validate")) == RUNS, seconds=90)
+    bed.until("50 first steps", lambda: len(bed.jobs("validate")) == RUNS)
     per_owner = Counter(job["metadata"]["labels"]["flywheel.dev/owner"] for job in bed.jobs("validate"))
     assert set(per_owner.values()) == {1}
     runs, _ = bed.api.list(RUN, bed.namespace)

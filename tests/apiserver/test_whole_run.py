@@ -35,7 +35,7 @@ def test_two_iterations(bed: Bed) -> None:
 
     idle = len(bed.writes())
     bed.patch(RUN, "first", {"suspend": True})  # after an end nothing changes anything
-    bed.until("listings", lambda: _metric(operator, "flywheel_api_requests_total", "list") >= 30, seconds=30)
+    bed.until("listings", lambda: _metric(operator, "flywheel_api_requests_total", "list") >= 30)
     assert len(bed.writes()) == idle
 
 
@@ -52,7 +52,7 @@ def test_columns_and_words(bed: Bed) -> None:
     """kubectl get, wait and describe tell the story."""
     bed.operator()
     bed.apply(curriculum(bed.namespace), run(bed.namespace, iterations=1))
-    bed.plane.kubectl("-n", bed.namespace, "wait", "--for=condition=Completed", "fwr/first", "--timeout=60s")
+    bed.plane.kubectl("-n", bed.namespace, "wait", "--for=condition=Completed", "fwr/first", "--timeout=240s")
     table = bed.plane.kubectl("-n", bed.namespace, "get", "curr,fwr")
     assert "MaxIterations" in table and "abc123" in table and "0.5500" in table
     told = bed.plane.kubectl("-n", bed.namespace, "describe", "fwr/first")

@@ -144,6 +144,9 @@ class Cache:
             return [self._entries[uid].value for uid in self._owned.get((kind.kind, owner_uid), ())]
 
     def _put(self, entry: Entry) -> None:
+        known = self._entries.get(entry.uid)
+        if known is not None and known.owner_uid != entry.owner_uid:
+            self._drop(known)
         self._entries[entry.uid] = entry
         self._names[(entry.kind, entry.namespace, entry.name)] = entry.uid
         if entry.owner_uid:

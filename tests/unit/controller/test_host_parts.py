@@ -1,0 +1,179 @@
+"""Smaller parts: silent watches, progress lines, events, health, settings, logs, the request rate."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flywheel.api.conditions import Event, Reason
+from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.controller import events
+from flywheel.controller.client import ApiError, Bucket
+from flywheel.controller.health import Health
+from flywheel.controller.jobs import Owner
+from flywheel.controller.logs import JsonLines
+from flywheel.controller.metrics import Metrics
+from flywheel.controller.progress import ProgressReader, newest_progress
+from flywheel.controller.settings import BadSettingsError, read_settings
+from flywheel.controller.watches import SILENT_SECONDS, Watches
+
+OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "severity", "uid")
+NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+
+
+def test_an_idle_watch_is_not_a_silent_one() -> None:
+    watches = Watches(clock=lambda: 0.0)
+    watches.saw("Job", 10)
+    watches.listed("Job", 10, now=0.0)
+    assert watches.stuck(now=1e6) == ()
+    watches.listed("Job", 11, now=100.0)  # the listing knows what the watch has not told
+    assert watches.stuck(now=100.0 + SILENT_SECONDS) == ()
+    assert watches.stuck(now=101.0 + SILENT_SECONDS) == ("Job",)
+    watches.listed("Job", 15, now=150.0)  # still owed since 100
+    assert watches.stuck(now=101.0 + SILENT_SECONDS) == ("Job",)
+    watches.saw("Job", 15)
+    assert watches.stuck(now=1e6) == ()
+
+
+def test_what_is_owed_is_forgotten_when_it_is_gone() -> None:
+    watches = Watches(clock=lambda: 0.0)
+    watches.listed("Pod", 7, now=0.0)
+    watches.listed("Pod", 0, now=60.0)
+    assert watches.stuck(now=1e6) == ()
+
+
+def test_newest_progress_line() -> None:
+    text = "2026 INFO x progress train step 1/9 loss 2.0\nprogress train step 2/9 loss 1.9\nsomething else\n"
+    assert newest_progress(text) == "train step 2/9 loss 1.9"
+    assert newest_progress("nothing") == ""
+    assert len(newest_progress("progress " + "x" * 5000)) == 512
+    assert newest_progress("progress a\x1b[31mb") == "a[31mb"
+
+
+class _Logs:
+    def __init__(self) -> None:
+        self.lines, self.reads = "progress 1", 0
+
+    def log_tail(self, *_: Any) -> str:
+        self.reads += 1
+        if not self.lines:
+            raise ApiError(400, "BadRequest", "container is not running")
+        return self.lines
+
+
+def test_progress_is_read_and_written_only_so_often() -> None:
+    logs: Any = _Logs()
+    reader, status = ProgressReader(logs), FlywheelRunStatus()
+    written: list[str] = []
+    for second in range(0, 180, 5):
+        logs.lines = f"progress {second}"
+        found, again = reader.look(status, "n", "p", "u", NOW + timedelta(seconds=second))
+        assert 0 < again <= 30
+        if found is not None:
+            status = status.model_copy(update={"progress": found})
+            written.append(found.line)
+    assert logs.reads == 6 and written == ["0", "60", "120"]
+    logs.lines = ""
+    assert reader.look(status, "n", "p", "u", NOW + timedelta(seconds=300))[0] is None
+
+
+class _Events:
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def create(self, _kind: Any, _namespace: str, body: dict[str, Any]) -> None:
+        if body["metadata"]["name"] in self.known:
+            raise ApiError(409, "AlreadyExists", "")
+        self.known[body["metadata"]["name"]] = body
+
+    def get(self, _kind: Any, _namespace: str, name: str) -> dict[str, Any]:
+        return self.known[name]
+
+    def patch(self, _kind: Any, _namespace: str, name: str, body: dict[str, Any]) -> None:
+        self.known[name] |= body
+
+
+def test_the_same_news_is_one_event_with_a_count() -> None:
+    api: Any = _Events()
+    for _ in range(3):
+        events.record(api, OWNER, Event(reason=Reason.NEW_BEST, message="better"), NOW, "pod")
+    events.record(api, OWNER, Event(reason=Reason.NEW_BEST, message="x" * 3000), NOW, "pod")
+    counted, long = api.known.values()
+    assert counted["series"]["count"] == 3 and counted["eventTime"] == "2026-11-21T04:00:00.000000Z"
+    assert len(long["note"].encode()) <= 1024
+
+
+def test_an_event_that_cannot_be_written_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Refusing:
+        def create(self, *_: Any) -> None:
+            raise ApiError(403, "Forbidden", "no")
+
+    refusing: Any = Refusing()
+    events.record(refusing, OWNER, Event(reason=Reason.STOPPED, message="x"), NOW, "pod")
+    assert "was not written" in caplog.text
+
+
+def test_health() -> None:
+    time = [0.0]
+    health = Health(clock=lambda: time[0])
+    assert health.live() == "" and "listing" in health.ready()
+    health.synced = True
+    assert health.ready() == ""
+    time[0] = 100.0
+    health.beat_at = 100.0
+    assert health.live() == "" and "API server" in health.ready()  # away is not dead
+    time[0] = 161.0
+    assert "event loop" in health.live()
+    health.beat_at, health.stuck_watches = 161.0, ("Job",)
+    assert "Job" in health.live()
+    health.stuck_watches, health.dead_workers = (), 1
+    assert "workers" in health.live()
+
+
+def test_settings(tmp_path: Path) -> None:
+    (tmp_path / "task.j2").write_text("template")
+    env = {"FLYWHEEL_PROMPTS": str(tmp_path), "FLYWHEEL_NAMESPACES": "a, b", "FLYWHEEL_IMAGE_OPERATOR": "o"}
+    with pytest.raises(BadSettingsError, match="FLYWHEEL_IMAGE_STUDENT"):
+        read_settings(env)
+    env |= {"FLYWHEEL_IMAGE_STUDENT": "s", "FLYWHEEL_IMAGE_TRAINER": "t"}
+    settings = read_settings(env)
+    assert settings.namespaces == ("a", "b") and settings.template == "template" and settings.port == 8080
+    with pytest.raises(BadSettingsError, match="FLYWHEEL_PROMPTS"):
+        read_settings(env | {"FLYWHEEL_PROMPTS": str(tmp_path / "none")})
+    with pytest.raises(BadSettingsError, match="FLYWHEEL_PORT"):
+        read_settings(env | {"FLYWHEEL_PORT": "http"})
+
+
+def test_logs_are_json_with_what_they_are_about() -> None:
+    record = logging.LogRecord("flywheel", logging.INFO, "x.py", 1, "step %s", ("exam",), None)
+    record.about = {"kind": "FlywheelRun", "reason": "Running"}
+    line = json.loads(JsonLines().format(record))
+    assert line["message"] == "step exam" and line["reason"] == "Running" and line["level"] == "info"
+
+
+def test_the_bucket_lets_a_burst_pass_and_then_a_rate() -> None:
+    time, waits = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        time[0] += seconds
+
+    bucket = Bucket(rate=10, burst=5, clock=lambda: time[0], sleep=sleep)
+    for _ in range(25):
+        bucket.take()
+    assert len(waits) == 20 and time[0] == pytest.approx(2.0)
+
+
+def test_metrics_of_a_run_are_forgotten_with_it() -> None:
+    metrics = Metrics()
+    metrics.run_figures("n", "a", {"iteration": 2, "proficiency": None})
+    value = lambda: metrics.registry.get_sample_value("flywheel_run_iteration", {"namespace": "n", "name": "a"})  # noqa: E731
+    assert value() == 2
+    metrics.forget_run("n", "a")
+    metrics.forget_run("n", "never-there")
+    assert value() is None

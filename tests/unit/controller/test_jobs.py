@@ -1,0 +1,208 @@
+"""Job manifests: restricted, complete, and with nothing that a step does not need."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flywheel.api.jobs import EnvVar, JobSettings, Resources, StepName, Toleration
+from flywheel.api.request import (
+    ExamParameters,
+    Input,
+    PrepareParameters,
+    PublishParameters,
+    ReportParameters,
+    Source,
+    StepRequest,
+    TeacherParameters,
+    TrainParameters,
+)
+from flywheel.api.task import LabelField, Task
+from flywheel.controller.jobs import MAX_REQUEST_BYTES, Owner, RequestTooLargeError, job_manifest, resources
+from flywheel.controller.step_defaults import STEP_DEFAULTS
+from flywheel.loop.plan import Claims, StepJob
+
+OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "a" * 80, "11111111-2222-3333-4444-555555555555")
+IMAGES = {"operator": "o:1", "student": "s:1", "trainer": "t:1"}
+DIGEST = "sha256:" + "0" * 64
+EXAM = ExamParameters(teacher=TeacherParameters(base_url="http://teacher/v1", model="big"), questions=4)
+
+
+def request(parameters=EXAM, inputs=(), **fields) -> StepRequest:
+    fields = {"namespace": "review", "owner": "x", "attempt": 1, "output": "runs/review/x/iter-1/exam/a1"} | fields
+    return StepRequest(parameters=parameters, inputs=list(inputs), **fields)
+
+
+def manifest(parameters=EXAM, settings=None, claims=None, secret=None, rereads=None, **fields):
+    asked = request(parameters, **fields)
+    job = StepJob("job-1", asked.step, asked, settings or JobSettings(), claims or Claims("data"), secret, rereads)
+    return job_manifest(job, OWNER, IMAGES)
+
+
+def container(job):
+    return job["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_every_step_has_defaults_with_a_memory_limit() -> None:
+    assert set(STEP_DEFAULTS) == set(get_args(StepName))
+    for defaults in STEP_DEFAULTS.values():
+        assert defaults.resources.limits["memory"]
+
+
+def test_one_job_is_one_attempt_in_a_restricted_pod() -> None:
+    job = manifest()
+    pod = job["spec"]["template"]["spec"]
+    assert (job["spec"]["backoffLimit"], pod["restartPolicy"]) == (0, "Never")
+    assert job["spec"]["podReplacementPolicy"] == "Failed"
+    assert "activeDeadlineSeconds" not in job["spec"] and pod["activeDeadlineSeconds"] == 3600
+    assert pod["automountServiceAccountToken"] is False and pod["securityContext"]["runAsNonRoot"] is True
+    assert container(job)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    owner = job["metadata"]["ownerReferences"][0]
+    assert owner["controller"] and owner["blockOwnerDeletion"] and owner["uid"] == OWNER.uid
+    assert all(len(value) <= 63 for value in job["metadata"]["labels"].values())
+    assert job["metadata"]["labels"] == job["spec"]["template"]["metadata"]["labels"]
+
+
+def test_the_key_is_only_where_it_is_asked_for() -> None:
+    assert not [entry for entry in container(manifest())["env"] if "valueFrom" in entry]
+    keys = {
+        entry["name"]: entry["valueFrom"]["secretKeyRef"]
+        for entry in container(manifest(secret="teacher"))["env"]
+        if "valueFrom" in entry
+    }
+    assert keys["FLYWHEEL_TEACHER_API_KEY"] == {"name": "teacher", "key": "apiKey", "optional": False}
+    assert keys["FLYWHEEL_TEACHER_HOSTS"] == {"name": "teacher", "key": "hosts", "optional": False}
+
+
+@given(st.text(alphabet="a$()HOME{}é\n", max_size=60))
+def test_values_survive_the_kubelets_expansion(text: str) -> None:
+    """As k8s.io/kubernetes/third_party/forked/golang/expansion reads it: $$ is $, $(X) a reference."""
+    settings = JobSettings(env=[EnvVar(name="HINT", value=text)])
+    env = {entry["name"]: entry.get("value", "") for entry in container(manifest(settings=settings))["env"]}
+    assert expand(env["HINT"]) == text
+    assert StepRequest.model_validate(json.loads(expand(env["FLYWHEEL_REQUEST"]))) == request()
+
+
+def expand(value: str) -> str:
+    out, at = "", 0
+    while at < len(value):
+        if value[at] == "$" and value[at : at + 2] == "$$":
+            out, at = out + "$", at + 2
+        elif value[at] == "$" and value[at : at + 2] == "$(" and ")" in value[at:]:
+            raise AssertionError("would be taken for a reference")
+        else:
+            out, at = out + value[at], at + 1
+    return out
+
+
+def test_a_request_that_is_too_long_is_refused() -> None:
+    task = Task(
+        instructions="x",
+        input_schema={"description": "y" * MAX_REQUEST_BYTES},
+        output_schema={},
+        label=LabelField(path="label", order=["a", "b"]),
+    )
+    parameters = PrepareParameters(task=task, template="", sources=[], pools_key="k", ratios={})
+    with pytest.raises(RequestTooLargeError, match="shorten the task"):
+        manifest(parameters)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (Resources(), ({"cpu": "50m", "memory": "128Mi"}, {"memory": "1Gi"})),
+        (Resources(limits={"memory": "64Mi"}), ({"cpu": "50m"}, {"memory": "64Mi"})),
+        (Resources(requests={"memory": "9Gi"}), ({"cpu": "50m", "memory": "9Gi"}, {"memory": "9Gi"})),
+        (Resources(limits={"nvidia.com/gpu": 1}), (None, {"memory": "1Gi", "nvidia.com/gpu": "1"})),
+    ],
+)
+def test_resources_never_contradict_each_other(own: Resources, expected) -> None:
+    found = resources(JobSettings(resources=own), STEP_DEFAULTS["exam"])
+    requests, limits = expected
+    assert found["limits"] == limits
+    assert requests is None or found["requests"] == requests
+
+
+def test_settings_reach_the_pod() -> None:
+    settings = JobSettings(
+        image="own:2", timeout="2h", node_selector={"gpu": "h200"}, tolerations=[Toleration(key="gpu", value="x")]
+    )
+    pod = manifest(settings=settings)["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "own:2" and pod["activeDeadlineSeconds"] == 7200
+    assert pod["nodeSelector"] == {"gpu": "h200"}
+    assert pod["tolerations"] == [{"key": "gpu", "operator": "Equal", "value": "x"}]
+
+
+def mounts(job) -> dict[str, bool]:
+    return {entry["mountPath"]: not entry.get("readOnly", False) for entry in container(job)["volumeMounts"]}
+
+
+def test_inputs_are_mounted_part_by_part_and_read_only() -> None:
+    inputs = [
+        Input(name="curriculum", path="curricula/c", digest=DIGEST, parts=["task.json", "pools/exam"]),
+        Input(name="adapter", path="runs/r/iter-1/train/a1", digest=DIGEST),
+    ]
+    found = mounts(manifest(inputs=inputs, also_writable=["ledger/review"]))
+    assert found == {
+        "/workspace/runs/review/x/iter-1/exam/a1": True,
+        "/workspace/ledger/review": True,
+        "/workspace/curricula/c/manifest.json": False,
+        "/workspace/curricula/c/task.json": False,
+        "/workspace/curricula/c/pools/exam": False,
+        "/workspace/runs/r/iter-1/train/a1": False,
+        "/tmp": True,
+    }
+
+
+def test_prepare_mounts_the_folder_of_a_source() -> None:
+    """The kubelet would make a folder where the file is missing."""
+    sources = [
+        Source(name="a", truth="Rule", group="g", path="datasets/a.jsonl"),
+        Source(name="b", truth="Rule", group="g", path="datasets/deep/b.jsonl"),
+    ]
+    task = Task(instructions="x", input_schema={}, output_schema={}, label=LabelField(path="l", order=["a", "b"]))
+    parameters = PrepareParameters(task=task, template="", sources=sources, pools_key="k", ratios={})
+    found = mounts(manifest(parameters, output="curricula/review/c-1"))
+    assert found == {"/workspace/datasets": False, "/workspace/curricula/review/c-1": True, "/tmp": True}
+
+
+def test_train_reads_the_last_attempt_and_report_writes_nothing() -> None:
+    train = TrainParameters(model_path="/model", batch_size=1, learning_rate="1e-4", lora={}, resume="r/train/a1")
+    claims = Claims("data", model="data", model_folder="student")
+    job = manifest(train, claims=claims, output="r/train/a2")
+    found = mounts(job)
+    assert found["/workspace/r/train/a1"] is False and found["/workspace/r/train/a2"] is True
+    assert found["/model"] is False and found["/dev/shm"] is True
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    assert [v["name"] for v in volumes if "persistentVolumeClaim" in v] == ["workspace"]  # one volume a claim
+    found = mounts(manifest(ReportParameters(attempt_path="r/train/a1"), output="r/train/a2", rereads=1))
+    assert found == {"/workspace/r/train/a1": False, "/tmp": True}
+
+
+def test_publish_writes_the_repository() -> None:
+    parameters = PublishParameters(
+        phase="stage", adapter_digest=DIGEST, repository_path="/repository", model="m", candidate_model="m-cand-0",
+        run="r", run_iteration=1,
+    )  # fmt: skip
+    found = mounts(manifest(parameters, claims=Claims("data", repository="models"), output="adapters/review"))
+    assert found["/repository"] is True and found["/workspace/adapters/review"] is True
+
+
+@given(st.lists(st.sampled_from(["a", "a/b", "a/b/c", "a/x", "d", "d/e"]), max_size=5), st.sampled_from(["a/b", "d/e"]))
+def test_nothing_is_mounted_twice(paths: list[str], output: str) -> None:
+    inputs = [Input(name=f"i{number}", path=path, digest=DIGEST) for number, path in enumerate(paths)]
+    job = manifest(inputs=inputs, output=output)
+    listed = [entry["mountPath"] for entry in container(job)["volumeMounts"]]
+    assert len(listed) == len(set(listed))
+    found = mounts(job)
+    assert found[f"/workspace/{output}"] is True
+    for path in paths:
+        assert any(f"/workspace/{path}/".startswith(mounted + "/") for mounted in found)

@@ -1,0 +1,99 @@
+"""Pods as the kubelet writes them, and what decisions are told of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flywheel.controller.observe_jobs import gone, job_record, job_view, pod_record
+
+
+def pod(phase: str = "Running", state: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+    containers = [{"name": "sidecar", "state": {"running": {}}}, {"name": "step", "state": state or {}}]
+    return {
+        "metadata": {
+            "name": "p", "uid": "u", "labels": {"batch.kubernetes.io/controller-uid": "j"},
+            "creationTimestamp": "2026-11-21T04:00:00Z",
+        },
+        "status": {"phase": phase, "containerStatuses": containers, **status},
+    }  # fmt: skip
+
+
+def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (pod("Running", {"running": {"startedAt": "x"}}), {"started": True, "exit_code": None}),
+        (pod("Running", {"running": {}}), {"started": True}),
+        (pod("Succeeded", ended(0, "Completed", "{}")), {"started": True, "exit_code": 0, "message": "{}"}),
+        (pod("Failed", ended(137, "OOMKilled")), {"terminated_reason": "OOMKilled", "disrupted": False}),
+        (pod("Failed", ended(128, "StartError")), {"started": False}),
+        (pod("Failed", ended(137, "ContainerStatusUnknown")), {"disrupted": True}),
+        (pod("Failed", ended(143), reason="DeadlineExceeded"), {"deadline_exceeded": True, "disrupted": False}),
+        (pod("Failed", ended(137), reason="Evicted"), {"disrupted": True}),
+        (
+            pod("Failed", ended(137), conditions=[{"type": "DisruptionTarget", "status": "True"}]),
+            {"disrupted": True},
+        ),
+        (
+            pod("Pending", {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}),
+            {
+                "started": False,
+                "waiting_reason": "CreateContainerConfigError",
+                "waiting_message": 'secret "x" not found',
+            },
+        ),
+        (
+            pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]),
+            {"unschedulable": "0/1 nodes"},
+        ),
+    ],
+)
+def test_pods(item: dict[str, Any], expected: dict[str, Any]) -> None:
+    view = pod_record(item).view
+    assert {name: getattr(view, name) for name in expected} == expected
+
+
+def test_a_pod_deleted_by_somebody_was_disrupted() -> None:
+    item = pod("Running", {"running": {}})
+    item["metadata"]["deletionTimestamp"] = "2026-11-21T05:00:00Z"
+    assert pod_record(item).view.disrupted
+    assert gone(pod_record(pod())).finished
+
+
+def test_a_pod_without_status() -> None:
+    item = pod()
+    del item["status"]
+    record = pod_record(item)
+    assert not record.view.started and not record.finished
+
+
+def job(**fields: Any) -> dict[str, Any]:
+    marks = {f"flywheel.dev/{name}": value for name, value in (("step", "exam"), ("iteration", "2"), ("attempt", "3"))}
+    metadata = {"name": "job", "uid": "j", "labels": marks, "creationTimestamp": "2026-11-21T04:00:00Z"}
+    return {"metadata": metadata | fields.pop("metadata", {}), **fields}
+
+
+def test_jobs_take_their_newest_pod() -> None:
+    old, new = pod(), pod("Running", {"running": {}})
+    new["metadata"] |= {"uid": "u2", "creationTimestamp": "2026-11-21T04:00:05Z"}
+    view = job_view(job_record(job()), [pod_record(new), pod_record(old)])
+    assert (view.step, view.iteration, view.attempt, view.state) == ("exam", 2, 3, "Running")
+    assert view.pod is not None and view.pod.uid == "u2"
+    assert job_view(job_record(job()), []).state == "Pending"
+
+
+def test_a_job_ends_with_its_condition_not_before() -> None:
+    criteria = {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}
+    assert job_record(job(status=criteria)).ended is None
+    for type_, state in (("Complete", "Succeeded"), ("Failed", "Failed")):
+        assert job_record(job(status={"conditions": [{"type": type_, "status": "True"}]})).ended == state
+
+
+def test_somebody_elses_job_with_our_label_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"flywheel\.dev/iteration"):
+        job_record({"metadata": {"name": "x", "uid": "y", "labels": {"flywheel.dev/owner-uid": "z"}}})
