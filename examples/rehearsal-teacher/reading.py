@@ -35,10 +35,9 @@ class Assignment:
 def read_prompt(text: str) -> Assignment:
     """The assignment in a prompt; raises UnreadableError."""
     data = {name: json.loads(body) for name, _, body in _BLOCK.findall(text)}
-    # Data may say anything: orders are read from what stands around it.
-    orders = _BLOCK.sub("", text)
-    reply = _REPLY.search(orders)
-    wanted = _WANTED.search(orders)
+    # Data may say anything, but as JSON it never begins a line: orders do.
+    reply = _REPLY.search(text)
+    wanted = _WANTED.search(text)
     if reply is not None and reply[1] == "proficiency" and "figures" in data:
         return Assignment("evaluation", data)
     if reply is not None and wanted is not None and reply[1] in ("exam", "dataset"):
