@@ -201,7 +201,7 @@ def test_a_result_of_another_step_is_refused() -> None:
 OUTCOMES = ("success", "fails", "bad input", "later", "unreadable", "no pod", "evicted")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=120))
 def test_whatever_happens_the_newest_generation_is_prepared(numbers: bytes) -> None:
     script, data = Script(numbers), Data()

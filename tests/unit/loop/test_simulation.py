@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from resources import run_spec
 from simulation import Script, World
 
 from flywheel.loop.decide import ITERATION_STEPS, decide_run
 
-chaos = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+chaos = settings(max_examples=40)
 
 
 @chaos

@@ -56,7 +56,7 @@ def test_order_and_paths_do_not_matter(workspace: Workspace) -> None:
     assert adapter_digest(workspace, "a") not in digests
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_every_byte_of_every_tensor_matters(tmp_path_factory: pytest.TempPathFactory, place: int, change: int) -> None:
     workspace = Workspace(tmp_path_factory.mktemp("adapter"))

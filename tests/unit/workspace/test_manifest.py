@@ -50,7 +50,7 @@ def test_an_untouched_folder_passes(workspace: Workspace) -> None:
     assert (result.manifest, result.path, result.figures) == (entry.digest, "run/a1", FIGURES)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(FILES)), st.integers(0, 7), st.integers(1, 255))
 def test_any_changed_byte_is_found(
     tmp_path_factory: pytest.TempPathFactory, name: str, place: int, change: int
