@@ -20,12 +20,20 @@ from flywheel.local.rehearsal import rehearsal_teacher
 from flywheel.local.run import LocalRun
 from flywheel.loop.state import holds
 
+_LOG_WIDTH = 140
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-improvement of small language models.")
 
 
 @app.callback()
 def flywheel() -> None:
     """Self-improvement of small language models."""
+
+
+def _console() -> Console:
+    """A log has no width of its own: 80 columns would break every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_LOG_WIDTH)
 
 
 def _default_workspace(name: str) -> Path:
@@ -54,7 +62,7 @@ def run(
     shuffle_labels: Shuffle = False,
 ) -> None:
     """Run a Curriculum and a FlywheelRun to the end, without a cluster."""
-    console = Console()
+    console = _console()
     if not local:
         raise typer.BadParameter("in a cluster, kubectl apply the resources; here, give --local", param_hint="--local")
     try:
@@ -98,7 +106,7 @@ def watch(
     """Follow a run in the cluster of the current kube context until it ends, then sum it up."""
     from flywheel.cli.watch import RunNotFoundError, follow
 
-    console = Console()
+    console = _console()
     try:
         status = follow(console, namespace, name)
     except RunNotFoundError as error:
