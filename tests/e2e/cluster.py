@@ -100,6 +100,7 @@ class Namespace:
 
     def write(self, path: str, text: str) -> None:
         """Write a file onto the workspace."""
+        self.kubectl("exec", "loader", "--", "mkdir", "-p", f"/data/{path.rsplit('/', 1)[0]}")
         command = ["kubectl", "-n", self.name, "exec", "-i", "loader", "--", "tee", f"/data/{path}"]
         subprocess.run(command, input=text, text=True, stdout=subprocess.DEVNULL, check=True)
 
@@ -107,6 +108,12 @@ class Namespace:
         """The rehearsal teacher and its Secret."""
         self.apply((ROOT / "examples" / "rehearsal-teacher" / "teacher.yaml").read_text())
         self.kubectl("rollout", "status", "deployment/rehearsal-teacher", "--timeout=180s")
+
+
+def few_findings() -> str:
+    """Every sixth line of the example's data: all labels in all pools, and quick to answer."""
+    lines = (EXAMPLE / "datasets" / "findings.jsonl").read_text().splitlines(keepends=True)
+    return "".join(lines[::6])
 
 
 def curriculum(**spec: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from cluster import ROOT, Namespace, curriculum, kubectl, with_images
+from cluster import ROOT, Namespace, curriculum, few_findings, kubectl, with_images
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,8 @@ def empty(operator: str, request: pytest.FixtureRequest) -> Iterator[Namespace]:
 @pytest.fixture
 def namespace(empty: Namespace) -> Namespace:
     """A namespace with data, base model, teacher and a Curriculum that is Ready."""
-    empty.load("datasets", "student")
+    empty.load("student")
+    empty.write("datasets/findings.jsonl", few_findings())
     empty.start_teacher()
     empty.apply(curriculum())
     empty.kubectl("wait", "--for=condition=Ready", "curr/code-review-severity", "--timeout=180s")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cluster import Namespace, curriculum, kubectl, small_run, wait_for
+from cluster import Namespace, curriculum, few_findings, kubectl, small_run, wait_for
 
 COMPLETED = ("Completed", "MaxIterations")
 
@@ -54,7 +54,6 @@ def test_what_a_run_lacks_blocks_it_and_it_goes_on_when_mended(namespace: Namesp
 def test_bad_data_stalls_the_curriculum_and_blocks_the_run_until_a_revision_is_ready(empty: Namespace) -> None:
     """Broken lines first, then a schema that does not fit; the run waits and then runs."""
     empty.load("student")
-    empty.kubectl("exec", "loader", "--", "mkdir", "-p", "/data/datasets")
     empty.write("datasets/findings.jsonl", '{"input": {"code": "x", "review": "y"}, "output": \n')
     empty.start_teacher()
     empty.apply(curriculum())
@@ -63,7 +62,7 @@ def test_bad_data_stalls_the_curriculum_and_blocks_the_run_until_a_revision_is_r
     assert "findings" in condition["message"] and "line 1" in condition["message"]
     empty.wait_reason("fwr", "waits", "Stalled", "CurriculumNotReady")
 
-    empty.load("datasets")
+    empty.write("datasets/findings.jsonl", few_findings())
     task = curriculum()["spec"]["task"]
     wrong = task | {"inputSchema": task["inputSchema"] | {"required": ["code", "review", "author"]}}
     empty.apply(curriculum(task=wrong))
