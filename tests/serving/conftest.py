@@ -134,6 +134,11 @@ class Server:
                 time.sleep(0.2)
         pytest.fail(f"tritonserver does not answer: {self.log.read_text()[-3000:]}")
 
+    def must_live(self) -> None:
+        """Says why, where the server has died: it may on a starved machine, and then no rollout is to blame."""
+        if self._process is None or self._process.poll() is not None:
+            pytest.fail(f"tritonserver died by itself: {self.log.read_text()[-3000:]}")
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)

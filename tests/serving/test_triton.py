@@ -1,54 +1,49 @@
-"""Stage, load, verify, commit, switch, restart and go back: files and driver against the real tritonserver."""
+"""What the server and the driver say when something is wrong, with the real tritonserver."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import pytest
 
+from flywheel.serving.calls import Endpoint
 from flywheel.serving.names import candidate_name
-from flywheel.serving.repository import commit, discard, stage
-from flywheel.serving.triton import ModelMissingError, TritonPod
+from flywheel.serving.repository import ADAPTERS, commit, stage
+from flywheel.serving.triton import LoadFailedError, ModelMissingError, ServingError, TritonPod, look
 
-from .conftest import MODEL, Adapter, Models, Server
+from .conftest import MODEL, Models, Server, free_port
 
 QUESTION = {"code": "x = 3", "review": "finding 3"}
-Start = Callable[[], Server]
 
 
-def answer(pod: TritonPod, model: str) -> tuple[str, str]:
-    reply = pod.ask(model, QUESTION)
-    return reply.text, reply.served_by
-
-
-def said(adapter: Adapter) -> tuple[str, str]:
-    return json.dumps({"issue_type": adapter.label}, separators=(",", ":")), adapter.digest
-
-
-def test_rollout_switch_restart_and_back(server: Start, models: Models) -> None:
-    first, second = models.adapters["critical"], models.adapters["trivial"]
-    one = server()
+def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[[], Server], models: Models) -> None:
+    one, adapter, other = server(), models.adapters["critical"], models.adapters["trivial"]
+    candidate = candidate_name(MODEL, adapter.digest)
     with TritonPod(one.address) as pod:
         assert pod.loaded() == []
         with pytest.raises(ModelMissingError):
             pod.ask(MODEL, QUESTION)
 
-        for adapter in (first, second, first):
-            before = pod.loaded()
-            candidate = candidate_name(MODEL, adapter.digest)
-            stage(one.repository, MODEL, candidate, adapter.folder, adapter.digest)
+        stage(one.repository, MODEL, candidate, adapter.folder, adapter.digest)
+        weights = one.repository / ADAPTERS / adapter.digest.replace(":", "-") / "adapter_model.safetensors"
+        weights.write_bytes((other.folder / weights.name).read_bytes())
+        with pytest.raises(LoadFailedError):
             pod.load(candidate, adapter.digest)
-            assert answer(pod, candidate) == said(adapter)
-            assert set(pod.loaded()) == {*before, candidate}
-            commit(one.repository, MODEL, adapter.folder, adapter.digest)
-            pod.load(MODEL, adapter.digest)
-            assert answer(pod, MODEL) == said(adapter)
-            pod.unload(candidate)
-            discard(one.repository, candidate)
-            assert pod.revision(MODEL) == adapter.digest
-    one.stop()
-    one.start()
-    with TritonPod(one.address) as pod:
-        assert pod.loaded() == [MODEL]
-        assert answer(pod, MODEL) == said(first)
+        assert pod.loaded() == []
+
+        commit(one.repository, MODEL, adapter.folder, adapter.digest)  # brings the right weights again
+        with pytest.raises(LoadFailedError, match="another adapter"):
+            pod.load(MODEL, other.digest)
+        with pytest.raises(ServingError):
+            pod.ask(MODEL, {"code": "no review"})
+        with pytest.raises(ServingError):
+            pod.ask(MODEL, QUESTION | {"code": "x" * 5000})
+        assert pod.ask(MODEL, QUESTION).served_by == adapter.digest
+    view = look(Endpoint("triton-0", one.address), MODEL)
+    assert (view.revision, dict(view.candidates), view.error) == (adapter.digest, {}, "")
+
+
+def test_a_silent_pod_is_said() -> None:
+    view = look(Endpoint("triton-0", f"127.0.0.1:{free_port()}"), MODEL)
+    assert view.revision is None
+    assert "cannot be reached" in view.error
