@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -24,10 +24,9 @@ def operator() -> str:
     return "flywheel-system"
 
 
-@pytest.fixture
-def empty(operator: str, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """A namespace under restricted Pod Security with nothing in it."""
-    del operator
+@contextmanager
+def fresh_namespace(request: pytest.FixtureRequest) -> Generator[Namespace]:
+    """A namespace under restricted Pod Security; when a test failed, its story is printed before it goes."""
     name = f"e2e-{uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -37,15 +36,24 @@ def empty(operator: str, request: pytest.FixtureRequest) -> Iterator[Namespace]:
         if request.session.testsfailed:
             print(kubectl("-n", name, "get", "curr,fwr,adep,jobs,pods,events", "-o", "wide", check=False))
         kubectl("delete", "namespace", name, "--wait=false")
-        subprocess.run([str(ROOT / "tools" / "cluster" / "cluster"), "volumes"], check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture
-def namespace(empty: Namespace) -> Namespace:
-    """A namespace with data, base model, teacher and a Curriculum that is Ready."""
-    empty.load("student")
-    empty.write("datasets/findings.jsonl", few_findings())
-    empty.start_teacher()
-    empty.apply(curriculum())
-    empty.kubectl("wait", "--for=condition=Ready", "curr/code-review-severity", "--timeout=180s")
-    return empty
+def empty(operator: str, request: pytest.FixtureRequest) -> Generator[Namespace]:
+    """A namespace of its own, with nothing in it."""
+    del operator
+    with fresh_namespace(request) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def namespace(operator: str, request: pytest.FixtureRequest) -> Generator[Namespace]:
+    """Data, base model, teacher and a Curriculum that is Ready; shared by scenarios, each with runs of its own name."""
+    del operator
+    with fresh_namespace(request) as made:
+        made.load("student")
+        made.write("datasets/findings.jsonl", few_findings())
+        made.start_teacher()
+        made.apply(curriculum())
+        made.kubectl("wait", "--for=condition=Ready", "curr/code-review-severity", "--timeout=180s")
+        yield made

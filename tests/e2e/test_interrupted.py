@@ -44,8 +44,16 @@ def test_suspend_and_resume_uses_no_attempt(namespace: Namespace) -> None:
         return reason == "Suspended" and "rests" not in jobs
 
     wait_for("the run to rest", resting)
+    before = namespace.get("fwr", "rests")["status"]["attempt"]["ordinal"]
     namespace.kubectl("patch", "fwr", "rests", "--type=merge", "-p", '{"spec":{"suspend":false}}')
-    namespace.wait_reason("fwr", "rests", "Completed", "MaxIterations", seconds=600)
+
+    def resumed() -> bool:
+        attempt = namespace.get("fwr", "rests")["status"].get("attempt") or {}
+        return attempt.get("ordinal", 0) > before
+
+    wait_for("the next Job", resumed)
+    assert namespace.get("fwr", "rests")["status"]["attempt"]["failures"] == 0
+    namespace.kubectl("delete", "fwr", "rests", "--wait=false")
 
 
 def _step(namespace: Namespace, run: str) -> str | None:
