@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+import urllib3
 import urllib3.exceptions
 
 from flywheel.controller.labels import FIELD_MANAGER
@@ -188,5 +189,6 @@ def connect() -> Any:
         cast(Any, config).load_kube_config()
     settings = client.Configuration.get_default_copy()
     settings.connection_pool_maxsize = 32
-    settings.retries = 0  # the work queue repeats
+    # A kept connection may have been closed meanwhile; whatever else fails, the work queue repeats.
+    settings.retries = urllib3.Retry(total=2, redirect=0, status=0, allowed_methods={"GET"})
     return client.ApiClient(settings)

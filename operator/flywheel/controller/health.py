@@ -16,7 +16,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from flywheel.controller.metrics import Metrics
 
 LOOP_STUCK_SECONDS = 60.0
-WORKER_STUCK_SECONDS = 900.0
 API_AWAY_SECONDS = 90.0
 
 
@@ -28,7 +27,7 @@ class Health:
     synced: bool = False
     beat_at: float = field(default=0.0)
     api_answered_at: float = field(default=0.0)
-    oldest_busy: float = 0.0
+    stuck_workers: tuple[str, ...] = ()
     dead_workers: int = 0
     stuck_watches: tuple[str, ...] = ()
 
@@ -41,8 +40,8 @@ class Health:
             return "the event loop is stuck"
         if self.dead_workers:
             return f"{self.dead_workers} workers have ended"
-        if self.oldest_busy > WORKER_STUCK_SECONDS:
-            return "a worker is stuck"
+        if self.stuck_workers:
+            return f"a worker is stuck: {', '.join(self.stuck_workers)}"
         if self.stuck_watches:
             return f"watches are silent: {', '.join(self.stuck_watches)}"
         return ""

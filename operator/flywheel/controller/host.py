@@ -28,6 +28,9 @@ from flywheel.controller.workqueue import Workqueue
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
 WORKERS: dict[str, int] = {RUN.kind: 6, CURRICULUM.kind: 2, DEPLOYMENT.kind: 4}
+# A server may take minutes to load a model; the API server answers or is given up within half a minute a request.
+STUCK_SECONDS = {RUN.kind: 300.0, CURRICULUM.kind: 300.0, DEPLOYMENT.kind: 1800.0}
+FIRST_LISTING_AGAIN_SECONDS = 5.0
 BEAT_SECONDS = 1.0
 STALE_AGAIN_SECONDS = 0.1
 
@@ -52,12 +55,19 @@ class Host:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """List everything first: a worker that does not see a Job would create it again. Raises ApiError."""
-        await self._list_all()
+        """List everything first: a worker that does not see a Job would create it again."""
+        self._tasks = [asyncio.create_task(self._beat())]
+        while not self.health.synced:
+            try:
+                await self._list_all()
+                self.health.synced = True
+            except ApiError as error:
+                advice = "; are the CRDs in crds/ applied?" if error.not_found else ""
+                log.warning("the first listing failed: %s%s", error, advice)
+                await asyncio.sleep(FIRST_LISTING_AGAIN_SECONDS)
         for queue in self._queues.values():
             queue.start()
-        self.health.synced = True
-        self._tasks = [asyncio.create_task(self._audit()), asyncio.create_task(self._beat())]
+        self._tasks.append(asyncio.create_task(self._audit()))
 
     async def stop(self) -> None:
         """Stop the workers; requests under way end by themselves."""
@@ -166,7 +176,9 @@ class Host:
             await asyncio.sleep(BEAT_SECONDS)
             self.metrics.loop_lag.set(max(0.0, loop.time() - due))
             now = self.health.clock()
-            self.health.oldest_busy = max(queue.oldest_busy() for queue in self._queues.values())
+            self.health.stuck_workers = tuple(
+                kind for kind, queue in self._queues.items() if queue.oldest_busy() > STUCK_SECONDS[kind]
+            )
             self.health.dead_workers = sum(queue.dead_workers() for queue in self._queues.values())
             self.health.stuck_watches = self._watches.stuck(now)
             for kind, age in self._watches.ages(now).items():

@@ -105,7 +105,7 @@ def registry_for(host: Host, client: Any) -> Any:
 async def operate(
     settings: Settings, client: Any, health: Health, metrics: Metrics, stop: asyncio.Event | None = None
 ) -> None:
-    """Run until stopped. Raises ApiError when the first listing fails."""
+    """Run until stopped."""
     instance = os.environ.get("HOSTNAME", "flywheel-operator")
     tools = Tools(Api(client, metrics), Cache(), settings, instance)
     host = Host(tools, metrics, health)

@@ -10,16 +10,17 @@ from flywheel.controller.apply import Tools, apply
 from flywheel.controller.invalid import stall
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
 from flywheel.controller.resources import CURRICULUM
+from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.observed import CurriculumObserved
 
 
 def reconcile_curriculum(tools: Tools, namespace: str, name: str, now: datetime) -> float | None:
-    """Seconds after which to look again, or None. Raises StaleError, ApiError."""
+    """Seconds after which to look again, None, or NEVER. Raises StaleError, ApiError."""
     entry = tools.cache.get(CURRICULUM, namespace, name)
     if entry is None:
-        return None
+        return NEVER
     subject = subject_of(CURRICULUM, entry)
     try:
         curriculum = parse(Curriculum, entry.value)

@@ -16,6 +16,7 @@ from flywheel.controller.fields import entries, mapping, text
 from flywheel.controller.invalid import stall
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
 from flywheel.controller.resources import DEPLOYMENT, ENDPOINT_SLICE, RUN, SERVICE
+from flywheel.controller.workqueue import NEVER
 from flywheel.serving.calls import CallFailure, Endpoint
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
@@ -41,10 +42,10 @@ class Failures:
 
 
 def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name: str, now: datetime) -> float | None:
-    """Seconds after which to look again, or None. Raises StaleError, ApiError."""
+    """Seconds after which to look again, None, or NEVER. Raises StaleError, ApiError."""
     entry = tools.cache.get(DEPLOYMENT, namespace, name)
     if entry is None:
-        return None
+        return NEVER
     subject = subject_of(DEPLOYMENT, entry)
     try:
         deployment = parse(AdapterDeployment, entry.value)

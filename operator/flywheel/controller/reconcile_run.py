@@ -16,6 +16,7 @@ from flywheel.controller.mounts import MODEL_PATH
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
 from flywheel.controller.progress import ProgressReader
 from flywheel.controller.resources import CURRICULUM, RUN
+from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.decide import decide_run
 from flywheel.loop.observed import RunObserved
@@ -27,11 +28,11 @@ log = logging.getLogger(__name__)
 def reconcile_run(
     tools: Tools, metrics: Metrics, progress: ProgressReader, namespace: str, name: str, now: datetime
 ) -> float | None:
-    """Seconds after which to look again, or None. Raises StaleError, ApiError."""
+    """Seconds after which to look again, None, or NEVER. Raises StaleError, ApiError."""
     entry = tools.cache.get(RUN, namespace, name)
     if entry is None:
         metrics.forget_run(namespace, name)
-        return None
+        return NEVER
     subject = subject_of(RUN, entry)
     try:
         run = parse(FlywheelRun, entry.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ Key = TypeVar("Key")
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.05, 300.0
 RESYNC_SECONDS, RESYNC_JITTER = 600.0, 0.2
+NEVER = math.inf
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,10 @@ class _Timer:
 
 
 class Workqueue(Generic[Key]):
-    """`work(key)` returns seconds after which to look again, or None. Make and use it inside the event loop."""
+    """`work(key)` returns seconds after which to look again; None: when it is time; NEVER: its object is gone.
+
+    Make and use it inside the event loop.
+    """
 
     def __init__(
         self,
@@ -76,11 +81,6 @@ class Workqueue(Generic[Key]):
                 return
             timer.handle.cancel()
         self._timers[key] = _Timer(due, self._loop.call_later(seconds, self._due, key))
-
-    def forget(self, key: Key) -> None:
-        """Nothing more to do for it, until it is added again."""
-        self._failures.pop(key, None)
-        self._cancel_timer(key)
 
     @property
     def depth(self) -> int:
@@ -133,5 +133,7 @@ class Workqueue(Generic[Key]):
             self.add_after(key, delay)
             return
         self._failures.pop(key, None)
+        if again == NEVER:
+            return
         resync = RESYNC_SECONDS * (1 + RESYNC_JITTER * (self._jitter() - 0.5))
         self.add_after(key, resync if again is None else min(max(again, 0.0), resync))

@@ -133,6 +133,8 @@ def test_health() -> None:
     assert "Job" in health.live()
     health.stuck_watches, health.dead_workers = (), 1
     assert "workers" in health.live()
+    health.dead_workers, health.stuck_workers = 0, ("FlywheelRun",)
+    assert "FlywheelRun" in health.live()
 
 
 def test_settings(tmp_path: Path) -> None:

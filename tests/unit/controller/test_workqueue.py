@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flywheel.controller.metrics import Metrics
-from flywheel.controller.workqueue import BACKOFF_MOST, RESYNC_SECONDS, Workqueue
+from flywheel.controller.workqueue import BACKOFF_MOST, NEVER, RESYNC_SECONDS, Workqueue
 
 
 def queue(work: Any, workers: int = 4) -> Workqueue[str]:
@@ -123,3 +123,21 @@ def test_slow_keys_do_not_hold_up_others(virtual: Any) -> None:
 
     virtual(main)
     assert done == {"a": 1.0, "b": 2.0, "c": 3.0}
+
+
+def test_what_is_gone_is_not_looked_at_again(virtual: Any) -> None:
+    looks: list[str] = []
+
+    async def main() -> None:
+        async def work(key: str) -> float:
+            looks.append(key)
+            return NEVER
+
+        found = queue(work)
+        found.start()
+        found.add("gone")
+        await asyncio.sleep(10_000)
+        await found.stop()
+
+    virtual(main)
+    assert looks == ["gone"]
