@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from mlbed import Bed
+from mlbed import TASK, Bed
 
 from flywheel.api.item import Answer, Probe
 from flywheel.api.request import Input
 from flywheel.api.result import AnswerFigures, MeasureFigures, StepResult
+from flywheel.api.task import PreparedTask
+from flywheel.data.tokens import TaskTokens
 from flywheel.workspace.program import BadInputError
 
 UNTRAINED = {"base", "likelihood", "fewShot", "majority"}
@@ -109,22 +111,11 @@ def test_a_later_test_takes_the_untrained_answers_of_the_first(
     assert figures(result).differences == figures(tested).differences
 
 
-def test_an_adapter_of_another_model_is_refused(
-    bed: Bed, curriculum: Input, exam: Input, trained: tuple[StepResult, str]
-) -> None:
-    from flywheel.workspace.adapter import CONTRACT
+def test_an_adapter_trained_on_another_prompt_is_refused(bed: Bed, trained: tuple[StepResult, str]) -> None:
     from flywheel_student.contract import check_contract, contract_of
-    from flywheel_student.opening import load_tokenizer, model_folder  # type: ignore[attr-defined]
+    from flywheel_student.model import load_tokenizer, model_folder
 
-    del curriculum, exam
-    from mlbed import TASK
-
-    from flywheel.api.task import PreparedTask
-    from flywheel.data.tokens import TaskTokens
-
-    adapter = bed.workspace.local(f"{trained[0].path}/adapter")
-    assert (adapter / CONTRACT).is_file()
-    folder = model_folder(bed.model)
+    adapter, folder = bed.workspace.local(f"{trained[0].path}/adapter"), model_folder(bed.model)
     other = TaskTokens(PreparedTask(task=TASK, template="{{ fields[0].value }}"), load_tokenizer(folder))
     with pytest.raises(BadInputError, match="template"):
         check_contract(adapter, contract_of(other, folder, dtype=""))
