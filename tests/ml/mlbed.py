@@ -118,7 +118,7 @@ class Bed:
         """Run a program to its end; its result and its log. Fails the test when the program fails."""
         process = self.start(module, output, parameters, inputs)
         log, _ = process.communicate()
-        assert process.returncode == 0, log[-4000:]
+        assert process.returncode == 0, f"exit code {process.returncode}: {log[-4000:]}"
         return self.result(output), log
 
     def result(self, output: str) -> StepResult:
