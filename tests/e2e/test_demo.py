@@ -10,6 +10,9 @@ import pytest
 from cluster import EXAMPLE, ROOT, Namespace, kubectl
 
 
+PROMISED_GAIN = 0.18
+
+
 @pytest.fixture(scope="module")
 def demo(operator: str) -> str:
     """Output of examples/code-review/demo; its namespace stays for the tests of this file."""
@@ -29,8 +32,8 @@ def review(demo: str) -> Namespace:
     return Namespace("review")
 
 
-def test_the_student_is_proven_better_than_the_best_untrained_arm(review: Namespace) -> None:
-    """At least 3 iterations; on test items no prompt has seen, the whole interval of the paired gain is above zero."""
+def test_the_student_gains_what_is_promised_over_the_best_untrained_arm(review: Namespace) -> None:
+    """At least 3 iterations; 18 points of balanced accuracy on test items, and the gain's whole interval above zero."""
     status = review.get("fwr", "severity-2026-11")["status"]
     assert len(status["history"]) >= 3
     test = status["test"]
@@ -41,7 +44,8 @@ def test_the_student_is_proven_better_than_the_best_untrained_arm(review: Namesp
     gain = next(gain for gain in test["gains"] if gain["versus"] == best)
     print(f"gain over {best}: {gain['difference']} ({gain['low']} to {gain['high']})")
     assert status["candidate"]["iteration"] >= 1
-    assert float(gain["difference"]) > 0
+    assert float(test["accuracy"]) - max(arms.values()) >= PROMISED_GAIN
+    assert float(gain["low"]) > 0
 
 
 def test_the_candidate_serves_through_triton(review: Namespace, demo: str) -> None:
