@@ -9,7 +9,6 @@ import subprocess
 import pytest
 from cluster import EXAMPLE, ROOT, Namespace, kubectl
 
-
 PROMISED_GAIN = 0.18
 
 
