@@ -103,7 +103,7 @@ make_base() {
     sed -nE 's/^URIs:[[:space:]]*([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' | sed -n 1p) || true
   mmdebstrap --quiet --variant=minbase --include="$(IFS=,; printf %s "${BASE_PACKAGES[*]}")" \
     --keyring=/usr/share/keyrings/debian-archive-keyring.gpg $BASE_SUITE "$BUILDER/tmp/base.tar" \
-    "${mirror:-http://deb.debian.org/debian}" >"$BUILDER/log/base.log" 2>&1 ||
+    ${mirror:+"$mirror"} >"$BUILDER/log/base.log" 2>&1 ||
     die "the base image could not be made; its log is $BUILDER/log/base.log"
   container=$(builder from scratch)
   builder add --quiet "$container" "$BUILDER/tmp/base.tar" / >/dev/null
