@@ -59,7 +59,6 @@ bench: images ## Figures: demo by step, overhead, memory, writes, training and i
 	examples/code-review/demo
 	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) python tests/bench/demo_steps.py
 	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" tests/bench/ml_training.py
-	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" tests/bench/ml_inference.py
 
 cluster-up: ## Start the cluster (CLUSTER=current REGISTRY=...: use the current kube context instead)
 	$(CLUSTER_TOOL) up
