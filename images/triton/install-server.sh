@@ -11,7 +11,7 @@ rm -rf "$target"
 if "$python" -m pip --version >/dev/null 2>&1; then
   "$python" -m pip install --quiet --no-cache-dir --no-deps --no-compile --disable-pip-version-check --target "$target" -r "$lock"
 else
-  uv pip install --quiet --python "$python" --no-deps --target "$target" -r "$lock"
+  "${UV:?uv run sets it}" pip install --quiet --python "$python" --no-deps --target "$target" -r "$lock"
 fi
 server=$target/pytriton/tritonserver
 chmod 0755 "$server/bin/tritonserver" "$server/python_backend_stubs/3.11/triton_python_backend_stub"

@@ -98,7 +98,6 @@ def finetune(plan: Plan) -> Outcome:
     if resume is not None:
         log.info("goes on from %s", resume.name)
         trainer.ckpt_path = resume
-    keeper.watch_for_stop()
     with tempfile.TemporaryDirectory() as scratch:
         try:
             llm.finetune(
