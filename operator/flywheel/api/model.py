@@ -42,11 +42,6 @@ Chance = Annotated[
     Field(gt=0, lt=1),
     WithJsonSchema({"type": "string", "pattern": r"^0\.[0-9]{0,5}[1-9][0-9]{0,5}$", "maxLength": 8}),
 ]
-SignedShare = Annotated[
-    Decimal,
-    Field(ge=-1, le=1),
-    WithJsonSchema({"type": "string", "pattern": r"^-?(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", "maxLength": 9}),
-]
 PositiveDecimal = Annotated[
     Decimal,
     Field(gt=0),

@@ -43,6 +43,7 @@ class LocalRun:
     teacher: dict[str, str]
     shuffle_labels: bool = False
     processes: list[Process] = field(default_factory=list[Process])
+    saved: bytes = field(default=b"", init=False)
 
     def __post_init__(self) -> None:
         self.curriculum = self.curriculum.model_copy(update={"metadata": _metadata(self.curriculum.metadata)})
@@ -97,9 +98,9 @@ class LocalRun:
 
     def _save(self) -> None:
         state = {"curriculum": self.curriculum.status.to_json_object(), "run": self.run.status.to_json_object()}
-        if (text := canonical_json(state)) != getattr(self, "_saved", b""):
+        if (text := canonical_json(state)) != self.saved:
             Workspace(self.workspace).write_bytes(_STATE, text)
-            self._saved = text
+            self.saved = text
 
     def _load(self) -> None:
         store = Workspace(self.workspace)

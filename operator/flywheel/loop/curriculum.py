@@ -13,7 +13,7 @@ from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.naming import curriculum_folder, job_name
 from flywheel.loop.observed import CurriculumObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
-from flywheel.loop.state import State, conditions
+from flywheel.loop.state import State, conditions, news
 from flywheel.loop.waiting import starting
 
 CurriculumPlan = Plan[CurriculumStatus]
@@ -156,12 +156,8 @@ def _settled(
 ) -> CurriculumPlan:
     generation, old = observed.curriculum.metadata.generation, observed.curriculum.status.conditions
     fresh = conditions(status.conditions, state, generation, now)
-    told = any(entry.reason == state.reason and entry.message == state.message for entry in old)
-    events: tuple[Event, ...] = ()
-    if not told and state.kind != "working":
-        kind = "Warning" if state.kind == "blocked" else "Normal"
-        events = (Event(type=kind, reason=state.reason, message=state.message),)
-    elif create:
+    events = news(old, state)
+    if create:
         events = (Event(reason=Reason.STEP_STARTED, message=state.message),)
     update = {"conditions": fresh, "observed_generation": generation}
     return Plan(status.model_copy(update=update), create, delete, requeue_after, events)

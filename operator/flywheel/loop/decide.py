@@ -25,7 +25,7 @@ from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
-from flywheel.loop.state import State, condition, conditions, holds
+from flywheel.loop.state import State, condition, conditions, holds, news
 from flywheel.loop.stopping import stop_after
 from flywheel.loop.waiting import starting
 
@@ -228,10 +228,7 @@ def _settled(
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):
         update |= {"ended_at": now, "step": None, "attempt": None if state.kind == "completed" else status.attempt}
-    if state.kind != "working" and not any(c.reason == state.reason and c.message == state.message for c in old):
-        bad = state.kind in ("blocked", "failed")
-        events = (*events, Event(type="Warning" if bad else "Normal", reason=state.reason, message=state.message))
-    return Plan(status.model_copy(update=update), create, delete, requeue_after, events)
+    return Plan(status.model_copy(update=update), create, delete, requeue_after, (*events, *news(old, state)))
 
 
 def _with_held_out(

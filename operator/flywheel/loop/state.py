@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from flywheel.api.conditions import COMPLETED, FAILED, READY, RECONCILING, STALLED, Condition, Reason
+from flywheel.api.conditions import COMPLETED, FAILED, READY, RECONCILING, STALLED, Condition, Event, Reason
 
 Kind = Literal["working", "blocked", "suspended", "ready", "completed", "failed"]
 
@@ -70,3 +70,12 @@ def condition(
 def holds(found: list[Condition], kind: str) -> bool:
     """Whether a condition is True."""
     return any(entry.type == kind and entry.status == "True" for entry in found)
+
+
+def news(old: list[Condition], state: State) -> tuple[Event, ...]:
+    """The event that tells of a state which `old` does not yet show; work going on is told by its steps instead."""
+    told = any(entry.reason == state.reason and entry.message == state.message for entry in old)
+    if told or state.kind == "working":
+        return ()
+    bad = state.kind in ("blocked", "failed")
+    return (Event(type="Warning" if bad else "Normal", reason=state.reason, message=state.message),)
