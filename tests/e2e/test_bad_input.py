@@ -66,7 +66,7 @@ def test_bad_data_stalls_the_curriculum_and_blocks_the_run_until_a_revision_is_r
     empty.start_teacher()
     empty.apply(curriculum())
     empty.apply(small_run("waits"))
-    condition = empty.wait_reason("curr", "code-review-severity", "Stalled", "BadInput")
+    condition = empty.wait_reason("curr", "code-review-severity", "Stalled", "SourceRejected")
     assert "findings" in condition["message"] and "line 1" in condition["message"]
     empty.wait_reason("fwr", "waits", "Stalled", "CurriculumNotReady")
 

@@ -15,12 +15,12 @@ def answer(attempt: Attempt) -> StepResult:
     """answers.jsonl, one line per question in the exam's order."""
     parameters = attempt.request.parameters
     if not isinstance(parameters, AnswerParameters):
-        raise BadInputError(f"this program does not know the step {attempt.request.step}", "WrongStep")
+        raise BadInputError(f"this program does not know the step {attempt.request.step}")
     prepared = PreparedTask.model_validate(attempt.workspace.read_json(attempt.input_path("curriculum", "task.json")))
     exam = attempt.workspace.read_jsonl(attempt.input_path("exam", "exam.jsonl"))
     questions = [Question.model_validate(line) for line in exam]
     if not questions:
-        raise BadInputError("the exam has no questions", "EmptyExam")
+        raise BadInputError("the exam has no questions")
 
     # Torch takes seconds to import: bad input is refused before.
     from flywheel_student.freeform import reply_to

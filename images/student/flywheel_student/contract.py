@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flywheel.api.conditions import Reason
 from flywheel.data.tokens import BaseIdentity, Contract, TaskTokens
 from flywheel.workspace.adapter import CONTRACT
 from flywheel.workspace.digest import digest_json, digest_stream
@@ -33,7 +34,7 @@ def check_contract(adapter: Path, own: Contract) -> None:
         raise BadInputError(
             f"the adapter's {CONTRACT} differs from this student and task in {', '.join(differing)}: "
             "it was trained for another model, tokenizer or template",
-            "ContractDiffers",
+            Reason.CONTRACT_DIFFERS,
         )
 
 

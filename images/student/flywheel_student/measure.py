@@ -22,7 +22,7 @@ def measure(attempt: Attempt) -> StepResult:
     """answers/<arm>.jsonl for every arm, probes.jsonl where asked for, and figures."""
     parameters = attempt.request.parameters
     if not isinstance(parameters, MeasureParameters):
-        raise BadInputError(f"this program does not know the step {attempt.request.step}", "WrongStep")
+        raise BadInputError(f"this program does not know the step {attempt.request.step}")
     prepared = PreparedTask.model_validate(attempt.workspace.read_json(attempt.input_path("curriculum", "task.json")))
     items = _pool(attempt, parameters.pool)
 

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from statistics import fmean
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import Example
 from flywheel.api.request import TrainParameters
 from flywheel.api.result import StepResult, TrainFigures
@@ -24,12 +25,12 @@ def train(attempt: Attempt) -> StepResult:
     """adapter/, curve.jsonl and order.jsonl."""
     parameters = attempt.request.parameters
     if not isinstance(parameters, TrainParameters):
-        raise BadInputError(f"this program does not know the step {attempt.request.step}", "WrongStep")
+        raise BadInputError(f"this program does not know the step {attempt.request.step}")
     prepared = PreparedTask.model_validate(attempt.workspace.read_json(attempt.input_path("curriculum", "task.json")))
     lines = attempt.workspace.read_jsonl(attempt.input_path("data", "train.jsonl"))
     examples = [Example.model_validate(line) for line in lines]
     if not examples:
-        raise BadInputError("the training set has no examples", "EmptyTrainingSet")
+        raise BadInputError("the training set has no examples")
 
     # Torch and NeMo take seconds to import: bad input is refused before.
     from flywheel_student.contract import contract_of
@@ -94,7 +95,7 @@ def _encode(tokens: TaskTokens, examples: list[Example], context: int | None) ->
     if len(fitting) < len(pairs):
         log.warning("%d of %d examples are longer than the model's context", len(pairs) - len(fitting), len(pairs))
     if not fitting:
-        raise BadInputError(f"no training example fits into the model's {context} tokens", "ExamplesTooLong")
+        raise BadInputError(f"no training example fits into the model's {context} tokens", Reason.EXAMPLES_TOO_LONG)
     return [example for example, _ in fitting], [ids for _, ids in fitting]
 
 

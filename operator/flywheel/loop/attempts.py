@@ -55,6 +55,7 @@ class GaveUp:
 
     attempt: Attempt
     state: State
+    bad_input: bool = False
 
 
 Outcome = Start | Wait | Accepted | GaveUp
@@ -130,7 +131,7 @@ def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, n
     )
     most = settings.attempts or DEFAULT_ATTEMPTS
     if exit_.kind == "BadInput":
-        return GaveUp(attempt, State("failed", Reason.BAD_INPUT, exit_.message))
+        return GaveUp(attempt, State("failed", exit_.reason, exit_.message), bad_input=True)
     if attempt.failures >= most:
         reason = exit_.reason if exit_.reason is not Reason.STEP_FAILED else Reason.ATTEMPTS_EXHAUSTED
         return GaveUp(

@@ -11,6 +11,7 @@ from flywheel.loop.observed import JobView, PodView
 
 Class = Literal["BadInput", "TryLater", "Failure", "Disruption", "NeverStarted"]
 _SIGKILL = 137
+_KNOWN = {reason.value: reason for reason in Reason}
 
 
 @dataclass(frozen=True)
@@ -40,34 +41,23 @@ def classify(job: JobView) -> Exit:
 
 def _by_code(step: str, pod: PodView) -> Exit:
     said = _said(pod)
+    reason = None if said is None else _KNOWN.get(said.reason)
+    words = None if said is None else said.message
     if pod.exit_code == EXIT_BAD_INPUT:
-        return Exit(
-            "BadInput", Reason.BAD_INPUT, said or f"step {step} cannot use its input: see kubectl logs {pod.name}"
-        )
+        text = words or f"step {step} cannot use its input: see kubectl logs {pod.name}"
+        return Exit("BadInput", reason or Reason.BAD_INPUT, text)
     if pod.exit_code == EXIT_TRY_LATER:
-        return Exit("TryLater", _try_later_reason(pod), said or f"step {step} asked to be tried later")
+        return Exit("TryLater", reason or Reason.TRY_LATER, words or f"step {step} asked to be tried later")
     if pod.terminated_reason == "OOMKilled" or pod.exit_code == _SIGKILL:
         return Exit(
             "Failure",
             Reason.OUT_OF_MEMORY,
             f"step {step} was killed, probably out of memory (exit 137): raise jobs.steps[].resources.limits.memory",
         )
-    return Exit(
-        "Failure", Reason.STEP_FAILED, said or f"step {step} failed (exit {pod.exit_code}): see kubectl logs {pod.name}"
-    )
+    text = words or f"step {step} failed (exit {pod.exit_code}): see kubectl logs {pod.name}"
+    return Exit("Failure", reason or Reason.STEP_FAILED, text)
 
 
-def _error(pod: PodView) -> StepError | None:
+def _said(pod: PodView) -> StepError | None:
     result = parse_result(pod.message)
     return result.error if result is not None else None
-
-
-def _said(pod: PodView) -> str:
-    error = _error(pod)
-    return error.message if error is not None else ""
-
-
-def _try_later_reason(pod: PodView) -> Reason:
-    error = _error(pod)
-    known = {reason.value: reason for reason in Reason}
-    return known.get(error.reason, Reason.TRY_LATER) if error is not None else Reason.TRY_LATER

@@ -19,6 +19,7 @@ from typing import Any, cast
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2  # pyright: ignore[reportMissingTypeStubs]
 
+from flywheel.api.conditions import Reason
 from flywheel.serving.names import REVISION, candidate_prefix
 from flywheel.workspace.adapter import CONFIG, CONTRACT, WEIGHTS
 from flywheel.workspace.program import BadInputError, TryLaterError
@@ -84,7 +85,7 @@ def _place_adapter(repository: Path, source: Path, digest: str) -> None:
     target = home / digest.replace(":", "-")
     missing = [name for name in _SERVED_FILES if not (source / name).is_file()]
     if missing:
-        raise BadInputError(f"the published adapter {digest} has no {' and no '.join(missing)}", "AdapterDamaged")
+        raise BadInputError(f"the published adapter {digest} has no {' and no '.join(missing)}", Reason.ADAPTER_DAMAGED)
     if target.exists():
         if filecmp.cmpfiles(source, target, _SERVED_FILES, shallow=False)[0] == list(_SERVED_FILES):
             return
@@ -107,12 +108,12 @@ def _read_config(repository: Path, model: str) -> Any:
         raise TryLaterError(
             f"the model repository has no {model}/{MODEL_CONFIG}: the server's pod puts it there when it starts;"
             " check the pod and target.triton.repository",
-            "TargetUnavailable",
+            Reason.TARGET_UNAVAILABLE,
         ) from error
     try:
         return text_format.Parse(text, cast(Any, model_config_pb2).ModelConfig())
     except text_format.ParseError as error:
-        raise TryLaterError(f"{model}/{MODEL_CONFIG} cannot be read: mend it", "TargetUnavailable") from error
+        raise TryLaterError(f"{model}/{MODEL_CONFIG} cannot be read: mend it", Reason.TARGET_UNAVAILABLE) from error
 
 
 def _text(config: Any) -> bytes:

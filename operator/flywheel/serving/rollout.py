@@ -70,7 +70,7 @@ def _job(
             return settled(observed, status, outcome.state, now, requeue_after=outcome.requeue_after)
         case GaveUp():
             # Too few probes is for the spec to mend; all else that verify finds is in its figures.
-            if outcome.state.reason is Reason.BAD_INPUT and step != "verify":
+            if outcome.bad_input and step != "verify":
                 return reject(observed, status, rollout, outcome.state.message, now)
             # The candidate is not to blame: the old one serves on, and this is tried again.
             retry_at = (now + timedelta(seconds=TRY_AGAIN_SECONDS)).isoformat()

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import Answer, Example, Question
 from flywheel.api.request import EvaluateParameters, StepRequest
 from flywheel.api.result import EvaluateFigures, StepResult
@@ -60,7 +61,7 @@ def evaluate(attempt: Attempt) -> StepResult:
         for item in writer.write(order, request.attempt)
     ]
     if not new:
-        raise FruitlessError("no reply of the teacher held a usable example: see the log", "TeacherReplies")
+        raise FruitlessError("no reply of the teacher held a usable example: see the log", Reason.TEACHER_REPLIES)
     examples = [*earlier, *new]
     train = training_set(examples, pool, task.label.path, parameters.replay, request.seed, request.iteration)
     _write(attempt, evaluation, sat, examples, train, writer.report(order.quotas))
@@ -102,7 +103,9 @@ def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest)
         if quoted:
             log.warning("evaluation: %d sentences of the feedback quoted an item and were left out", quoted)
         return Evaluation(proficiency=evaluation.proficiency, feedback=feedback)
-    raise FruitlessError(f"{gradings} replies of the teacher had no readable grade: see the log", "TeacherReplies")
+    raise FruitlessError(
+        f"{gradings} replies of the teacher had no readable grade: see the log", Reason.TEACHER_REPLIES
+    )
 
 
 def _shown(sat: _Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import Question
 from flywheel.api.request import ExamParameters
 from flywheel.api.result import ExamFigures, StepResult
@@ -43,7 +44,7 @@ def exam(attempt: Attempt) -> StepResult:
     writer = Writer(teacher, task_schemas(task), task.label.path, {question_id(item.input) for item in pool})
     written = writer.write(order, request.attempt)
     if not written:
-        raise FruitlessError("no reply of the teacher held a usable question: see the log", "TeacherReplies")
+        raise FruitlessError("no reply of the teacher held a usable question: see the log", Reason.TEACHER_REPLIES)
     questions = [Question(id=item.id, question=item.question, answer=item.answer) for item in written]
     attempt.workspace.write_jsonl(attempt.path("exam.jsonl"), (question.to_json_object() for question in questions))
     attempt.workspace.write_json(attempt.path("replies.json"), writer.report(order.quotas))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import Item
 from flywheel.api.model import Open
 from flywheel.api.task import PreparedTask, Task
@@ -36,7 +37,7 @@ def task_schemas(task: Task) -> TaskSchemas:
     try:
         return TaskSchemas(task)
     except BadSchemaError as error:
-        raise BadInputError(str(error), "SchemaMismatch") from error
+        raise BadInputError(str(error), Reason.SCHEMA_MISMATCH) from error
 
 
 def read_lines(attempt: Attempt, name: str, file: str, kind: type[Line]) -> list[Line]:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NoReturn
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import Item
 from flywheel.api.request import Input, PrepareParameters, Source
 from flywheel.api.result import PrepareFigures, StepResult
@@ -34,7 +35,7 @@ def prepare(attempt: Attempt) -> StepResult:
     try:
         thresholds = Thresholds(parameters.pools_key, parameters.ratios)
     except BadRatiosError as error:
-        raise BadInputError(str(error), "SourceRejected") from error
+        raise BadInputError(str(error), Reason.SOURCE_REJECTED) from error
     schemas = task_schemas(parameters.task)
     revision = _revision(attempt, parameters)
     found = _finished(attempt, revision)
@@ -56,7 +57,7 @@ def _revision(attempt: Attempt, parameters: PrepareParameters) -> str:
     for source in parameters.sources:
         if not attempt.workspace.local(source.path).is_file():
             text = f"source {source.name}: there is no file {source.path} on the workspace: put it there"
-            raise TryLaterError(text, "SourceMissing")
+            raise TryLaterError(text, Reason.SOURCE_MISSING)
         contents[source.name] = attempt.workspace.digest(source.path)
     # Where a file lies says nothing of what is in it.
     made_from = parameters.to_json_object()
@@ -74,7 +75,7 @@ def _finished(attempt: Attempt, revision: str) -> StepResult | None:
         check_input(attempt.workspace, Input(name="revision", path=folder, digest=digest))
     except WrongInputError as error:
         text = f"revision {revision} is damaged ({error}): remove {folder}, or restore it"
-        raise BadInputError(text, "RevisionDamaged") from error
+        raise BadInputError(text, Reason.REVISION_DAMAGED) from error
     return result_of(folder, manifest, digest)
 
 
@@ -109,7 +110,7 @@ def _refuse(source: Source, broken: Sequence[Reject]) -> NoReturn:
     advice = (
         "Mend the task's schemas or the lines, or raise maxRejected" if schema else "Mend them, or raise maxRejected"
     )
-    raise BadInputError(text + advice, "SchemaMismatch" if schema else "SourceRejected")
+    raise BadInputError(text + advice, Reason.SCHEMA_MISMATCH if schema else Reason.SOURCE_REJECTED)
 
 
 def _figures(parameters: PrepareParameters, revision: str, piles: Piles, rejects: Sequence[Reject]) -> PrepareFigures:
@@ -130,12 +131,12 @@ def _require_filled(parameters: PrepareParameters, figures: PrepareFigures) -> N
     # A pool with the ratio 0 is meant to be empty; without exam, curriculum or held-out items nothing can run.
     empty = [pool for pool in POOLS if not figures.items[pool] and (pool != "probe" or parameters.ratios.get(pool))]
     if empty:
-        raise BadInputError(f"no item in the pools {', '.join(empty)} (items: {counts}): {advice}", "PoolEmpty")
+        raise BadInputError(f"no item in the pools {', '.join(empty)} (items: {counts}): {advice}", Reason.POOL_EMPTY)
     for pool in HELD_OUT:
         absent = [label for label, count in zip(order, figures.labels[pool], strict=True) if not count]
         if absent:
             text = f"pool {pool} has no item labelled {', '.join(absent)} (items: {counts}): {advice}"
-            raise BadInputError(text, "LabelAbsent")
+            raise BadInputError(text, Reason.LABEL_ABSENT)
 
 
 def _write(

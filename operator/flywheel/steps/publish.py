@@ -9,6 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
+from flywheel.api.conditions import Reason
 from flywheel.api.request import Input, PublishParameters
 from flywheel.api.result import PublishFigures, StepResult
 from flywheel.serving import repository
@@ -105,9 +106,9 @@ def _require_digest(attempt: Attempt, folder: str, wanted: str) -> None:
     try:
         found = adapter_digest(attempt.workspace, folder)
     except (BadAdapterError, json.JSONDecodeError) as error:
-        raise BadInputError(f"the adapter in {folder} cannot be used: {error}", "AdapterDamaged") from error
+        raise BadInputError(f"the adapter in {folder} cannot be used: {error}", Reason.ADAPTER_DAMAGED) from error
     if found != wanted:
-        raise BadInputError(f"the adapter in {folder} has the digest {found}, not {wanted}", "AdapterDamaged")
+        raise BadInputError(f"the adapter in {folder} has the digest {found}, not {wanted}", Reason.ADAPTER_DAMAGED)
 
 
 def _make_readable(folder: Path) -> None:

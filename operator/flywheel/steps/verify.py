@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import Probe
 from flywheel.api.request import VerifyParameters
 from flywheel.api.result import StepResult, VerifyFigures
@@ -33,10 +34,10 @@ def verify(attempt: Attempt) -> StepResult:
         raise BadInputError(
             f"the test recorded {len(probes)} probes on which base and candidate disagree,"
             f" verification.probes asks for {parameters.minimum_probes}: lower it, or give the probe pool more items",
-            "TooFewProbes",
+            Reason.TOO_FEW_PROBES,
         )
     if not parameters.addresses:
-        raise TryLaterError("there is no serving pod to verify", "TargetUnavailable")
+        raise TryLaterError("there is no serving pod to verify", Reason.TARGET_UNAVAILABLE)
 
     def ask(address: str) -> list[dict[str, str | None]]:
         return _answers(address, parameters, contract.prepared.task, probes)
@@ -61,7 +62,7 @@ def _answers(
         with TritonPod(address) as pod:
             replies = [pod.ask(parameters.model, probe.input) for probe in probes]
     except ServingError as error:
-        raise TryLaterError(f"model {parameters.model}: {error}", "TargetUnavailable") from error
+        raise TryLaterError(f"model {parameters.model}: {error}", Reason.TARGET_UNAVAILABLE) from error
     return [
         {"id": probe.id, "label": parse_answer(reply.text, task), "servedBy": reply.served_by}
         for probe, reply in zip(probes, replies, strict=True)

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+from flywheel.api.conditions import Reason
 from flywheel.workspace.program import TryLaterError
 
 # Metadata services of clouds that are not link-local.
@@ -23,7 +24,7 @@ def resolve(host: str, port: int) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         text = f"the teacher's host {host} has no address: check spec.teacher.baseURL and the cluster's DNS"
-        raise TryLaterError(text, "TeacherUnavailable") from error
+        raise TryLaterError(text, Reason.TEACHER_UNAVAILABLE) from error
     return sorted({str(entry[4][0]) for entry in found})
 
 
@@ -32,14 +33,14 @@ def require_allowed(url: str, hosts: Sequence[str], resolver: Resolve = resolve)
     parts = urlsplit(url)
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host:
-        raise TryLaterError(f"spec.teacher.baseURL {url!r} is no http or https address", "TeacherSecret")
+        raise TryLaterError(f"spec.teacher.baseURL {url!r} is no http or https address", Reason.TEACHER_SECRET)
     if host not in hosts:
         text = f"host {host} is not among the hosts of the teacher's Secret: add it there, or change the baseURL"
-        raise TryLaterError(text, "TeacherSecret")
+        raise TryLaterError(text, Reason.TEACHER_SECRET)
     for address in resolver(host, parts.port or (443 if parts.scheme == "https" else 80)):
         if _forbidden(address):
             text = f"host {host} leads to {address}, a link-local or metadata address: no key is sent there"
-            raise TryLaterError(text, "TeacherSecret")
+            raise TryLaterError(text, Reason.TEACHER_SECRET)
 
 
 def _forbidden(text: str) -> bool:

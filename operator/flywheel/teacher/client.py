@@ -13,6 +13,7 @@ from typing import Any
 import openai
 from pydantic import BaseModel, Field, ValidationError
 
+from flywheel.api.conditions import Reason
 from flywheel.api.request import TeacherParameters
 from flywheel.teacher.addresses import require_allowed
 from flywheel.teacher.ledger import Reply
@@ -57,7 +58,7 @@ class TeacherClient:
         key = os.environ.get(KEY_VARIABLE, "")
         hosts = [host.strip() for host in os.environ.get(HOSTS_VARIABLE, "").split(",") if host.strip()]
         if not key or not hosts:
-            raise TryLaterError("the teacher's Secret needs the keys apiKey and hosts", "TeacherSecret")
+            raise TryLaterError("the teacher's Secret needs the keys apiKey and hosts", Reason.TEACHER_SECRET)
         require_allowed(parameters.base_url, hosts)
         self._parameters = parameters
 
@@ -105,7 +106,7 @@ class TeacherClient:
             completion = _Completion.model_validate_json(body)
         except ValidationError as error:
             text = "the teacher answered with something that is no chat completion: check spec.teacher.baseURL"
-            raise TryLaterError(text, "TeacherUnavailable") from error
+            raise TryLaterError(text, Reason.TEACHER_UNAVAILABLE) from error
         choice, usage = completion.choices[0], completion.usage or _Tokens()
         return Reply(
             text=choice.message.content or "",
@@ -119,20 +120,20 @@ class TeacherClient:
         where = self._parameters.base_url
         if isinstance(error, openai.APIConnectionError):
             kind = "did not answer in time" if isinstance(error, openai.APITimeoutError) else "cannot be reached"
-            return TryLaterError(f"the teacher at {where} {kind}: it is asked again", "TeacherUnavailable")
+            return TryLaterError(f"the teacher at {where} {kind}: it is asked again", Reason.TEACHER_UNAVAILABLE)
         status = error.status_code if isinstance(error, openai.APIStatusError) else 0
         if status in (401, 403):
             text = f"the teacher refuses the key (HTTP {status}): put a valid one into apiKey of its Secret"
-            return RefusedError(text, "TeacherKeyRefused")
+            return RefusedError(text, Reason.TEACHER_KEY_REFUSED)
         if status == 404:
             model = self._parameters.model
             text = f"the teacher at {where} has no model {model!r} (HTTP 404): check spec.teacher.model and baseURL"
-            return RefusedError(text, "TeacherUnavailable")
+            return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
         if 300 <= status < 400:
             text = f"the teacher at {where} redirects (HTTP {status}), which is not followed: name the final baseURL"
-            return RefusedError(text, "TeacherUnavailable")
+            return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
         if status == 429 or status >= 500:
             text = f"the teacher at {where} is overloaded or ill (HTTP {status}): it is asked again"
-            return RefusedError(text, "TeacherUnavailable")
+            return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
         text = f"the teacher at {where} refuses the request (HTTP {status or 'none'}): check spec.teacher"
-        return RefusedError(text, "TeacherUnavailable")
+        return RefusedError(text, Reason.TEACHER_UNAVAILABLE)

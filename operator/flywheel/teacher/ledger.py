@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from flywheel.api.conditions import Reason
 from flywheel.api.model import Open
 from flywheel.workspace.digest import canonical_json, digest_bytes, digest_json
 from flywheel.workspace.program import FruitlessError
@@ -80,7 +81,7 @@ class Ledger:
             return Reply.model_validate_json(self._workspace.read_bytes(path))
         except ValidationError as error:
             text = f"{path} cannot be read: restore it, or remove it and that call is paid again"
-            raise FruitlessError(text, "LedgerDamaged") from error
+            raise FruitlessError(text, Reason.LEDGER_DAMAGED) from error
 
     def intended(self, key: str) -> bool:
         """Whether the call was begun before: without a reply it was cut off, and perhaps paid."""

@@ -18,6 +18,7 @@ from types import FrameType
 
 from pydantic import ValidationError
 
+from flywheel.api.conditions import Reason
 from flywheel.api.request import Input, StepRequest
 from flywheel.api.result import (
     EXIT_BAD_INPUT,
@@ -40,25 +41,25 @@ _MESSAGE_BYTES = 800
 
 
 class BadInputError(Exception):
-    """Input that no retry and no edit of the run can mend. `reason` is one word for the condition."""
+    """Input that no retry and no edit of the run can mend. `reason` goes into the condition."""
 
-    def __init__(self, message: str, reason: str = "BadInput") -> None:
+    def __init__(self, message: str, reason: Reason = Reason.BAD_INPUT) -> None:
         super().__init__(message)
         self.reason = reason
 
 
 class TryLaterError(Exception):
-    """The outside is not ready: key refused, endpoint away. `reason` is one word for the condition."""
+    """The outside is not ready: key refused, endpoint away. `reason` goes into the condition."""
 
-    def __init__(self, message: str, reason: str = "TryLater") -> None:
+    def __init__(self, message: str, reason: Reason = Reason.TRY_LATER) -> None:
         super().__init__(message)
         self.reason = reason
 
 
 class FruitlessError(Exception):
-    """The attempt came to nothing, another may do better. `reason` is one word for the condition."""
+    """The attempt came to nothing, another may do better. `reason` goes into the condition."""
 
-    def __init__(self, message: str, reason: str = "StepFailed") -> None:
+    def __init__(self, message: str, reason: Reason = Reason.STEP_FAILED) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -127,7 +128,9 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         request = StepRequest.model_validate_json(os.environ["FLYWHEEL_REQUEST"])
     except (KeyError, ValidationError) as error:
         log.error("FLYWHEEL_REQUEST is missing or not a request: %s", error)
-        return EXIT_BAD_INPUT, _failure("BadInput", "FLYWHEEL_REQUEST is missing or not a request of this version")
+        return EXIT_BAD_INPUT, _failure(
+            Reason.BAD_INPUT, "FLYWHEEL_REQUEST is missing or not a request of this version"
+        )
     attempt = Attempt(request, Workspace(os.environ.get("FLYWHEEL_WORKSPACE", "/workspace")))
     log.info("step=%s iteration=%d attempt=%d begins", request.step, request.iteration, request.attempt)
     try:
@@ -136,9 +139,12 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         result.to_message()  # one that is too long is a failure like any other, with a result of its own
         log.info("step=%s ends, manifest %s", request.step, result.manifest)
         return EXIT_DONE, result
-    except (BadInputError, WrongInputError) as error:
+    except BadInputError as error:
         log.error("%s", error)
-        return EXIT_BAD_INPUT, _failure(getattr(error, "reason", "BadInput"), str(error))
+        return EXIT_BAD_INPUT, _failure(error.reason, str(error))
+    except WrongInputError as error:
+        log.error("%s", error)
+        return EXIT_BAD_INPUT, _failure(Reason.BAD_INPUT, str(error))
     except TryLaterError as error:
         log.warning("%s", error)
         return EXIT_TRY_LATER, _failure(error.reason, str(error))
@@ -147,14 +153,14 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         return EXIT_FAILED, _failure(error.reason, str(error))
     except MemoryError as error:
         log.error("out of memory: %s", error)
-        return EXIT_FAILED, _failure("OutOfMemory", "the step ran out of memory")
+        return EXIT_FAILED, _failure(Reason.OUT_OF_MEMORY, "the step ran out of memory")
     except Exception as error:  # noqa: BLE001 - the last line of the program: everything becomes a result and a log
         traceback.print_exc()
         # The text may quote data or a server: only the class leaves the pod, the log has the rest.
-        return EXIT_FAILED, _failure("StepFailed", f"{type(error).__name__}: see the log of the step's pod")
+        return EXIT_FAILED, _failure(Reason.STEP_FAILED, f"{type(error).__name__}: see the log of the step's pod")
 
 
-def _failure(reason: str, message: str) -> StepResult:
+def _failure(reason: Reason, message: str) -> StepResult:
     text = message[:400].encode(errors="replace").decode()
     while len(json.dumps(text, ensure_ascii=False).encode()) > _MESSAGE_BYTES:
         text = text[:-1]

@@ -154,7 +154,7 @@ def test_a_result_that_is_never_readable_uses_the_attempts() -> None:
     assert len(data.created) <= 6
 
 
-@pytest.mark.parametrize(("code", "reason"), [(64, "BadInput"), (1, "AttemptsExhausted"), (137, "OutOfMemory")])
+@pytest.mark.parametrize(("code", "reason"), [(64, "SourceRejected"), (1, "SourceRejected"), (137, "OutOfMemory")])
 def test_a_stalled_curriculum_looks_again_by_itself_and_writes_nothing_meanwhile(code: int, reason: str) -> None:
     data = Data()
     message = StepResult(error=StepError(reason="SourceRejected", message="line 3 is broken")).to_message()

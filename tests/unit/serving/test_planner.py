@@ -160,7 +160,7 @@ def test_too_few_probes_block_until_the_spec_is_changed() -> None:
         world.decide()
     world.end_jobs(64, "TooFewProbes")
     plan = world.decide()
-    assert world.condition(STALLED) == ("True", "BadInput")
+    assert world.condition(STALLED) == ("True", "TooFewProbes")
     assert not plan.create
     moment = world.now - timedelta(seconds=200)
     world.now = moment
