@@ -70,6 +70,7 @@ REFUSED = [
     (_with(run, "stop.accuracy", "1.5"), "spec.stop.accuracy"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
     (_with(curriculum, "sources", []), "spec.sources"),
+    (_with(curriculum, "pools.ratios", {"exam": "0.26"}), "must add up to 1"),
 ]
 
 

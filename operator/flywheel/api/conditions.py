@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PREPARED = "Prepared"
     SUSPENDED = "Suspended"
     SERVING = "Serving"
+    HELD_OUT_LEFT = "HeldOutLeft"
     NO_CANDIDATE = "NoCandidate"
     # ended well
     TARGET_REACHED = "TargetReached"

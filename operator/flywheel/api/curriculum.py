@@ -10,7 +10,19 @@ from pydantic import Field
 from flywheel.api.conditions import Condition
 from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
-from flywheel.api.model import IMMUTABLE, Closed, Digest, Open, RelativePath, Share, Word, WorkspaceRef, list_map, rules
+from flywheel.api.model import (
+    IMMUTABLE,
+    Closed,
+    Digest,
+    Open,
+    RelativePath,
+    Rule,
+    Share,
+    Word,
+    WorkspaceRef,
+    list_map,
+    rules,
+)
 from flywheel.api.task import Task
 
 
@@ -43,6 +55,17 @@ class Source(Closed):
 
 class Ratios(Closed):
     """Share of the groups that each pool gets; the five add up to 1."""
+
+    # CEL reads the shares as floats; prepare adds them exactly.
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Rule(
+                "math.abs(double(self.exam) + double(self.curriculum) + double(self.validation) + double(self.test)"
+                " + double(self.probe) - 1.0) < 0.0000005",
+                "exam, curriculum, validation, test and probe must add up to 1: name all that differ from the defaults",
+            )
+        )
+    }
 
     exam: Share = Field(default=Decimal("0.25"), description="Seeds for exam questions.")
     curriculum: Share = Field(default=Decimal("0.35"), description="Seeds for training data, and replay.")

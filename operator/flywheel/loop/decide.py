@@ -236,13 +236,19 @@ def _with_held_out(
 ) -> FlywheelRunStatus:
     """The status with HeldOutExhausted where this iteration deserved a test that may not be made."""
     spec, generation = observed.run.spec, observed.run.metadata.generation
-    if current.tested or not deserves_test(status, current) or not held_out_spent(status, spec):
-        return status
     before = next((entry for entry in status.conditions if entry.type == HELD_OUT_EXHAUSTED), None)
-    words = (
-        f"the test pool was opened {status.test_openings} times, as often as gate.maxTestOpenings allows:"
-        f" iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
-    )
-    fresh = condition(before, HELD_OUT_EXHAUSTED, "True", Reason.HELD_OUT_SPENT, words, generation, now)
+    if held_out_spent(status, spec):
+        if current.tested or not deserves_test(status, current):
+            return status
+        words = (
+            f"the test pool was opened {status.test_openings} times, as often as gate.maxTestOpenings allows:"
+            f" iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
+        )
+        fresh = condition(before, HELD_OUT_EXHAUSTED, "True", Reason.HELD_OUT_SPENT, words, generation, now)
+    elif before is not None:
+        words = f"the test pool was opened {status.test_openings} times, gate.maxTestOpenings allows more"
+        fresh = condition(before, HELD_OUT_EXHAUSTED, "False", Reason.HELD_OUT_LEFT, words, generation, now)
+    else:
+        return status
     kept = [entry for entry in status.conditions if entry.type != HELD_OUT_EXHAUSTED]
     return status.model_copy(update={"conditions": [*kept, fresh]})

@@ -110,6 +110,19 @@ def test_lowering_the_openings_during_a_test_takes_the_test_back() -> None:
     assert reason(world, "HeldOutExhausted") == "HeldOutSpent"
 
 
+def test_more_openings_end_the_exhaustion() -> None:
+    world = World(spec=run_spec(maxIterations=4) | {"gate": {"maxTestOpenings": 1}})
+    world.accuracies = [0.3, 0.5, 0.6, 0.7, 0.8]
+    until(world, "exam", 3)
+    exhausted = next(entry for entry in world.reconcile().status.conditions if entry.type == "HeldOutExhausted")
+    assert exhausted.status == "True" and "iteration 2" in exhausted.message
+    world.edit(gate={"maxTestOpenings": 5})
+    status = world.to_end()
+    assert [entry.number for entry in status.history if entry.tested] == [1, 3, 4]
+    left = next(entry for entry in status.conditions if entry.type == "HeldOutExhausted")
+    assert (left.status, left.reason) == ("False", "HeldOutLeft")
+
+
 def test_an_ended_run_deletes_what_a_lost_write_left() -> None:
     world = World(spec=run_spec(maxIterations=9))
     until(world, "exam", 2)

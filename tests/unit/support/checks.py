@@ -102,7 +102,7 @@ def _check_conditions(before: FlywheelRunStatus, after: FlywheelRunStatus) -> No
     shape = tuple(kind in true for kind in ("Reconciling", "Stalled", "Completed", "Failed"))
     assert (held["Ready"].status, *shape) in READY_RULES
     gone = {entry.type for entry in before.conditions if entry.status == "True"} - true
-    assert not gone & {"Completed", "Failed", "HeldOutExhausted"}
+    assert not gone & {"Completed", "Failed"}
     for entry in after.conditions:
         assert entry.message and len(entry.message) <= 1024
         old = next((one for one in before.conditions if one.type == entry.type), None)
