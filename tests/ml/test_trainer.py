@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from mlbed import STEPS, Bed, training
 
+from flywheel.api.conditions import Reason
 from flywheel.api.request import Input
 from flywheel.api.result import StepResult, TrainFigures
 from flywheel.workspace.adapter import FOLDER, adapter_digest
+from flywheel.workspace.program import BadInputError
 
 
 def figures(result: StepResult) -> TrainFigures:
@@ -53,6 +58,15 @@ def test_peft_loads_the_adapter_and_it_changes_the_model(bed: Bed, trained: tupl
     assert len(updates) == 28 and all(bool(value.any()) for value in updates)
 
 
+def test_a_loss_that_is_no_number_ends_the_training_for_good() -> None:
+    from flywheel_trainer.watch import Curve
+
+    curve = Curve(cast("Any", SimpleNamespace(position=6)), steps=40, batches_per_epoch=5)
+    with pytest.raises(BadInputError, match=r"step 7.*learningRate") as caught:
+        curve.on_train_batch_end(cast("Any", None), None, {"loss": math.nan})
+    assert caught.value.reason is Reason.TRAINING_DIVERGED
+
+
 def test_a_stopped_training_goes_on_with_the_same_batches(
     bed: Bed, curriculum: Input, data: Input, trained: tuple[StepResult, str]
 ) -> None:
@@ -69,8 +83,15 @@ def test_a_stopped_training_goes_on_with_the_same_batches(
     assert not bed.workspace.exists(f"{first}/manifest.json")
     assert [path.name.split("-")[0] for path in bed.workspace.local(f"{first}/checkpoints").iterdir()] == ["step"]
 
+    killed = "runs/test/r/iter-1/train/a3"
+    process = bed.start("flywheel_trainer.train", killed, training(bed, resume=first), [curriculum, data])
+    assert process.stdout is not None
+    assert any("goes on from step-" in line for line in process.stdout), "the checkpoint was not found"
+    process.kill()  # before it saved a checkpoint of its own
+    process.communicate()
+
     second, _ = bed.run(
-        "flywheel_trainer.train", "runs/test/r/iter-1/train/a3", training(bed, resume=first), [curriculum, data]
+        "flywheel_trainer.train", "runs/test/r/iter-1/train/a4", training(bed, resume=killed), [curriculum, data]
     )
     assert 0 < figures(second).resumed_at < STEPS
     assert bed.lines(f"{second.path}/order.jsonl") == bed.lines(f"{whole.path}/order.jsonl")

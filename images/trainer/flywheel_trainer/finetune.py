@@ -18,7 +18,7 @@ from flywheel.data.tokens import Encoded
 from flywheel_student.model import available_cpus, compute_type
 from flywheel_trainer.batches import TrainingData
 from flywheel_trainer.schedule import share_of_peak
-from flywheel_trainer.watch import Checkpoints, Curve, newest_checkpoint
+from flywheel_trainer.watch import Checkpoints, Curve, carry_over, newest_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def finetune(plan: Plan) -> Outcome:
         enable_model_summary=False,
         callbacks=[curve, keeper],
     )
-    resume = newest_checkpoint(plan.resume) if plan.resume is not None else None
+    resume = carry_over(plan.resume, plan.checkpoints) if plan.resume is not None else None
     if resume is not None:
         log.info("goes on from %s", resume.name)
         trainer.ckpt_path = resume
@@ -115,8 +115,7 @@ def finetune(plan: Plan) -> Outcome:
     if keeper.stopped:
         log.warning("stopped at step %d of %d; the next attempt goes on from there", data.position, steps)
         raise SystemExit(143)
-    # The last attempt may have ended between its last step and its manifest.
-    final = newest_checkpoint(plan.checkpoints) or resume
+    final = newest_checkpoint(plan.checkpoints)
     if data.position != steps or final is None:
         raise RuntimeError(f"NeMo ended after step {data.position} of {steps}")
     return Outcome(final / "hf_adapter", curve.points, data.resumed_at, curve.steps_per_second)

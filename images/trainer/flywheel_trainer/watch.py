@@ -12,14 +12,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import CurvePoint
+from flywheel.workspace.program import BadInputError
 from flywheel_trainer.batches import TrainingData
 
 _SECONDS = 2.0
-
-
-class TrainingDivergedError(Exception):
-    """The loss is no longer a number."""
 
 
 class Curve(pl.Callback):
@@ -52,7 +50,8 @@ class Curve(pl.Callback):
         step = self._data.position
         loss = float(outputs["loss"])
         if not math.isfinite(loss):
-            raise TrainingDivergedError(f"the loss is {loss} at step {step}: lower training.learningRate")
+            words = f"the loss is {loss} at step {step}: start a new run with a lower training.learningRate"
+            raise BadInputError(words, Reason.TRAINING_DIVERGED)
         epoch = step / self._batches_per_epoch
         self.points.append(CurvePoint(step=step, epoch=round(epoch, 4), loss=loss, learning_rate=self._rate))
         now = self._ended = time.monotonic()
@@ -109,6 +108,20 @@ class Checkpoints(pl.Callback):
         for old in self._folder.iterdir():
             if old != finished:
                 shutil.rmtree(old)
+
+
+def carry_over(earlier: Path, folder: Path) -> Path | None:
+    """The earlier attempt's newest checkpoint, copied to be this attempt's first.
+
+    An attempt that is killed before it saves one of its own then loses nothing to the next.
+    """
+    newest = newest_checkpoint(earlier)
+    if newest is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"unfinished-{newest.name}"
+    shutil.copytree(newest, unfinished)
+    return unfinished.rename(folder / newest.name)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -64,6 +64,7 @@ class Reason(StrEnum):
     TEACHER_REPLIES = "TeacherReplies"
     LEDGER_DAMAGED = "LedgerDamaged"
     EXAMPLES_TOO_LONG = "ExamplesTooLong"
+    TRAINING_DIVERGED = "TrainingDiverged"
     ADAPTER_DAMAGED = "AdapterDamaged"
     CONTRACT_DIFFERS = "ContractDiffers"
     TOO_FEW_PROBES = "TooFewProbes"
