@@ -27,13 +27,13 @@ types: setup ## pyright, strict
 	$(RUN) pyright
 
 contracts: setup ## Who may import whom
-	PYTHONPATH=operator $(RUN) lint-imports
+	PYTHONPATH=operator $(RUN) lint-imports --no-logo
 
 unit: setup ## Pure tests, seconds
 	$(RUN) pytest tests/unit
 
 ml: setup ## Tests of training and inference with the real NeMo (6 GB environment, made once)
-	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" -m pytest -q tests/ml
+	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" -m pytest -q -W ignore::pytest.PytestConfigWarning tests/ml
 
 apiserver: setup ## Tests on a real etcd and kube-apiserver
 	$(CLUSTER_TOOL) binaries
