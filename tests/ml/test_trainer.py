@@ -41,6 +41,7 @@ def test_the_adapter_keeps_its_contract(bed: Bed, trained: tuple[StepResult, str
     assert len(config["target_modules"]) == 7
     assert figures(result).adapter == adapter_digest(bed.workspace, folder)
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in bed.workspace.local(folder).iterdir())
+    assert not bed.workspace.exists(f"{result.path}/checkpoints")
 
 
 def test_peft_loads_the_adapter_and_it_changes_the_model(bed: Bed, trained: tuple[StepResult, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from statistics import fmean
 
@@ -66,7 +67,7 @@ def train(attempt: Attempt) -> StepResult:
     digest = write_adapter(attempt, outcome.adapter, base_model, contract)
     attempt.workspace.write_jsonl(attempt.path("curve.jsonl"), [point.to_json_object() for point in outcome.curve])
     losses = [point.loss for point in outcome.curve]
-    return attempt.seal(
+    result = attempt.seal(
         TrainFigures(
             adapter=digest,
             steps=steps,
@@ -76,6 +77,8 @@ def train(attempt: Attempt) -> StepResult:
             steps_per_second=outcome.steps_per_second,
         )
     )
+    shutil.rmtree(attempt.workspace.local(attempt.path("checkpoints")))  # the adapter is safe, and they are large
+    return result
 
 
 def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -> list[Example]:

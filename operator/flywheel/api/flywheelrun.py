@@ -143,6 +143,18 @@ class Stop(Closed):
     now: bool = Field(default=False, description="Stop at once, keeping the best adapter so far.")
 
 
+class Retention(Closed):
+    """How long the files of a run stay on the workspace."""
+
+    iterations: int = Field(
+        default=5,
+        ge=1,
+        le=20,
+        description="How many of the newest iterations keep all their files. Of older ones only what is still compared"
+        " with or served from is kept: baseline, best, candidate and the first test. The teacher's ledger always is.",
+    )
+
+
 class FlywheelRunSpec(Closed):
     """Which student, which teacher, how to train, when to stop."""
 
@@ -158,6 +170,9 @@ class FlywheelRunSpec(Closed):
     stop: Stop = Field(default_factory=Stop, description="When the run ends; the first limit that holds wins.")
     deployment_ref: LocalRef | None = Field(
         default=None, description="The AdapterDeployment that takes this run's candidates."
+    )
+    retention: Retention = Field(
+        default_factory=Retention, description="How long the files of the run stay on the workspace."
     )
     seed: int = Field(
         default=0,

@@ -12,7 +12,9 @@ from pydantic import Field, WithJsonSchema, field_validator
 from flywheel.api.model import Closed, Duration, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
 
-StepName = Literal["prepare", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify", "report"]
+StepName = Literal[
+    "prepare", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify", "report", "cleanup"
+]
 
 Quantity = Annotated[
     str,

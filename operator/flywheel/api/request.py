@@ -179,6 +179,15 @@ class ReportParameters(Closed):
     attempt_path: RelativePath
 
 
+class CleanupParameters(Closed):
+    """Remove what the iterations 1 to `through` left in `home`, but for the attempts to keep."""
+
+    step: Literal["cleanup"] = "cleanup"
+    home: RelativePath = Field(description="The run's folder, mounted writable.")
+    through: int = Field(ge=1)
+    keep: list[RelativePath] = Field(description="Folders of attempts.")
+
+
 Parameters = Annotated[
     PrepareParameters
     | ExamParameters
@@ -188,7 +197,8 @@ Parameters = Annotated[
     | MeasureParameters
     | PublishParameters
     | VerifyParameters
-    | ReportParameters,
+    | ReportParameters
+    | CleanupParameters,
     Field(discriminator="step"),
 ]
 

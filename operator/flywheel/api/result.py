@@ -123,6 +123,14 @@ class VerifyFigures(Open):
     passed: bool
 
 
+class CleanupFigures(Open):
+    """Attempts of old iterations were removed."""
+
+    step: Literal["cleanup"] = "cleanup"
+    removed: int
+    freed_bytes: int
+
+
 class AbsentFigures(Open):
     """report found no finished manifest: the attempt left nothing."""
 
@@ -139,6 +147,7 @@ Figures = Annotated[
     | MeasureFigures
     | PublishFigures
     | VerifyFigures
+    | CleanupFigures
     | AbsentFigures,
     Field(discriminator="step"),
 ]

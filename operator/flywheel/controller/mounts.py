@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flywheel.api.request import PrepareParameters, PublishParameters, ReportParameters, StepRequest, TrainParameters
+from flywheel.api.request import (
+    CleanupParameters,
+    PrepareParameters,
+    PublishParameters,
+    ReportParameters,
+    StepRequest,
+    TrainParameters,
+)
 from flywheel.loop.plan import Claims
 from flywheel.workspace.manifest import MANIFEST
 
@@ -72,6 +79,8 @@ def writable_paths(request: StepRequest) -> list[str]:
     """What the step may write; a report writes nothing."""
     if isinstance(request.parameters, ReportParameters):
         return []
+    if isinstance(request.parameters, CleanupParameters):
+        return [request.parameters.home]
     return [request.output, *request.also_writable]
 
 

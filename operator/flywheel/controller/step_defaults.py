@@ -62,4 +62,5 @@ STEP_DEFAULTS: dict[StepName, StepDefaults] = {
     "publish": _ours("publish", memory_limit="2Gi"),
     "verify": _ours("verify"),
     "report": _ours("report", timeout="10m"),
+    "cleanup": _ours("cleanup"),
 }

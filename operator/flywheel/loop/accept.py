@@ -21,6 +21,7 @@ from flywheel.api.model import decimal_text
 from flywheel.api.result import (
     Accuracy,
     AnswerFigures,
+    CleanupFigures,
     EvaluateFigures,
     ExamFigures,
     MeasureFigures,
@@ -59,6 +60,9 @@ def accept(
             loss = f"{figures.last_loss:.4f}"
             status = _update_current(status, adapter=figures.adapter, loss=loss)
             return status, (_done(current, step, f"{figures.steps} optimiser steps, loss {loss}"),)
+        case CleanupFigures():
+            freed = f"{figures.removed} old attempts removed, {figures.freed_bytes / 1e6:.1f} MB freed"
+            return status, (_done(current, step, freed),)
         case MeasureFigures(step="validate"):
             return _validated(status, current, entry, figures)
         case MeasureFigures():

@@ -25,6 +25,7 @@ from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.retention import expired_through
 from flywheel.loop.state import State, condition, conditions, holds, news
 from flywheel.loop.stopping import stop_after
 from flywheel.loop.waiting import starting
@@ -146,6 +147,9 @@ def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:
             return step
     if current.number and "test" not in done and _wants_test(observed, status, current):
         return "test"
+    # Last, when it is known what this iteration leaves to be kept.
+    if "cleanup" not in done and expired_through(observed.run.spec, current) is not None:
+        return "cleanup"
     return None
 
 

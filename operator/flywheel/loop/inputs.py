@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.request import (
     AnswerParameters,
+    CleanupParameters,
     Comparison,
     EvaluateParameters,
     ExamParameters,
@@ -20,6 +21,7 @@ from flywheel.api.request import (
 )
 from flywheel.loop.naming import attempt_folder, ledger_folder, run_folder
 from flywheel.loop.observed import RunObserved
+from flywheel.loop.retention import expired_through, still_needed
 
 UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
 CANDIDATE_ARM = "candidate"
@@ -206,6 +208,15 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     return _Plan(parameters, inputs)
 
 
+def _cleanup(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
+    home = run_folder(observed.run.metadata)
+    through = expired_through(observed.run.spec, _current(status))
+    if through is None:
+        raise ValueError("nothing is old enough to be cleaned up")
+    keep = [attempt_folder(home, number, step.name, step.attempt) for number, step in still_needed(status)]
+    return _Plan(CleanupParameters(home=home, through=through, keep=keep), [])
+
+
 _STEPS = {
     "exam": _exam,
     "answer": _answer,
@@ -213,4 +224,5 @@ _STEPS = {
     "train": _train,
     "validate": _validate,
     "test": _test,
+    "cleanup": _cleanup,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from secrets import token_hex
@@ -112,6 +113,20 @@ class Workspace:
             if entry.is_file():
                 found.append(relative)
         return found
+
+    def folders(self, path: str) -> list[str]:
+        """Workspace paths of the folders directly in a folder, sorted; none where it is missing. Links are left out."""
+        base = self.local(path)
+        if not base.is_dir():
+            return []
+        return [f"{path}/{entry.name}" for entry in sorted(base.iterdir()) if entry.is_dir() and not entry.is_symlink()]
+
+    def remove(self, path: str) -> int:
+        """Remove a folder and all in it; links are removed, never followed. The bytes that its files had."""
+        base = self.local(path)
+        size = sum(entry.lstat().st_size for entry in base.rglob("*") if not entry.is_dir())
+        shutil.rmtree(base)
+        return size
 
     def digest(self, path: str) -> str:
         """Digest of a file's bytes."""

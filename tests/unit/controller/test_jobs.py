@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flywheel.api.jobs import EnvVar, JobSettings, Resources, StepName, Toleration
 from flywheel.api.request import (
+    CleanupParameters,
     ExamParameters,
     Input,
     PrepareParameters,
@@ -185,6 +186,13 @@ def test_train_reads_the_last_attempt_and_report_writes_nothing() -> None:
     assert [v["name"] for v in volumes if "persistentVolumeClaim" in v] == ["workspace"]  # one volume a claim
     found = mounts(manifest(ReportParameters(attempt_path="r/train/a1"), output="r/train/a2", rereads=1))
     assert found == {"/workspace/r/train/a1": False, "/tmp": True}
+
+
+def test_cleanup_writes_the_home_of_its_run_only() -> None:
+    parameters = CleanupParameters(home="runs/review/x", through=1, keep=["runs/review/x/iter-1/train/a1"])
+    # Its own attempt lies in there.
+    found = mounts(manifest(parameters, output="runs/review/x/iter-4/cleanup/a1"))
+    assert found == {"/workspace/runs/review/x": True, "/tmp": True}
 
 
 def test_publish_writes_the_repository() -> None:

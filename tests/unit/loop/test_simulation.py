@@ -17,7 +17,8 @@ chaos = settings(max_examples=40)
 @chaos
 @given(st.binary(max_size=250), st.integers(1, 3))
 def test_every_run_ends_for_a_stated_reason(numbers: bytes, iterations: int) -> None:
-    world = World(Script(numbers), run_spec(maxIterations=iterations, plateau={"patience": 1, "minDelta": "0.01"}))
+    spec = run_spec(maxIterations=iterations, plateau={"patience": 1, "minDelta": "0.01"})
+    world = World(Script(numbers), spec | {"retention": {"iterations": 1}})
     status = world.to_end()
     end = next(entry for entry in status.conditions if entry.type in ("Completed", "Failed"))
     assert end.reason and end.message
@@ -76,6 +77,21 @@ def test_history_keeps_the_newest_twenty() -> None:
     tests = [job for job in world.created if job.request.step == "test"]
     assert len(tests) == status.test_openings == 1
     assert max(job.request.iteration for job in tests) == 1
+
+
+def test_a_long_run_keeps_a_bounded_number_of_attempts_and_what_is_still_needed() -> None:
+    """Chaos with a short retention is in the first test: no step ever lacks an input."""
+    spec = run_spec(maxIterations=12, plateau={"patience": 2, "minDelta": "0.01"}) | {"retention": {"iterations": 2}}
+    world = World(spec=spec)
+    world.accuracies = [0.3, 0.5, 0.6, 0.7, *[0.4] * 9]
+    status = world.to_end()
+    cleanups = [job.request.iteration for job in world.created if job.request.step == "cleanup"]
+    assert cleanups == list(range(3, 13))
+    assert status.best is not None and status.best.iteration == 3
+    old = {path.split("/")[3] for path in world.workspace} - {f"iter-{number}" for number in (0, 11, 12)}
+    assert old == {"iter-1", "iter-3"}, "the first test, and the best, which is the candidate"
+    kept = sorted(path.split("/", 3)[3] for path in world.workspace if "/iter-1/" in path or "/iter-3/" in path)
+    assert kept == ["iter-1/test/a1", "iter-3/test/a1", "iter-3/train/a1", "iter-3/validate/a1"]
 
 
 def test_a_spent_test_pool_is_said_and_stays_said() -> None:

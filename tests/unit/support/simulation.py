@@ -18,7 +18,7 @@ from resources import NOW, curriculum, digest, flywheel_run, ready, run_spec
 from flywheel.api.conditions import Event
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRunStatus
-from flywheel.api.request import MeasureParameters, ReportParameters, StepRequest
+from flywheel.api.request import CleanupParameters, MeasureParameters, ReportParameters, StepRequest
 from flywheel.api.result import AbsentFigures, Figures, StepError, StepResult
 from flywheel.loop.decide import RunPlan, decide_run, ended
 from flywheel.loop.inputs import UNTRAINED_ARMS
@@ -124,6 +124,9 @@ class World:
 
     def _create(self, job: StepJob, recorded: bool) -> None:
         assert job.name not in self.jobs, "a Job that is there is adopted by name, so it must be seen first"
+        for entry in job.request.inputs:
+            if entry.path.startswith("runs/"):
+                assert self.workspace[entry.path][0] == entry.digest, "an input is there, and as it was accepted"
         self.uids += 1
         view = JobView(
             name=job.name,
@@ -272,9 +275,16 @@ class World:
             if found is None:
                 return StepResult(figures=AbsentFigures())
             return StepResult(manifest=found[0], path=parameters.attempt_path, figures=found[1])
+        if isinstance(parameters, CleanupParameters):
+            self._remove(parameters)
         made = digest(f"{job.request.output} {job.view.uid}"), self.figures(job.request)
         self.workspace[job.request.output] = made
         return StepResult(manifest=made[0], path=job.request.output, figures=made[1])
+
+    def _remove(self, parameters: CleanupParameters) -> None:
+        old = tuple(f"{parameters.home}/iter-{number}/" for number in range(1, parameters.through + 1))
+        for path in [path for path in self.workspace if path.startswith(old) and path not in parameters.keep]:
+            del self.workspace[path]
 
     def figures(self, request: StepRequest) -> Figures:
         """Figures as that step would leave."""
@@ -288,6 +298,8 @@ class World:
                 value = {"proficiency": self.script.of([4, 9]), "new_examples": 40, "training_items": 50}
             case "train":
                 value = {"adapter": digest(request.output), "steps": 9, "first_loss": 2.0, "last_loss": 0.5}
+            case "cleanup":
+                value = {"removed": 3, "freed_bytes": 1000}
             case _:
                 value = self._measured(request)
         return StepResult.model_validate({"figures": {"step": request.step} | value}).figures or AbsentFigures()
