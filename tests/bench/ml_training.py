@@ -33,7 +33,6 @@ from flywheel.data.tokens import Encoded, TaskTokens
 from flywheel_student.batches import pad_left
 from flywheel_student.freeform import reply_to
 from flywheel_student.model import Student, available_cpus, load_student
-from flywheel_trainer.batches import collate
 from flywheel_trainer.finetune import Plan, finetune
 from flywheel_trainer.order import batch_order
 from flywheel_trainer.schedule import share_of_peak
@@ -69,6 +68,15 @@ def train_with_nemo(examples: Sequence[Encoded], order: Sequence[Sequence[int]],
         return finetune(plan).steps_per_second
 
 
+def padded(examples: Sequence[Encoded], pad_id: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, attention mask and labels of a batch, padded on the right, as transformers' own collators do it."""
+    width = max(len(example.ids) for example in examples)
+    ids = torch.tensor([example.ids + [pad_id] * (width - len(example.ids)) for example in examples])
+    mask = torch.tensor([[1] * len(example.ids) + [0] * (width - len(example.ids)) for example in examples])
+    counts = torch.tensor([example.mask + [0] * (width - len(example.mask)) for example in examples])
+    return ids, mask, ids.masked_fill(counts == 0, -100)
+
+
 def train_by_hand(examples: Sequence[Encoded], order: Sequence[Sequence[int]], pad_id: int) -> float:
     """Steps per second of a plain loop over the same batches."""
     torch.manual_seed(0)
@@ -81,9 +89,8 @@ def train_by_hand(examples: Sequence[Encoded], order: Sequence[Sequence[int]], p
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_peak(step, len(order)))
     began = 0.0
     for places in order:
-        batch = collate([examples[place] for place in places], pad_id)
-        logits = model(input_ids=batch["input_ids"]).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), batch["labels"].flatten())
+        ids, mask, labels = padded([examples[place] for place in places], pad_id)
+        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()

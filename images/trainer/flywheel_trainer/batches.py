@@ -61,16 +61,21 @@ class TrainingData(pl.LightningDataModule):
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
-    """A batch padded on the right to its longest example; labels are shifted here, because NeMo's loss does not.
+    """A batch padded on the left, so that the answers end it: input_ids, attention_mask and position_ids [rows, width].
 
-    No attention mask: attention is causal, so no token sees the padding behind it.
+    labels [rows, longest answer] belong to the last columns; they are shifted here, because NeMo's loss does not.
     """
     width = max(len(example.ids) for example in examples) - 1
+    answer = max(len(example.ids) - example.mask.index(1) for example in examples)
     ids = torch.full((len(examples), width), pad_id)
-    labels = torch.full((len(examples), width), _IGNORED)
+    mask = torch.zeros((len(examples), width), dtype=torch.long)
+    labels = torch.full((len(examples), answer), _IGNORED)
     for row, example in enumerate(examples):
         length = len(example.ids) - 1
-        ids[row, :length] = torch.tensor(example.ids[:-1])
-        counts = torch.tensor(example.mask[1:], dtype=torch.bool)
-        labels[row, :length] = torch.tensor(example.ids[1:]).masked_fill(~counts, _IGNORED)
-    return {"input_ids": ids, "labels": labels}
+        ids[row, -length:] = torch.tensor(example.ids[:-1])
+        mask[row, -length:] = 1
+        kept = min(answer, length)
+        counts = torch.tensor(example.mask[-kept:], dtype=torch.bool)
+        labels[row, -kept:] = torch.tensor(example.ids[-kept:]).masked_fill(~counts, _IGNORED)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "labels": labels}

@@ -59,6 +59,8 @@ def finetune(plan: Plan) -> Outcome:
     from nemo import lightning as nl
     from nemo.collections import llm
 
+    from flywheel_trainer.answers import AnswersOnly
+
     torch.set_num_threads(available_cpus())
     gpu = torch.cuda.is_available()
     pl.seed_everything(plan.seed, verbose=False)
@@ -66,7 +68,7 @@ def finetune(plan: Plan) -> Outcome:
     data = TrainingData(plan.examples, plan.order, plan.pad_id)
     curve = Curve(data, steps, len(plan.examples) / data.micro_batch_size)
     keeper = Checkpoints(plan.checkpoints, data, steps, every=max(10, steps // _CHECKPOINTS_PER_TRAINING))
-    model = llm.HFAutoModelForCausalLM(
+    model = AnswersOnly(
         model_name=str(plan.model),
         default_dtype=compute_type(),
         use_linear_ce_loss=False,
