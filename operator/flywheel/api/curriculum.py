@@ -60,8 +60,8 @@ class Ratios(Closed):
     model_config = Closed.model_config | {
         "json_schema_extra": rules(
             Rule(
-                "math.abs(double(self.exam) + double(self.curriculum) + double(self.validation) + double(self.test)"
-                " + double(self.probe) - 1.0) < 0.0000005",
+                "[double(self.exam) + double(self.curriculum) + double(self.validation) + double(self.test)"
+                " + double(self.probe)].all(sum, sum > 0.9999995 && sum < 1.0000005)",
                 "exam, curriculum, validation, test and probe must add up to 1: name all that differ from the defaults",
             )
         )
