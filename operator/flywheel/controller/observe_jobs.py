@@ -108,10 +108,15 @@ def gone(record: PodRecord) -> PodRecord:
 
 
 def job_view(job: JobRecord, pods: Iterable[PodRecord]) -> JobView:
-    """A Job with its newest pod."""
+    """A Job with its newest pod.
+
+    A step that left its result is done, though the Job controller takes two seconds more to say so. Whether one has
+    failed, and for whose fault, only the finished Job tells.
+    """
     newest = max((pod for pod in pods if pod.job_uid == job.uid), key=lambda pod: pod.created_at, default=None)
     pod = newest.view if newest is not None else None
-    state: JobState = job.ended or ("Running" if pod is not None and pod.started else "Pending")
+    done = newest is not None and newest.finished and newest.view.exit_code == 0
+    state: JobState = "Succeeded" if done else job.ended or ("Running" if pod and pod.started else "Pending")
     return JobView(
         name=job.name,
         uid=job.uid,

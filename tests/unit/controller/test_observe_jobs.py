@@ -94,6 +94,16 @@ def test_a_job_ends_with_its_condition_not_before() -> None:
         assert job_record(job(status={"conditions": [{"type": type_, "status": "True"}]})).ended == state
 
 
+def test_a_step_is_done_when_its_pod_is_and_has_failed_when_the_job_says_so() -> None:
+    done, failed = pod_record(pod("Succeeded", ended(0, "Completed", "{}"))), pod_record(pod("Failed", ended(1)))
+    assert job_view(job_record(job()), [done]).state == "Succeeded"
+    assert job_view(job_record(job()), [gone(done)]).state == "Succeeded"
+    assert job_view(job_record(job()), [failed]).state == "Running"
+    assert job_view(job_record(job()), [pod_record(pod("Running", ended(0)))]).state == "Running"
+    judged = job(status={"conditions": [{"type": "Failed", "status": "True"}]})
+    assert job_view(job_record(judged), [failed]).state == "Failed"
+
+
 def test_somebody_elses_job_with_our_label_is_refused() -> None:
     with pytest.raises(ValueError, match=r"flywheel\.dev/iteration"):
         job_record({"metadata": {"name": "x", "uid": "y", "labels": {"flywheel.dev/owner-uid": "z"}}})
