@@ -64,7 +64,7 @@ def test_a_hold_ends_here_before_it_ends_for_others() -> None:
 
 @dataclass
 class World:
-    """One Lease with versions, two replicas with clocks of their own; while one hangs in a request the other goes on."""
+    """One Lease, two replicas with clocks of their own; while one hangs in a request, the other goes on."""
 
     time: float = 0.0
     held: dict[str, Any] | None = None
