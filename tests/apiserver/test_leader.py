@@ -65,7 +65,7 @@ class Pair:
 
 
 @pytest.fixture
-def pair(bed: Bed, tmp_path: Path) -> Iterator[Pair]:
+def pair(bed: Bed, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     """A leader, a standby, and a run whose exam goes on until the test lets it end."""
     first = OperatorProcess(bed.plane, bed.namespace, tmp_path / "operator.log")
     second = OperatorProcess(bed.plane, bed.namespace, tmp_path / "other.log", other=True)
@@ -84,7 +84,8 @@ def pair(bed: Bed, tmp_path: Path) -> Iterator[Pair]:
             if not operator.ended():
                 operator.send(signal.SIGCONT)
                 operator.stop()
-            print(f"\n{operator.pod}:\n{(tmp_path / log).read_text()}")
+            if request.session.testsfailed:
+                print(f"\n{operator.pod}:\n{(tmp_path / log).read_text()}")
 
 
 def test_the_standby_is_alive_and_ready_and_writes_nothing(pair: Pair) -> None:

@@ -30,6 +30,7 @@ class Election:
         """Stand by from now on."""
         self._health.standby = True
         self._metrics.leader(NAME, leading=False)
+        log.info("%s stands by", self._lease.me)
         self._thread.start()
 
     def end(self) -> None:
