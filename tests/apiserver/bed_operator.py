@@ -10,7 +10,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,10 @@ def _dead(*_: object, **__: object) -> None:
 class ThreadedOperator:
     """kopf and everything else of ours in a thread with its own event loop."""
 
-    def __init__(self, plane: ControlPlane, namespaces: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, plane: ControlPlane, namespaces: tuple[str, ...] = (), guard: Callable[[], None] = lambda: None
+    ) -> None:
+        self._guard = guard
         self.metrics, self.health = Metrics(), Health()
         template = (ROOT / "prompts" / "task.j2").read_text()
         self.settings = Settings(images=IMAGES, template=template, namespaces=namespaces, audit_seconds=5.0)
@@ -82,7 +85,7 @@ class ThreadedOperator:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
         self._client = client_for(self._plane.operator)
-        await operate(self.settings, self._client, self.health, self.metrics, stop=self._stop)
+        await operate(self.settings, self._client, self.health, self.metrics, self._guard, self._stop)
 
 
 class OperatorProcess:

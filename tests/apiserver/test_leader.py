@@ -6,6 +6,7 @@ How long a take-over took is printed (`pytest -s`) and not judged.
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 from bed_control_plane import ROOT
 from bed_node import DONE, HOLD
 from bed_operator import OperatorProcess
 from bed_resources import curriculum, run
 from conftest import Bed
 
-from flywheel.controller.lease import LEASE_SECONDS
+from flywheel.controller.lease import LEASE_SECONDS, NotLeadingError
 from flywheel.controller.resources import LEASE
+from flywheel.controller.settings import read_settings
 
 ONCE = {"prepare": 1, "validate": 2, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
 ACCEPTED = ("200", "201")
@@ -166,8 +169,30 @@ def test_the_api_server_is_away_longer_than_the_lease(pair: Pair) -> None:
     assert sum(pair.leads(operator) for operator in both) == 1
 
 
+def test_who_does_not_hold_the_lease_safely_writes_nothing(bed: Bed) -> None:
+    """It tries, and each try is refused here and not sent; when the Lease is safe again, it goes on."""
+    refused: list[int] = []
+    safe = threading.Event()
+
+    def guard() -> None:
+        if not safe.is_set():
+            refused.append(1)
+            raise NotLeadingError("not held safely")
+
+    bed.operator(guard)
+    bed.apply(curriculum(bed.namespace), run(bed.namespace, iterations=1))
+    bed.until("refusals", lambda: len(refused) >= 5)
+    assert bed.writes() == []
+    safe.set()
+    bed.until_completed()
+
+
 def test_the_manifests_are_accepted(bed: Bed) -> None:
-    """Everything that the kustomization holds, as the API server sees it."""
+    """By the API server; and the Deployment sets all that the operator asks of its environment."""
     built = bed.plane.kubectl("kustomize", str(ROOT / "charts/flywheel-operator"))
+    deployment = next(entry for entry in yaml.safe_load_all(built) if entry["kind"] == "Deployment")
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    values = {entry["name"]: str(entry.get("value", "from the pod")) for entry in env}
+    read_settings({**values, "FLYWHEEL_PROMPTS": str(ROOT / "prompts")})
     told = bed.plane.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=built)
     assert {"deployment.apps/flywheel-operator", "poddisruptionbudget.policy/flywheel-operator"} <= set(told.split())

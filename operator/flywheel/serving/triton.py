@@ -150,7 +150,7 @@ def _text(reply: Any, name: str) -> str:
     return values.reshape(-1)[0].decode()
 
 
-def look(endpoint: Endpoint, model: str, guard: Guard = lambda: None) -> ServingPodView:
+def look(endpoint: Endpoint, model: str, guard: Guard) -> ServingPodView:
     """What a pod serves under the stable name and its candidates' names."""
     if not endpoint.ready:
         return ServingPodView(endpoint)
@@ -164,13 +164,13 @@ def look(endpoint: Endpoint, model: str, guard: Guard = lambda: None) -> Serving
     return ServingPodView(endpoint, revision=stable, candidates=revisions)
 
 
-def look_at_all(endpoints: Sequence[Endpoint], model: str, guard: Guard = lambda: None) -> tuple[ServingPodView, ...]:
+def look_at_all(endpoints: Sequence[Endpoint], model: str, guard: Guard) -> tuple[ServingPodView, ...]:
     """All pods at once; slow ones do not wait for each other."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return tuple(pool.map(look, endpoints, repeat(model), repeat(guard)))
 
 
-def perform(calls: Sequence[Call], guard: Guard = lambda: None) -> tuple[CallFailure, ...]:
+def perform(calls: Sequence[Call], guard: Guard) -> tuple[CallFailure, ...]:
     """Carry out a plan's calls, and say which failed; the next observation is told of them once."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return tuple(failure for failure in pool.map(_perform, calls, repeat(guard)) if failure is not None)
