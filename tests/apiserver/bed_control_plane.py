@@ -1,6 +1,7 @@
 """A real etcd, kube-apiserver and kube-controller-manager (Jobs, garbage, namespaces) on free ports of this computer.
 
-No node: bed_node plays one. Users: `admin`, and `operator` with exactly the rights of charts/.
+No node: bed_node plays one. Users: `admin`, and the operator's with exactly the rights of charts/; its two replicas
+are one user with two uids, so that the audit log tells who wrote.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_USER = "system:serviceaccount:flywheel-system:flywheel-operator"
-_ADMIN, _OPERATOR = "token-of-the-admin", "token-of-the-operator"
+_ADMIN, _OPERATOR, _OTHER = "token-of-the-admin", "token-of-the-operator", "token-of-the-other-operator"
 _START_SECONDS = 240
 _CONTROLLERS = "job-controller,garbage-collector-controller,namespace-controller"
 _AUDIT = """
@@ -69,6 +70,11 @@ class ControlPlane:
         """Kubeconfig of the operator's service account."""
         return self.folder / "operator.kubeconfig"
 
+    @property
+    def other_operator(self) -> Path:
+        """The same account, for a second replica; the audit log tells them apart by uid."""
+        return self.folder / "other-operator.kubeconfig"
+
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl as admin; stdout, or with check=False stdout and stderr."""
         env = {**os.environ, "KUBECONFIG": str(self.admin)}
@@ -88,6 +94,7 @@ class ControlPlane:
             if event["user"]["username"] == user and about.get("resource") != "selfsubjectaccessreviews":
                 found.append(
                     {
+                        "uid": event["user"].get("uid", ""),
                         "verb": event["verb"],
                         "resource": about.get("resource", ""),
                         "sub": about.get("subresource", ""),
@@ -109,6 +116,7 @@ def start(folder: Path) -> Iterator[ControlPlane]:
         _start_api_server(plane, ports)
         _kubeconfig(plane, plane.admin, _ADMIN)
         _kubeconfig(plane, plane.operator, _OPERATOR)
+        _kubeconfig(plane, plane.other_operator, _OTHER)
         _await(plane, "kube-apiserver", "get", "--raw", "/readyz")
         _run(
             plane,
@@ -147,6 +155,7 @@ def _start_api_server(plane: ControlPlane, ports: dict[str, int]) -> None:
     (folder / "tokens.csv").write_text(
         f'{_ADMIN},admin,admin,"system:masters"\n'
         f'{_OPERATOR},{OPERATOR_USER},operator,"system:serviceaccounts,system:authenticated"\n'
+        f'{_OTHER},{OPERATOR_USER},other-operator,"system:serviceaccounts,system:authenticated"\n'
     )
     (folder / "audit.yaml").write_text(_AUDIT)
     _run(

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,10 @@ def _dead(*_: object, **__: object) -> None:
 class ThreadedOperator:
     """kopf and everything else of ours in a thread with its own event loop."""
 
-    def __init__(self, plane: ControlPlane, namespaces: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, plane: ControlPlane, namespaces: tuple[str, ...] = (), guard: Callable[[], None] = lambda: None
+    ) -> None:
+        self._guard = guard
         self.metrics, self.health = Metrics(), Health()
         template = (ROOT / "prompts" / "task.j2").read_text()
         self.settings = Settings(images=IMAGES, template=template, namespaces=namespaces, audit_seconds=5.0)
@@ -80,17 +85,20 @@ class ThreadedOperator:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
         self._client = client_for(self._plane.operator)
-        await operate(self.settings, self._client, self.health, self.metrics, self._stop)
+        await operate(self.settings, self._client, self.health, self.metrics, self._guard, self._stop)
 
 
 class OperatorProcess:
-    """`python -m flywheel.controller.main`, as in its pod."""
+    """`python -m flywheel.controller.main`, as in its pod. `other`: the second replica."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, log: Path) -> None:
+    def __init__(self, plane: ControlPlane, namespace: str, log: Path, other: bool = False) -> None:
         self.port = free_port()
+        self.pod = "other-operator" if other else "operator"  # also the uid of its user
         self._env: Mapping[str, str] = {
             **os.environ,
-            "KUBECONFIG": str(plane.operator),
+            "KUBECONFIG": str(plane.other_operator if other else plane.operator),
+            "POD_NAME": self.pod,
+            "POD_NAMESPACE": "flywheel-system",
             "FLYWHEEL_NAMESPACES": namespace,
             "FLYWHEEL_PORT": str(self.port),
             "FLYWHEEL_PROMPTS": str(ROOT / "prompts"),
@@ -110,12 +118,34 @@ class OperatorProcess:
 
     def kill(self) -> None:
         """SIGKILL: no chance to clean up."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        self.send(signal.SIGKILL)
+        self.wait()
 
     def stop(self) -> int:
         """SIGTERM; its exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it ends; its exit code."""
+        assert self._process is not None
         return self._process.wait(30)
+
+    def ended(self) -> bool:
+        """Whether it runs no more, or never did."""
+        return self._process is None or self._process.poll() is not None
+
+    def answers(self, path: str) -> tuple[int, str]:
+        """HTTP status and text of /healthz, /readyz or /metrics; 0 where nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""

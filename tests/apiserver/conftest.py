@@ -56,9 +56,9 @@ class Bed:
     node: Node
     operators: list[ThreadedOperator] = field(default_factory=list[ThreadedOperator])
 
-    def operator(self) -> ThreadedOperator:
+    def operator(self, guard: Callable[[], None] = lambda: None) -> ThreadedOperator:
         """Start an operator for this namespace only."""
-        started = ThreadedOperator(self.plane, (self.namespace,))
+        started = ThreadedOperator(self.plane, (self.namespace,), guard)
         self.operators.append(started)
         started.start()
         return started

@@ -6,6 +6,7 @@ A write that the API server refuses becomes a condition in our own words; its te
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -42,7 +43,8 @@ class Tools:
     api: Api
     cache: Cache
     settings: Settings
-    instance: str = "flywheel-operator"
+    guard: Callable[[], None]
+    """Raises where nothing may be written or asked of serving pods any more; `api` calls it itself."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def write(
     tools.cache.update(subject.kind, written)
     _log_change(subject, old, new)
     for event in events:
-        record(tools.api, subject.owner, event, now, tools.instance)
+        record(tools.api, subject.owner, event, now, tools.settings.pod)
 
 
 def _only_starting(old: AnyStatus, new: AnyStatus) -> bool:

@@ -20,7 +20,7 @@ from flywheel.controller.resources import Resource
 
 Object = dict[str, Any]
 _PAGE = 500
-_CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_CONNECT_READ_SECONDS = (10.0, 30.0)
 _QPS, _BURST = 20.0, 40.0
 _APPLY = "application/apply-patch+yaml"
 
@@ -79,10 +79,18 @@ class Bucket:
 
 
 class Api:
-    """Requests about one kind of object at a time."""
+    """Requests about one kind of object at a time. `guard` is called before every write, and may raise."""
 
-    def __init__(self, client: Any, metrics: Metrics, bucket: Bucket | None = None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        metrics: Metrics,
+        bucket: Bucket | None = None,
+        timeout: tuple[float, float] = _CONNECT_READ_SECONDS,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client, self._metrics, self._bucket = client, metrics, bucket or Bucket()
+        self._timeout, self._guard = timeout, guard
 
     def list(self, kind: Resource, namespace: str | None, selector: str = "") -> tuple[list[Object], int]:
         """All objects, page by page, and the version of the listing."""
@@ -111,6 +119,11 @@ class Api:
         """Create it; a field that the API server does not know is an error, not dropped."""
         query = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER}
         return self._json("create", "POST", kind, kind.path(namespace), query, body)
+
+    def update(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Replace it; the resourceVersion in the body makes a stale writer fail."""
+        query = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER}
+        return self._json("update", "PUT", kind, kind.path(namespace, name), query, body)
 
     def delete(self, kind: Resource, namespace: str, name: str, uid: str) -> Object:
         """Delete it and what it owns, which goes first; only the object of that uid."""
@@ -159,8 +172,10 @@ class Api:
             body=json.dumps(body) if content_type == _APPLY else body,
             auth_settings=["BearerToken"],
         )
+        if method != "GET":
+            self._guard()
         try:
-            response = self._client.call_api(*request, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+            response = self._client.call_api(*request, _request_timeout=self._timeout)
             data = cast(bytes, response.read()) or b""
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._metrics.api_request(verb, kind.plural, 0)
@@ -179,7 +194,7 @@ def _refusal(status: int, data: bytes) -> ApiError:
     return ApiError(status, str(said.get("reason") or "Unknown"), str(said.get("message") or "")[:2000])
 
 
-def connect() -> Any:
+def connect(retries: int = 2) -> Any:
     """The official client, from the pod's service account or else KUBECONFIG. Imported late: it is large."""
     from kubernetes import client, config  # pyright: ignore[reportMissingTypeStubs]
 
@@ -190,5 +205,5 @@ def connect() -> Any:
     settings = client.Configuration.get_default_copy()
     settings.connection_pool_maxsize = 32
     # A kept connection may have been closed meanwhile; whatever else fails, the work queue repeats.
-    settings.retries = urllib3.Retry(total=2, redirect=0, status=0, allowed_methods={"GET"})
+    settings.retries = urllib3.Retry(total=retries, redirect=0, status=0, allowed_methods={"GET"})
     return client.ApiClient(settings)

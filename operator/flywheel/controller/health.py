@@ -1,10 +1,11 @@
 """/metrics, /healthz and /readyz, from a thread of their own: a stuck event loop cannot keep us from saying so.
 
-Alive: loop, workers and watches move. Ready: the cache was filled and the API server answers.
+Alive: loop, workers and watches move. Ready: the API server answers, and a leader has filled its cache.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,15 +25,16 @@ class Health:
     """What the operator's parts tell of themselves; times are of a monotonic clock."""
 
     clock: Callable[[], float] = time.monotonic
+    standby: bool = False
     synced: bool = False
     beat_at: float = field(default=0.0)
-    api_answered_at: float = field(default=0.0)
+    api_answered_at: float = -math.inf
     stuck_workers: tuple[str, ...] = ()
     dead_workers: int = 0
     stuck_watches: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.beat_at = self.api_answered_at = self.clock()
+        self.beat_at = self.clock()
 
     def live(self) -> str:
         """Empty, or why the process should be restarted."""
@@ -48,7 +50,7 @@ class Health:
 
     def ready(self) -> str:
         """Empty, or why it is of no use now."""
-        if not self.synced:
+        if not self.standby and not self.synced:
             return "the first listing is not done"
         if self.clock() - self.api_answered_at > API_AWAY_SECONDS:
             return "the API server does not answer"

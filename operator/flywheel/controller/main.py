@@ -1,4 +1,4 @@
-"""The operator's process: kopf hosts it and brings the events. `python -m flywheel.controller.main`.
+"""The operator's process: stands by until it leads, then kopf brings the events. `python -m flywheel.controller.main`.
 
 kopf is event source only: no change handlers, annotations, finalizers or daemons (their retries lose work).
 """
@@ -9,18 +9,22 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+from uuid import uuid4
 
 import kopf
 
 from flywheel.controller.apply import Tools
 from flywheel.controller.cache import Cache
 from flywheel.controller.client import Api, connect
+from flywheel.controller.election import Election
 from flywheel.controller.health import Health, serve
 from flywheel.controller.host import Host
 from flywheel.controller.labels import OWNER_UID
+from flywheel.controller.lease import REQUEST_SECONDS, Lease
 from flywheel.controller.logs import configure
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.resources import OWNERS, WATCHED, Resource
@@ -103,15 +107,18 @@ def registry_for(host: Host, client: Any) -> Any:
 
 
 async def operate(
-    settings: Settings, client: Any, health: Health, metrics: Metrics, stop: asyncio.Event | None = None
+    settings: Settings,
+    client: Any,
+    health: Health,
+    metrics: Metrics,
+    guard: Callable[[], None] = lambda: None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Run until stopped."""
-    instance = os.environ.get("HOSTNAME", "flywheel-operator")
-    tools = Tools(Api(client, metrics), Cache(), settings, instance)
-    host = Host(tools, metrics, health)
-    await host.start()
-    log.info("started")
+    """Run until stopped. `guard` raises where we do not lead."""
+    host = Host(Tools(Api(client, metrics, guard=guard), Cache(), settings, guard), metrics, health)
     try:
+        await host.start()
+        log.info("started")
         await kopf.operator(
             registry=registry_for(host, client),
             settings=kopf_settings(),
@@ -124,6 +131,29 @@ async def operate(
         await host.stop()
 
 
+async def lead(settings: Settings, health: Health, metrics: Metrics) -> None:
+    """Stand by until the Lease is ours, then operate; stopped, hand it over."""
+    loop, won = asyncio.get_running_loop(), asyncio.Event()
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)  # kopf puts its own in place once it runs
+    # The Lease has connections and a rate of its own: it never waits behind other requests, and none is repeated.
+    api = Api(connect(retries=0), metrics, timeout=REQUEST_SECONDS)
+    # A container that starts again in the same pod is another replica.
+    lease = Lease(api, settings.pod_namespace, f"{settings.pod}_{uuid4().hex[:8]}")
+    election = Election(lease, health, metrics, won=lambda: loop.call_soon_threadsafe(won.set), lost=_leave)
+    election.start()
+    try:
+        await won.wait()
+        await operate(settings, connect(), health, metrics, lease.check)
+    finally:
+        election.end()
+
+
+def _leave() -> None:
+    """Nothing is cleaned up: whatever still runs here has no right to write."""
+    os._exit(1)
+
+
 def main() -> None:
     """Start, and stay until told to go."""
     configure()
@@ -134,7 +164,7 @@ def main() -> None:
     health, metrics = Health(), Metrics()
     serve(settings.port, health, metrics)
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(operate(settings, connect(), health, metrics))
+        asyncio.run(lead(settings, health, metrics))
 
 
 if __name__ == "__main__":

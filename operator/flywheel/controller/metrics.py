@@ -57,6 +57,12 @@ class Metrics:
         self.loop_lag = Gauge(
             "flywheel_event_loop_lag_seconds", "How late the event loop was at its last beat.", registry=self.registry
         )
+        self._leader = Gauge(  # named as controller-runtime names it
+            "leader_election_master_status",
+            "1 on the replica that holds this Lease, 0 on the others.",
+            ["name"],
+            registry=self.registry,
+        )
         self._run = {
             name: Gauge(f"flywheel_run_{name}", words, ["namespace", "name"], registry=self.registry)
             for name, words in {
@@ -83,6 +89,10 @@ class Metrics:
     def api_request(self, verb: str, resource: str, code: int) -> None:
         """A request was answered."""
         self._requests.labels(verb, resource, str(code)).inc()
+
+    def leader(self, lease: str, leading: bool) -> None:
+        """Whether this replica holds the Lease."""
+        self._leader.labels(lease).set(leading)
 
     def run_figures(self, namespace: str, name: str, figures: Mapping[str, float | None]) -> None:
         """Figures of a run; None ones are not shown."""

@@ -59,7 +59,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         deployment=deployment,
         runs=_runs(tools, namespace, name),
         service_found=endpoints is not None,
-        pods=look_at_all(endpoints or (), target.model),
+        pods=look_at_all(endpoints or (), target.model, tools.guard),
         jobs=job_views(tools, entry.uid, namespace),
         failures=told,
     )
@@ -69,7 +69,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     except Exception:
         failures.keep(entry.uid, told)  # nobody has heard of them yet
         raise
-    failures.keep(entry.uid, perform(plan.calls))
+    failures.keep(entry.uid, perform(plan.calls, tools.guard))
     return again
 
 

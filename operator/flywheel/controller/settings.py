@@ -19,12 +19,14 @@ class BadSettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`namespaces` empty: all of them."""
+    """`namespaces` empty: all of them. `pod` and its namespace: who we are, and where the Lease is."""
 
     images: Mapping[ImageName, str]
     template: str
     namespaces: tuple[str, ...] = ()
     port: int = 8080
+    pod: str = "flywheel-operator"
+    pod_namespace: str = "flywheel-system"
     audit_seconds: float = field(default=60.0, kw_only=True)
 
 
@@ -45,5 +47,15 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     port = environment.get("FLYWHEEL_PORT") or "8080"
     if not port.isdigit():
         raise BadSettingsError(f"FLYWHEEL_PORT is {port!r}: it must be a port number")
+    for variable in ("POD_NAME", "POD_NAMESPACE"):
+        if not environment.get(variable):
+            raise BadSettingsError(f"{variable} is not set: the Deployment takes it from the pod's metadata")
     namespaces = tuple(part.strip() for part in environment.get("FLYWHEEL_NAMESPACES", "").split(",") if part.strip())
-    return Settings(images=images, template=template, namespaces=namespaces, port=int(port))
+    return Settings(
+        images=images,
+        template=template,
+        namespaces=namespaces,
+        port=int(port),
+        pod=environment["POD_NAME"],
+        pod_namespace=environment["POD_NAMESPACE"],
+    )

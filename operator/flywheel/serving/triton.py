@@ -30,6 +30,7 @@ ANSWER_SECONDS = 120.0
 LOOK_SECONDS = 5.0
 _POLL_SECONDS = 2.0
 _AT_ONCE = 8
+Guard = Callable[[], None]
 QUESTION, ANSWER, SERVED_BY = "input", "output", "served_by"
 
 
@@ -58,15 +59,15 @@ class Reply:
 
 
 class TritonPod:
-    """One pod's server. Use as a context manager.
+    """One pod's server. Use as a context manager. `guard` is called before every request, and may raise.
 
     >>> with TritonPod("10.244.0.7:8001") as pod:  # doctest: +SKIP
     ...     pod.revision("severity")
     """
 
-    def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, address: str, guard: Guard = lambda: None, clock: Callable[[], float] = time.monotonic) -> None:
         self.address = address
-        self._clock = clock
+        self._guard, self._clock = guard, clock
         self._client = cast(Any, grpc).InferenceServerClient(url=address)
 
     def __enter__(self) -> TritonPod:
@@ -117,6 +118,7 @@ class TritonPod:
         return Reply(_text(reply, ANSWER), _text(reply, SERVED_BY))
 
     def _ask(self, call: Callable[[], Any]) -> Any:
+        self._guard()
         try:
             return call()
         except InferenceServerException as error:
@@ -148,12 +150,12 @@ def _text(reply: Any, name: str) -> str:
     return values.reshape(-1)[0].decode()
 
 
-def look(endpoint: Endpoint, model: str) -> ServingPodView:
+def look(endpoint: Endpoint, model: str, guard: Guard) -> ServingPodView:
     """What a pod serves under the stable name and its candidates' names."""
     if not endpoint.ready:
         return ServingPodView(endpoint)
     try:
-        with TritonPod(endpoint.address) as pod:
+        with TritonPod(endpoint.address, guard) as pod:
             names = [name for name in pod.loaded() if name == model or name.startswith(candidate_prefix(model))]
             revisions = {name: pod.revision(name) for name in names}
     except ServingError as error:
@@ -162,21 +164,21 @@ def look(endpoint: Endpoint, model: str) -> ServingPodView:
     return ServingPodView(endpoint, revision=stable, candidates=revisions)
 
 
-def look_at_all(endpoints: Sequence[Endpoint], model: str) -> tuple[ServingPodView, ...]:
+def look_at_all(endpoints: Sequence[Endpoint], model: str, guard: Guard) -> tuple[ServingPodView, ...]:
     """All pods at once; slow ones do not wait for each other."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return tuple(pool.map(look, endpoints, repeat(model)))
+        return tuple(pool.map(look, endpoints, repeat(model), repeat(guard)))
 
 
-def perform(calls: Sequence[Call]) -> tuple[CallFailure, ...]:
+def perform(calls: Sequence[Call], guard: Guard) -> tuple[CallFailure, ...]:
     """Carry out a plan's calls, and say which failed; the next observation is told of them once."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return tuple(failure for failure in pool.map(_perform, calls) if failure is not None)
+        return tuple(failure for failure in pool.map(_perform, calls, repeat(guard)) if failure is not None)
 
 
-def _perform(call: Call) -> CallFailure | None:
+def _perform(call: Call, guard: Guard) -> CallFailure | None:
     try:
-        with TritonPod(call.endpoint.address) as pod:
+        with TritonPod(call.endpoint.address, guard) as pod:
             if isinstance(call, LoadModel):
                 pod.load(call.model, call.revision)
             else:

@@ -123,7 +123,12 @@ def test_health() -> None:
     health = Health(clock=lambda: time[0])
     assert health.live() == "" and "listing" in health.ready()
     health.synced = True
+    assert "API server" in health.ready()  # nothing has proven that it answers
+    health.api_answered_at = 0.0
     assert health.ready() == ""
+    health.standby, health.synced = True, False
+    assert health.ready() == ""
+    health.standby, health.synced = False, True
     time[0] = 100.0
     health.beat_at = 100.0
     assert health.live() == "" and "API server" in health.ready()  # away is not dead
@@ -142,8 +147,12 @@ def test_settings(tmp_path: Path) -> None:
     env = {"FLYWHEEL_PROMPTS": str(tmp_path), "FLYWHEEL_NAMESPACES": "a, b", "FLYWHEEL_IMAGE_OPERATOR": "o"}
     with pytest.raises(BadSettingsError, match="FLYWHEEL_IMAGE_STUDENT"):
         read_settings(env)
-    env |= {"FLYWHEEL_IMAGE_STUDENT": "s", "FLYWHEEL_IMAGE_TRAINER": "t"}
+    env |= {"FLYWHEEL_IMAGE_STUDENT": "s", "FLYWHEEL_IMAGE_TRAINER": "t", "POD_NAME": "p"}
+    with pytest.raises(BadSettingsError, match="POD_NAMESPACE"):
+        read_settings(env)
+    env |= {"POD_NAMESPACE": "n"}
     settings = read_settings(env)
+    assert (settings.pod, settings.pod_namespace) == ("p", "n")
     assert settings.namespaces == ("a", "b") and settings.template == "template" and settings.port == 8080
     with pytest.raises(BadSettingsError, match="FLYWHEEL_PROMPTS"):
         read_settings(env | {"FLYWHEEL_PROMPTS": str(tmp_path / "none")})
