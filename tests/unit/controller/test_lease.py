@@ -359,6 +359,8 @@ def test_losing_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_an_error_of_our_own_ends_the_process(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
+        me = "a"
+
         def turn(self) -> bool:
             raise RuntimeError("a mistake")
 
