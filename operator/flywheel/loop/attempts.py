@@ -75,7 +75,7 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
         requeue = None if newest.pod else NO_POD_AFTER_SECONDS - (now - newest.created_at).total_seconds()
         return Wait(attempt, waiting_state(newest, now), requeue if requeue is not None and requeue > 0 else None)
     if newest.state == "Succeeded":
-        return _succeeded(newest, attempt, settings, now)
+        return _succeeded(newest, jobs, attempt, settings, now)
     if newest.attempt <= attempt.judged:
         return _when_due(attempt, newest.attempt, now)
     return _judge(classify(newest), newest, attempt, settings, now)
@@ -99,7 +99,9 @@ def halt(jobs: Sequence[JobView], attempt: Attempt) -> Attempt:
     return _seen(newest, attempt).model_copy(update={"judged": newest.attempt, "retry_at": None})
 
 
-def _succeeded(job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:
+def _succeeded(
+    job: JobView, jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, now: datetime
+) -> Outcome:
     result = parse_result(job.pod.message) if job.pod else None
     figures = result.figures if result is not None else None
     if result is None or figures is None:
@@ -109,9 +111,22 @@ def _succeeded(job: JobView, attempt: Attempt, settings: JobSettings, now: datet
             return _when_due(attempt, job.attempt, now)
         lost = Exit("Failure", Reason.STEP_FAILED, f"Job {job.name} could not read the result of attempt {job.rereads}")
         return _judge(lost, job, attempt, settings, now)
-    if isinstance(figures, AbsentFigures):  # the lost attempt left nothing: it was no failure either
-        return _start(attempt.model_copy(update={"judged": job.attempt}), job.attempt)
+    if isinstance(figures, AbsentFigures):
+        return _absent(job, jobs, attempt, settings, now)
     return Accepted(result, job.rereads or job.attempt)
+
+
+def _absent(
+    report: JobView, jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, now: datetime
+) -> Outcome:
+    """A report found nothing: the attempt was lost, which is no failure, unless its Job said that all went well."""
+    if report.attempt <= attempt.judged:
+        return _when_due(attempt, report.attempt, now)
+    if not any(job.attempt == report.rereads and job.state == "Succeeded" for job in jobs):
+        return _start(attempt.model_copy(update={"judged": report.attempt}), report.attempt)
+    words = f"attempt {report.rereads} of step {report.step} ended with exit code 0 and left no result:"
+    empty = Exit("Failure", Reason.STEP_FAILED, f"{words} is jobs.steps[].image the right image?")
+    return _judge(empty, report, attempt, settings, now)
 
 
 def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:

@@ -166,6 +166,19 @@ def test_a_lost_result_is_read_again_before_the_step_is_repeated(first: str, sec
     assert driver.attempt.failures == (second in ("fails", "unreadable"))
 
 
+def test_a_program_that_ends_well_and_leaves_nothing_uses_the_attempts() -> None:
+    driver = Driver(2)
+    driver.look()
+    for number in (1, 3):
+        driver.jobs.append(done(number, None))
+        started = driver.next_start()
+        assert isinstance(started, Start) and started.rereads == number
+        driver.jobs.append(done(number + 1, ABSENT, rereads=number))
+        started = driver.next_start()
+    assert isinstance(started, GaveUp) and started.state.reason == "AttemptsExhausted"
+    assert "left no result" in started.state.message
+
+
 def test_nothing_is_started_while_a_job_is_being_deleted() -> None:
     old = JobView("job-1", "1", "answer", 1, 1, NOW, "Failed", deleting=True, pod=FAILS)
     outcome = advance([old], Attempt(ordinal=1, judged=1), JobSettings(), NOW)
