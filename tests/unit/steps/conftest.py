@@ -78,6 +78,7 @@ class Bench:
     root: Path
     teacher: dict[str, Any] | None = None
     port: int = 0
+    key: str = "canary-6b0f2c51"
 
     @property
     def workspace(self) -> Workspace:
@@ -104,7 +105,7 @@ class Bench:
             "PYTHONPATH": str(ROOT / "operator"),
             "FLYWHEEL_REQUEST": json.dumps(request),
             "FLYWHEEL_WORKSPACE": str(self.root),
-            "FLYWHEEL_TEACHER_API_KEY": "key",
+            "FLYWHEEL_TEACHER_API_KEY": self.key,
             "FLYWHEEL_TEACHER_HOSTS": "127.0.0.1",
         }
 
@@ -231,7 +232,7 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A bench with a rehearsal teacher of its own, that has no item of the workspace."""
     monkeypatch.syspath_prepend(ROOT / "examples/rehearsal-teacher")
     app, teaching, record = (importlib.import_module(name) for name in ("app", "teaching", "record"))
-    made = app.build(teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl"), "key")
+    made = app.build(teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl"), bench.key)
     server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
