@@ -14,7 +14,7 @@ from flywheel.api.request import Input, PublishParameters
 from flywheel.api.result import PublishFigures, StepResult
 from flywheel.serving import repository
 from flywheel.steps.parameters import parameters_of
-from flywheel.workspace.adapter import CARD, CONFIG, PROBES, BadAdapterError, adapter_digest
+from flywheel.workspace.adapter import CARD, CONFIG, CONTRACT, PROBES, WEIGHTS, BadAdapterError, adapter_digest
 from flywheel.workspace.manifest import MANIFEST, File, check_input, read_manifest
 from flywheel.workspace.program import Attempt, BadInputError, log, run
 
@@ -83,10 +83,10 @@ def _adapter_home(attempt: Attempt) -> str:
 
 
 def _adapter_files(attempt: Attempt, home: str) -> dict[str, str]:
-    """Files of the adapter under their names in the published folder; none lies in a folder of its own."""
-    files: list[File] = [file for file in attempt.manifests["adapter"].files if file.path.startswith(home)]
-    names = {file.path.removeprefix(home): attempt.input_path("adapter", file.path) for file in files}
-    return {name: path for name, path in names.items() if "/" not in name}
+    """Files of the adapter under their names in the published folder; what else lies there may be a pickle."""
+    wanted = {home + name: name for name in (CONFIG, WEIGHTS, CONTRACT)}
+    files: list[File] = [file for file in attempt.manifests["adapter"].files if file.path in wanted]
+    return {wanted[file.path]: attempt.input_path("adapter", file.path) for file in files}
 
 
 def _card(attempt: Attempt, parameters: PublishParameters) -> dict[str, object]:

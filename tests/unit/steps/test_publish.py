@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 from typing import Any
 
-from flywheel.api.result import PublishFigures
+import pytest
+
+from flywheel.api.result import PublishFigures, TrainFigures
 
 
 def test_stage_brings_adapter_card_and_probes(shop: Any) -> None:
@@ -70,3 +74,44 @@ def test_a_published_adapter_that_was_changed_is_refused(shop: Any) -> None:
     ran = shop.publish("commit")
     assert ran.code == 64
     assert shop.digest not in (shop.repository / "severity/config.pbtxt").read_text()
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "training_args.pt", "optimizer.pkl"])
+def test_a_pickle_beside_the_adapter_is_not_published(shop: Any, name: str) -> None:
+    """Whoever loads a pickle runs what it says."""
+    clean = shop.publish().result.figures
+    shutil.rmtree(shop.folder)
+    add_to_adapter(shop, name, PICKLE)
+    ran = shop.publish()
+    assert ran.code == 0 and ran.result.figures == clean, ran.log
+    assert not [path for path in shop.bench.root.rglob(name) if "runs" not in path.parts]
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
+def test_a_pickle_in_place_of_the_weights_is_refused(shop: Any, name: str) -> None:
+    (shop.bench.root / WEIGHTS).unlink()
+    add_to_adapter(shop, name, PICKLE)
+    ran = shop.publish()
+    assert (ran.code, ran.result.error.reason) == (64, "AdapterDamaged")
+    assert not list(shop.repository.glob("severity-cand-*"))
+
+
+class Exploding:
+    """Its pickle runs code when it is loaded."""
+
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("a pickle was loaded",)
+
+
+PICKLE = pickle.dumps(Exploding())
+WEIGHTS = "runs/review/severity-1/iter-2/train/a1/adapter/adapter_model.safetensors"
+
+
+def add_to_adapter(shop: Any, name: str, data: bytes) -> None:
+    """As a trainer that is not ours would have left and sealed it."""
+    train = shop.bench.root / WEIGHTS.removesuffix("/adapter/adapter_model.safetensors")
+    (train / "adapter" / name).write_bytes(data)
+    trained = TrainFigures(adapter=shop.digest, steps=3, first_loss=2, last_loss=1)
+    (train / "manifest.json").unlink()
+    sealed = shop.bench.finished(str(train.relative_to(shop.bench.root)), trained)
+    shop.inputs[0] = {"name": "adapter", **sealed, "parts": ["adapter"]}
