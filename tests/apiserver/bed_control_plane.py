@@ -1,6 +1,7 @@
 """A real etcd, kube-apiserver and kube-controller-manager (Jobs, garbage, namespaces) on free ports of this computer.
 
-No node: bed_node plays one. Users: `admin`, and `operator` with exactly the rights of charts/.
+No node: bed_node plays one. Users: `admin`, `operator` with exactly the rights of charts/flywheel-operator, and
+`namespaced` with those of charts/flywheel-namespaced once a test has applied them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_USER = "system:serviceaccount:flywheel-system:flywheel-operator"
-_ADMIN, _OPERATOR = "token-of-the-admin", "token-of-the-operator"
+NAMESPACED = "review"  # as charts/flywheel-namespaced has it
+NAMESPACED_USER = f"system:serviceaccount:{NAMESPACED}:flywheel-operator"
+_ADMIN, _OPERATOR, _NAMESPACED = "token-of-the-admin", "token-of-the-operator", "token-of-the-namespaced"
 _START_SECONDS = 240
 _CONTROLLERS = "job-controller,garbage-collector-controller,namespace-controller"
 _AUDIT = """
@@ -27,9 +30,10 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
-- {level: None, verbs: [get, list, watch]}
+- {level: None, users: [admin, "system:apiserver"], verbs: [get, list, watch]}
 - {level: Metadata}
 """
+_READS = ("get", "list", "watch")
 
 
 def binaries() -> tuple[Path, Path]:
@@ -79,16 +83,26 @@ class ControlPlane:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
         return done.stdout if check else done.stdout + done.stderr
 
+    @property
+    def namespaced(self) -> Path:
+        """Kubeconfig of the operator that has rights in one namespace."""
+        return self.folder / "namespaced.kubeconfig"
+
     def writes(self, user: str = OPERATOR_USER) -> list[dict[str, str]]:
-        """Every accepted or refused write of a user so far, from the audit log."""
+        """Every accepted or refused write of a user so far."""
+        return [request for request in self.requests(user) if request["verb"] not in _READS]
+
+    def requests(self, user: str = OPERATOR_USER) -> list[dict[str, str]]:
+        """Every accepted or refused request of a user about a resource so far, from the audit log."""
         found: list[dict[str, str]] = []
         for line in (self.folder / "audit.log").read_text().splitlines():
             event = json.loads(line)
             about = event.get("objectRef") or {}
-            if event["user"]["username"] == user and about.get("resource") != "selfsubjectaccessreviews":
+            if event["user"]["username"] == user and about.get("resource") not in (None, "selfsubjectaccessreviews"):
                 found.append(
                     {
                         "verb": event["verb"],
+                        "group": about.get("apiGroup", ""),
                         "resource": about.get("resource", ""),
                         "sub": about.get("subresource", ""),
                         "namespace": about.get("namespace", ""),
@@ -109,6 +123,7 @@ def start(folder: Path) -> Iterator[ControlPlane]:
         _start_api_server(plane, ports)
         _kubeconfig(plane, plane.admin, _ADMIN)
         _kubeconfig(plane, plane.operator, _OPERATOR)
+        _kubeconfig(plane, plane.namespaced, _NAMESPACED)
         _await(plane, "kube-apiserver", "get", "--raw", "/readyz")
         _run(
             plane,
@@ -147,6 +162,7 @@ def _start_api_server(plane: ControlPlane, ports: dict[str, int]) -> None:
     (folder / "tokens.csv").write_text(
         f'{_ADMIN},admin,admin,"system:masters"\n'
         f'{_OPERATOR},{OPERATOR_USER},operator,"system:serviceaccounts,system:authenticated"\n'
+        f'{_NAMESPACED},{NAMESPACED_USER},namespaced,"system:serviceaccounts,system:authenticated"\n'
     )
     (folder / "audit.yaml").write_text(_AUDIT)
     _run(

@@ -56,9 +56,9 @@ class Bed:
     node: Node
     operators: list[ThreadedOperator] = field(default_factory=list[ThreadedOperator])
 
-    def operator(self) -> ThreadedOperator:
-        """Start an operator for this namespace only."""
-        started = ThreadedOperator(self.plane, (self.namespace,))
+    def operator(self, kubeconfig: Path | None = None) -> ThreadedOperator:
+        """Start an operator for this namespace only; it has the rights of charts/flywheel-operator unless told."""
+        started = ThreadedOperator(self.plane, (self.namespace,), kubeconfig)
         self.operators.append(started)
         started.start()
         return started
