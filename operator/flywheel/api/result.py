@@ -134,8 +134,8 @@ class CleanupFigures(Open):
     """Attempts of old iterations were removed."""
 
     step: Literal["cleanup"] = "cleanup"
-    removed: int
-    freed_bytes: int
+    removed: _Count
+    freed_bytes: _Count
 
 
 class AbsentFigures(Open):

@@ -23,7 +23,16 @@ from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.observed import CurriculumObserved, JobView, PodView
 
-STEPS = ((0, "validate"), (1, "exam"), (1, "answer"), (1, "evaluate"), (1, "train"), (1, "validate"), (1, "test"))
+STEPS = (
+    (0, "validate"),
+    (1, "exam"),
+    (1, "answer"),
+    (1, "evaluate"),
+    (1, "train"),
+    (1, "validate"),
+    (1, "test"),
+    (2, "cleanup"),
+)
 INT64 = 2**63
 HOSTILE: list[Any] = [
     None, True, -1, 0, 1, INT64, 10**400, 1.5, float("nan"), float("inf"), -1e300, "", "x" * 3000,
@@ -68,8 +77,8 @@ def check_written(crd: str, status: dict[str, Any], conditions: list[Condition],
 
 def at_step(number: int, step: str) -> World:
     """A world whose newest Job is of this step."""
-    world = World(spec=run_spec(maxIterations=1))
-    for _ in range(40):
+    world = World(spec=run_spec(maxIterations=2) | {"retention": {"iterations": 1}})
+    for _ in range(60):
         last = world.created[-1] if world.created else None
         if last is not None and (last.request.iteration, last.step) == (number, step):
             return world

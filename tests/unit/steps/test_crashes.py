@@ -115,8 +115,10 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def plain(value: dict[str, Any]) -> dict[str, Any]:
-    """Without the attempt's number, and without which calls it found recorded or cut off."""
+    """Without the attempt's number, which calls it found recorded or cut off, and how much there was left to remove."""
     figures = value.get("figures", value)
+    for found in ("removed", "freedBytes"):
+        figures.pop(found, None)
     if "usage" in figures:
         figures["usage"] = {key: n for key, n in figures["usage"].items() if key not in ("recorded", "lostInFlight")}
     return {key: part for key, part in value.items() if key != "attempt"}
@@ -202,6 +204,20 @@ def test_publish_commit(shop: Any) -> None:
     assert shop.publish().code == 0
     shop.inputs = []
     crash_everywhere(shop.bench, Scene(publishing(shop, "commit"), None, ("models",)))
+
+
+def test_cleanup(bench: Any) -> None:
+    home = "runs/review/severity-1"
+    for number, step, attempt in itertools.product((1, 2, 3), ("train", "test"), (1, 2)):
+        bench.workspace.write_bytes(f"{home}/iter-{number}/{step}/a{attempt}/deep/file", b"12345")
+    parameters = {"home": home, "through": 2, "keep": [f"{home}/iter-1/train/a2"]}
+
+    def run(at: Any, attempt: int) -> Any:
+        output = f"{home}/iter-3/cleanup/a{attempt}"
+        return at.run("cleanup", output, parameters, iteration=3, attempt=attempt)
+
+    beside = (f"{home}/iter-1", f"{home}/iter-2", f"{home}/iter-3/train", f"{home}/iter-3/test")
+    crash_everywhere(bench, Scene(run, f"{home}/iter-3/cleanup/a1", beside))
 
 
 class Pod:

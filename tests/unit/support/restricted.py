@@ -6,7 +6,14 @@ import re
 from typing import Any
 
 from flywheel.api.jobs import StepName
-from flywheel.api.request import PrepareParameters, PublishParameters, ReportParameters, StepRequest, TrainParameters
+from flywheel.api.request import (
+    CleanupParameters,
+    PrepareParameters,
+    PublishParameters,
+    ReportParameters,
+    StepRequest,
+    TrainParameters,
+)
 from flywheel.controller.jobs import Owner, job_manifest
 from flywheel.loop.plan import StepJob
 
@@ -93,6 +100,8 @@ def planned(request: StepRequest) -> tuple[set[str], set[str]]:
             readable.add(resume)
         case ReportParameters(attempt_path=path):
             readable, writable = {path}, set[str]()
+        case CleanupParameters(home=home):
+            writable = {home}
         case _:
             pass
     return readable, writable
