@@ -15,6 +15,7 @@ from flywheel.api.result import PublishFigures, StepResult
 from flywheel.serving import repository
 from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.adapter import CARD, CONFIG, CONTRACT, PROBES, WEIGHTS, BadAdapterError, adapter_digest
+from flywheel.workspace.digest import digest_bytes
 from flywheel.workspace.manifest import MANIFEST, File, check_input, read_manifest
 from flywheel.workspace.program import Attempt, BadInputError, log, run
 
@@ -47,7 +48,9 @@ def _repository(attempt: Attempt, parameters: PublishParameters) -> Path:
 
 def _place(attempt: Attempt, parameters: PublishParameters, folder: str) -> None:
     workspace = attempt.workspace
-    temporary = attempt.path(f"tmp-{parameters.adapter_digest[7:23]}-a{attempt.request.attempt}")
+    # Another AdapterDeployment may be publishing the same adapter right now.
+    owner = digest_bytes(attempt.request.owner.encode())[7:15]
+    temporary = attempt.path(f"tmp-{parameters.adapter_digest[7:23]}-{owner}-a{attempt.request.attempt}")
     # Only an attempt that was killed leaves one.
     shutil.rmtree(workspace.local(temporary), ignore_errors=True)
     source = _adapter_home(attempt)

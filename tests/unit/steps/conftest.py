@@ -206,7 +206,7 @@ class Shop:
     def folder(self) -> Path:
         return self.bench.root / f"adapters/review/{self.digest.replace(':', '-')}"
 
-    def publish(self, phase: str = "stage", attempt: int = 1, **changes: Any) -> Any:
+    def publish(self, phase: str = "stage", attempt: int = 1, owner: str = "severity", **changes: Any) -> Any:
         parameters = {
             "phase": phase,
             "adapterDigest": self.digest,
@@ -217,7 +217,9 @@ class Shop:
             "runIteration": 2,
             **changes,
         }
-        return self.bench.run("publish", "adapters/review", parameters, inputs=self.inputs, attempt=attempt)
+        return self.bench.run(
+            "publish", "adapters/review", parameters, inputs=self.inputs, attempt=attempt, owner=owner
+        )
 
 
 @pytest.fixture

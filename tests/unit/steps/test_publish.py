@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flywheel.api.result import PublishFigures, TrainFigures
+from flywheel.workspace.store import Workspace
 
 
 def test_stage_brings_adapter_card_and_probes(shop: Any) -> None:
@@ -50,13 +51,24 @@ def test_commit_names_the_adapter_under_the_stable_model(shop: Any) -> None:
     assert shop.digest in (shop.repository / "severity/config.pbtxt").read_text()
 
 
-def test_a_killed_attempts_leftovers_do_not_hurt(shop: Any) -> None:
-    leftover = shop.folder.parent / f"tmp-{shop.digest[7:23]}-a1"
-    leftover.mkdir(parents=True)
-    (leftover / "adapter_config.json").write_text("half")
-    (leftover / "strange.bin").write_text("half")
+def test_a_killed_attempts_leftovers_do_not_hurt(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own are removed; those of another AdapterDeployment may be at work."""
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "rename", killed)
+        for owner in ("severity", "other"):
+            with pytest.raises(KeyboardInterrupt):
+                shop.publish(owner=owner)
+    left = {path.name for path in shop.folder.parent.iterdir()}
+    for path in shop.folder.parent.iterdir():
+        (path / "strange.bin").write_text("half")
+    assert len(left) == 2
     assert shop.publish().code == 0
-    assert [path.name for path in shop.folder.parent.iterdir()] == [shop.folder.name]
+    after = {path.name for path in shop.folder.parent.iterdir()}
+    assert len(after & left) == 1 and after - left == {shop.folder.name}
     assert not (shop.folder / "strange.bin").exists()
 
 
