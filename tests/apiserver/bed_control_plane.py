@@ -1,7 +1,8 @@
 """A real etcd, kube-apiserver and kube-controller-manager (Jobs, garbage, namespaces) on free ports of this computer.
 
-No node: bed_node plays one. Users: `admin`, and the operator's with exactly the rights of charts/; its two replicas
-are one user with two uids, so that the audit log tells who wrote.
+No node: bed_node plays one. Users: `admin`; the operator's with exactly the rights of charts/flywheel-operator, its two
+replicas one user with two uids, so that the audit log tells who wrote; and `namespaced` with the rights of
+charts/flywheel-namespaced once a test has applied them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_USER = "system:serviceaccount:flywheel-system:flywheel-operator"
+NAMESPACED = "review"  # as charts/flywheel-namespaced has it
+NAMESPACED_USER = f"system:serviceaccount:{NAMESPACED}:flywheel-operator"
 _ADMIN, _OPERATOR, _OTHER = "token-of-the-admin", "token-of-the-operator", "token-of-the-other-operator"
+_NAMESPACED = "token-of-the-namespaced"
 _START_SECONDS = 240
 _CONTROLLERS = "job-controller,garbage-collector-controller,namespace-controller"
 _AUDIT = """
@@ -28,9 +32,10 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
-- {level: None, verbs: [get, list, watch]}
+- {level: None, users: [admin, "system:apiserver"], verbs: [get, list, watch]}
 - {level: Metadata}
 """
+_READS = ("get", "list", "watch")
 
 
 def binaries() -> tuple[Path, Path]:
@@ -85,17 +90,27 @@ class ControlPlane:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
         return done.stdout if check else done.stdout + done.stderr
 
+    @property
+    def namespaced(self) -> Path:
+        """Kubeconfig of the operator that has rights in one namespace."""
+        return self.folder / "namespaced.kubeconfig"
+
     def writes(self, user: str = OPERATOR_USER) -> list[dict[str, str]]:
-        """Every accepted or refused write of a user so far, from the audit log."""
+        """Every accepted or refused write of a user so far."""
+        return [request for request in self.requests(user) if request["verb"] not in _READS]
+
+    def requests(self, user: str = OPERATOR_USER) -> list[dict[str, str]]:
+        """Every accepted or refused request of a user about a resource so far, from the audit log."""
         found: list[dict[str, str]] = []
         for line in (self.folder / "audit.log").read_text().splitlines():
             event = json.loads(line)
             about = event.get("objectRef") or {}
-            if event["user"]["username"] == user and about.get("resource") != "selfsubjectaccessreviews":
+            if event["user"]["username"] == user and about.get("resource") not in (None, "selfsubjectaccessreviews"):
                 found.append(
                     {
                         "uid": event["user"].get("uid", ""),
                         "verb": event["verb"],
+                        "group": about.get("apiGroup", ""),
                         "resource": about.get("resource", ""),
                         "sub": about.get("subresource", ""),
                         "namespace": about.get("namespace", ""),
@@ -117,6 +132,7 @@ def start(folder: Path) -> Iterator[ControlPlane]:
         _kubeconfig(plane, plane.admin, _ADMIN)
         _kubeconfig(plane, plane.operator, _OPERATOR)
         _kubeconfig(plane, plane.other_operator, _OTHER)
+        _kubeconfig(plane, plane.namespaced, _NAMESPACED)
         _await(plane, "kube-apiserver", "get", "--raw", "/readyz")
         _run(
             plane,
@@ -156,6 +172,7 @@ def _start_api_server(plane: ControlPlane, ports: dict[str, int]) -> None:
         f'{_ADMIN},admin,admin,"system:masters"\n'
         f'{_OPERATOR},{OPERATOR_USER},operator,"system:serviceaccounts,system:authenticated"\n'
         f'{_OTHER},{OPERATOR_USER},other-operator,"system:serviceaccounts,system:authenticated"\n'
+        f'{_NAMESPACED},{NAMESPACED_USER},namespaced,"system:serviceaccounts,system:authenticated"\n'
     )
     (folder / "audit.yaml").write_text(_AUDIT)
     _run(

@@ -47,13 +47,17 @@ class ThreadedOperator:
     """kopf and everything else of ours in a thread with its own event loop."""
 
     def __init__(
-        self, plane: ControlPlane, namespaces: tuple[str, ...] = (), guard: Callable[[], None] = lambda: None
+        self,
+        plane: ControlPlane,
+        namespaces: tuple[str, ...] = (),
+        guard: Callable[[], None] = lambda: None,
+        kubeconfig: Path | None = None,
     ) -> None:
         self._guard = guard
         self.metrics, self.health = Metrics(), Health()
         template = (ROOT / "prompts" / "task.j2").read_text()
         self.settings = Settings(images=IMAGES, template=template, namespaces=namespaces, audit_seconds=5.0)
-        self._plane = plane
+        self._kubeconfig = kubeconfig or plane.operator
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -84,7 +88,7 @@ class ThreadedOperator:
     async def _operate(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
-        self._client = client_for(self._plane.operator)
+        self._client = client_for(self._kubeconfig)
         await operate(self.settings, self._client, self.health, self.metrics, self._guard, self._stop)
 
 

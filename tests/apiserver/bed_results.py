@@ -29,7 +29,7 @@ def digest(text: str) -> str:
 
 def accuracy(value: float) -> Accuracy:
     """With an interval around it."""
-    return Accuracy(accuracy=value, low=value - 0.03, high=value + 0.03)
+    return Accuracy(accuracy=min(value, 1), low=min(value, 1) - 0.03, high=min(value + 0.03, 1))
 
 
 def figures(request: StepRequest) -> Figures:

@@ -56,9 +56,9 @@ class Bed:
     node: Node
     operators: list[ThreadedOperator] = field(default_factory=list[ThreadedOperator])
 
-    def operator(self, guard: Callable[[], None] = lambda: None) -> ThreadedOperator:
-        """Start an operator for this namespace only."""
-        started = ThreadedOperator(self.plane, (self.namespace,), guard)
+    def operator(self, guard: Callable[[], None] = lambda: None, kubeconfig: Path | None = None) -> ThreadedOperator:
+        """Start an operator for this namespace only; it has the rights of charts/flywheel-operator unless told."""
+        started = ThreadedOperator(self.plane, (self.namespace,), guard, kubeconfig)
         self.operators.append(started)
         started.start()
         return started

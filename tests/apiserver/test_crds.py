@@ -66,6 +66,13 @@ REFUSED = [
     (_with(run, "training", {}), "exactly one of epochs and maxSteps must be set"),
     (_with(run, "training", {"epochs": 1, "maxSteps": 2}), "exactly one of epochs and maxSteps must be set"),
     (_with(run, "jobs.defaults.env", [{"name": "FLYWHEEL_X", "value": "1"}]), "belong to the operator"),
+    (
+        _with(run, "jobs.defaults.env", [{"name": "X", "value": "", "valueFrom": {"secretKeyRef": {"name": "s"}}}]),
+        'unknown field "spec.jobs.defaults.env[0].valueFrom"',
+    ),
+    (_with(run, "jobs.defaults.resources", {"limits": {"memory": 0}}), "memory must be more than 0"),
+    (_with(run, "jobs.defaults.resources", {"requests": {"memory": "0.0Gi"}}), "memory must be more than 0"),
+    (_with(run, "jobs.defaults.serviceAccountName", "admin"), 'unknown field "spec.jobs.defaults.serviceAccountName"'),
     (_with(run, "teacher.baseURL", "ftp://teacher/v1"), "spec.teacher.baseURL"),
     (_with(run, "stop.accuracy", "1.5"), "spec.stop.accuracy"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),

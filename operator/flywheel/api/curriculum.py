@@ -117,7 +117,7 @@ class PoolCount(Open):
 
     name: str = Field(max_length=32, description="exam, curriculum, validation, test or probe.")
     items: int = Field(ge=0, description="Items in the pool.")
-    labels: str = Field(default="", max_length=1024, description="Items per label, such as critical=61 major=90.")
+    labels: str = Field(default="", max_length=2048, description="Items per label, such as critical=61 major=90.")
 
 
 class Rejected(Open):

@@ -5,6 +5,7 @@ Token mount, service account and security context are not here on purpose.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator
@@ -29,12 +30,24 @@ Quantity = Annotated[
     ),
 ]
 ResourceName = Annotated[str, Field(max_length=253)]
+_ZERO = "^0+([.]0+)?([A-Za-z]|$)"
+_NO_MEMORY = "memory must be more than 0: to Kubernetes a limit of 0 is none at all"
+
+
+def _memory_rule(field: str) -> Cel:
+    return Cel(
+        f"!has(self.{field}) || !('memory' in self.{field}) || !string(self.{field}['memory']).matches('{_ZERO}')",
+        f"{field}: {_NO_MEMORY}",
+    )
 
 
 class Resources(Closed):
     """Compute resources of the step's container."""
 
-    model_config = Closed.model_config | {"coerce_numbers_to_str": True}
+    model_config = Closed.model_config | {
+        "coerce_numbers_to_str": True,
+        "json_schema_extra": rules(_memory_rule("requests"), _memory_rule("limits")),
+    }
 
     requests: dict[ResourceName, Quantity] = Field(
         default_factory=dict[str, str], max_length=16, description="What the scheduler sets aside, by resource name."
@@ -44,6 +57,14 @@ class Resources(Closed):
         max_length=16,
         description="The most the step may use, by resource name; such as nvidia.com/gpu.",
     )
+
+    @field_validator("requests", "limits")
+    @classmethod
+    def _some_memory(cls, quantities: dict[str, str]) -> dict[str, str]:
+        """The CEL rules above, for those who do not ask an API server."""
+        if re.match(_ZERO, quantities.get("memory", "1")):
+            raise ValueError(_NO_MEMORY)
+        return quantities
 
 
 class Toleration(Closed):

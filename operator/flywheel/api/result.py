@@ -1,6 +1,7 @@
 """What an attempt reports back: at most 1 KiB of JSON in the pod's termination message. Figures only, never items.
 
-Shares are numbers here (not CRD fields), rounded to four places to stay within the limit.
+Shares are numbers here (not CRD fields), rounded to four places to stay within the limit. Every figure has bounds: a
+pod may say anything, and what is accepted must fit into a status.
 """
 
 from __future__ import annotations
@@ -8,60 +9,66 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from flywheel.api.model import Digest, Open
+from flywheel.api.model import Digest, Open, Word
 
 MAX_RESULT_BYTES = 1024
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_TRY_LATER, EXIT_FAILED = 0, 64, 75, 1
 
-Rounded = Annotated[float, BeforeValidator(lambda value: round(float(value), 4))]
+_Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: round(value, 4))]
+Rounded = Annotated[_Finite, Field(ge=-1e9, le=1e9)]
+_Share = Annotated[_Finite, Field(ge=0, le=1)]
+_Gain = Annotated[_Finite, Field(ge=-1, le=1)]
+_Count = Annotated[int, Field(ge=0, le=10**15)]
+# Of a pool, an arm or a reason.
+_Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
 
 
 class Usage(Open):
     """Teacher calls of one attempt: what was really paid for in it."""
 
-    calls: int = 0
-    recorded: int = Field(default=0, description="Calls answered from the ledger, not paid again.")
-    lost_in_flight: int = Field(default=0, description="Calls of an earlier attempt that were cut off, asked again.")
-    input_tokens: int = 0
-    output_tokens: int = 0
+    calls: _Count = 0
+    recorded: _Count = Field(default=0, description="Calls answered from the ledger, not paid again.")
+    lost_in_flight: _Count = Field(default=0, description="Calls of an earlier attempt that were cut off, asked again.")
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
 
 
 class Accuracy(Open):
     """Balanced accuracy of one arm with its interval; unparsable and over-long answers are wrong and counted."""
 
-    accuracy: Rounded
-    low: Rounded
-    high: Rounded
-    unparsable: int = 0
-    over_long: int = 0
+    accuracy: _Share
+    low: _Share
+    high: _Share
+    unparsable: _Count = 0
+    over_long: _Count = 0
 
 
 class Difference(Open):
     """Paired difference in balanced accuracy: the arm under test minus the other."""
 
-    difference: Rounded
-    low: Rounded
-    high: Rounded
+    difference: _Gain
+    low: _Gain
+    high: _Gain
 
 
 class PrepareFigures(Open):
     """labels: per pool, the number of items per label in the task's label order."""
 
     step: Literal["prepare"] = "prepare"
-    revision: str
-    items: dict[str, int]
-    labels: dict[str, list[int]]
-    rejected: dict[str, int] = Field(default_factory=dict[str, int])
+    revision: Word
+    items: dict[_Name, _Count] = Field(max_length=8)
+    labels: dict[_Name, list[_Count]] = Field(max_length=8)
+    rejected: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=32)
 
 
 class ExamFigures(Open):
     """An exam was written."""
 
     step: Literal["exam"] = "exam"
-    questions: int
-    rejected: int = 0
+    questions: _Count
+    rejected: _Count = 0
     usage: Usage = Usage()
 
 
@@ -69,7 +76,7 @@ class AnswerFigures(Open):
     """The student sat the exam, scored by the teacher's key."""
 
     step: Literal["answer"] = "answer"
-    items: int
+    items: _Count
     score: Accuracy
 
 
@@ -78,9 +85,9 @@ class EvaluateFigures(Open):
 
     step: Literal["evaluate"] = "evaluate"
     proficiency: int = Field(ge=1, le=10)
-    new_examples: int
-    training_items: int
-    rejected: int = 0
+    new_examples: _Count
+    training_items: _Count
+    rejected: _Count = 0
     usage: Usage = Usage()
 
 
@@ -89,8 +96,8 @@ class TrainFigures(Open):
 
     step: Literal["train"] = "train"
     adapter: Digest
-    steps: int
-    resumed_at: int = 0
+    steps: _Count
+    resumed_at: _Count = 0
     first_loss: Rounded
     last_loss: Rounded
     steps_per_second: Rounded = 0.0
@@ -100,10 +107,10 @@ class MeasureFigures(Open):
     """Arms on a held-out pool; `differences` are candidate minus the named arm."""
 
     step: Literal["validate", "test"]
-    items: int
-    arms: dict[str, Accuracy]
-    differences: dict[str, Difference] = Field(default_factory=dict[str, Difference])
-    probes: int = 0
+    items: _Count
+    arms: dict[_Name, Accuracy] = Field(max_length=8)
+    differences: dict[_Name, Difference] = Field(default_factory=dict[str, Difference], max_length=8)
+    probes: _Count = 0
 
 
 class PublishFigures(Open):
@@ -118,8 +125,8 @@ class VerifyFigures(Open):
     """Per address, how many of the probes agreed with the recorded answers."""
 
     step: Literal["verify"] = "verify"
-    probes: int
-    agreed: dict[str, int]
+    probes: _Count
+    agreed: dict[str, _Count]
     passed: bool
 
 
@@ -127,8 +134,8 @@ class CleanupFigures(Open):
     """Attempts of old iterations were removed."""
 
     step: Literal["cleanup"] = "cleanup"
-    removed: int
-    freed_bytes: int
+    removed: _Count
+    freed_bytes: _Count
 
 
 class AbsentFigures(Open):

@@ -17,6 +17,7 @@ from flywheel.controller.invalid import stall
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
 from flywheel.controller.resources import DEPLOYMENT, ENDPOINT_SLICE, RUN, SERVICE
 from flywheel.controller.workqueue import NEVER
+from flywheel.loop.accept import UnexpectedResultError
 from flywheel.serving.calls import CallFailure, Endpoint
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
@@ -63,7 +64,12 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         jobs=job_views(tools, entry.uid, namespace),
         failures=told,
     )
-    plan = decide_deployment(observed, now)
+    try:
+        plan = decide_deployment(observed, now)
+    except UnexpectedResultError as error:
+        words = f"{error}: is jobs.steps[].image the right image?"
+        stall(tools, subject, AdapterDeploymentStatus, entry.value, Reason.STEP_FAILED, words, now)
+        return None
     try:
         again = apply(tools, subject, deployment.status, plan, now)
     except Exception:

@@ -61,8 +61,11 @@ class GaveUp:
 Outcome = Start | Wait | Accepted | GaveUp
 
 
-def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:
-    """What to do about one step, from its Jobs (of this iteration) and the book-keeping in status."""
+def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, now: datetime, program: str) -> Outcome:
+    """What to do about one step, from its Jobs (of this iteration) and the book-keeping in status.
+
+    A result of another program than the step's is no result.
+    """
     if any(job.deleting for job in jobs):
         return Wait(attempt, State("working", Reason.CLEANING_UP, "waiting until the last attempt's Job is gone"))
     newest = max(jobs, key=lambda job: job.attempt, default=None)
@@ -75,7 +78,10 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
         requeue = None if newest.pod else NO_POD_AFTER_SECONDS - (now - newest.created_at).total_seconds()
         return Wait(attempt, waiting_state(newest, now), requeue if requeue is not None and requeue > 0 else None)
     if newest.state == "Succeeded":
-        return _succeeded(newest, attempt, settings, now)
+        result = _result(newest, program)
+        if result is not None:
+            return Accepted(result, newest.rereads or newest.attempt)
+        return _without_result(newest, jobs, attempt, settings, now)
     if newest.attempt <= attempt.judged:
         return _when_due(attempt, newest.attempt, now)
     return _judge(classify(newest), newest, attempt, settings, now)
@@ -99,19 +105,34 @@ def halt(jobs: Sequence[JobView], attempt: Attempt) -> Attempt:
     return _seen(newest, attempt).model_copy(update={"judged": newest.attempt, "retry_at": None})
 
 
-def _succeeded(job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:
+def _result(job: JobView, program: str) -> StepResult | None:
+    """What a Job that ended well made, or None where its pod does not say so."""
     result = parse_result(job.pod.message) if job.pod else None
-    figures = result.figures if result is not None else None
-    if result is None or figures is None:
-        if job.rereads is None:
-            return _start(attempt, job.attempt, rereads=job.attempt)
-        if job.attempt <= attempt.judged:
-            return _when_due(attempt, job.attempt, now)
-        lost = Exit("Failure", Reason.STEP_FAILED, f"Job {job.name} could not read the result of attempt {job.rereads}")
-        return _judge(lost, job, attempt, settings, now)
-    if isinstance(figures, AbsentFigures):  # the lost attempt left nothing: it was no failure either
+    if result is None or result.manifest is None or result.figures is None or result.figures.step != program:
+        return None
+    return result
+
+
+def _without_result(
+    job: JobView, jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, now: datetime
+) -> Outcome:
+    """Exit code 0 and no result: it is read again, once; what a report finds nothing of is lost or failed."""
+    if job.rereads is None:
+        return _start(attempt, job.attempt, rereads=job.attempt)
+    if job.attempt <= attempt.judged:
+        return _when_due(attempt, job.attempt, now)
+    absent = _found_nothing(job)
+    if absent and not any(other.attempt == job.rereads and other.state == "Succeeded" for other in jobs):
+        # Its Job is gone: the attempt was lost, which is no failure.
         return _start(attempt.model_copy(update={"judged": job.attempt}), job.attempt)
-    return Accepted(result, job.rereads or job.attempt)
+    words = f"attempt {job.rereads} of step {job.step} ended with exit code 0 and left no result of that step:"
+    empty = Exit("Failure", Reason.STEP_FAILED, f"{words} is jobs.steps[].image the right image?")
+    return _judge(empty, job, attempt, settings, now)
+
+
+def _found_nothing(report: JobView) -> bool:
+    result = parse_result(report.pod.message) if report.pod else None
+    return result is not None and isinstance(result.figures, AbsentFigures)
 
 
 def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Outcome:

@@ -40,7 +40,7 @@ def decide_curriculum(observed: CurriculumObserved, now: datetime) -> Curriculum
         state = State("working", Reason.CLEANING_UP, "spec changed: waiting until the old prepare Job is gone")
         return _settled(observed, status, state, now, delete=deletable(old))
     jobs = [job for job in observed.jobs if job.iteration == generation]
-    outcome = advance(jobs, attempt, curriculum.spec.jobs.for_step("prepare"), now)
+    outcome = advance(jobs, attempt, curriculum.spec.jobs.for_step("prepare"), now, "prepare")
     match outcome:
         case Accepted():
             return _prepared(observed, status, outcome, now)

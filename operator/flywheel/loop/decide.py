@@ -134,7 +134,7 @@ def _turn_to(status: FlywheelRunStatus, step: str) -> FlywheelRunStatus:
 
 def _outcome(observed: RunObserved, status: FlywheelRunStatus, step: str, now: datetime) -> Outcome:
     settings = observed.run.spec.jobs.for_step(step)
-    return advance(_jobs_of(observed, status), status.attempt or Attempt(), settings, now)
+    return advance(_jobs_of(observed, status), status.attempt or Attempt(), settings, now, step)
 
 
 def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:

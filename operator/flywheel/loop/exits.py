@@ -42,7 +42,7 @@ def classify(job: JobView) -> Exit:
 def _by_code(step: str, pod: PodView) -> Exit:
     said = _said(pod)
     reason = None if said is None else _KNOWN.get(said.reason)
-    words = None if said is None else said.message
+    words = None if said is None else _one_line(said.message)
     if pod.exit_code == EXIT_BAD_INPUT:
         text = words or f"step {step} cannot use its input: see kubectl logs {pod.name}"
         return Exit("BadInput", reason or Reason.BAD_INPUT, text)
@@ -61,3 +61,8 @@ def _by_code(step: str, pod: PodView) -> Exit:
 def _said(pod: PodView) -> StepError | None:
     result = parse_result(pod.message)
     return result.error if result is not None else None
+
+
+def _one_line(words: str) -> str:
+    """A pod's words end up in terminals: no control characters, no lines of their own."""
+    return "".join(char for char in " ".join(words.split()) if char.isprintable())

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
-from flywheel.api.result import VerifyFigures
+from flywheel.api.result import PublishFigures, VerifyFigures
+from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.state import State
 from flywheel.serving.calls import LoadModel
@@ -57,7 +58,7 @@ def _job(
     attempt = status.attempt if status.attempt is not None and status.step == step else Attempt()
     jobs = [job for job in observed.jobs if job.iteration == status.rollouts and job.step == step]
     settings = observed.deployment.spec.jobs.for_step(PROGRAM[step])
-    outcome = advance(jobs, attempt, settings, now)
+    outcome = advance(jobs, attempt, settings, now, PROGRAM[step])
     if isinstance(outcome, Accepted):
         return _accept(observed, status, rollout, step, outcome, now)
     status = status.model_copy(update={"step": step, "attempt": outcome.attempt})
@@ -91,10 +92,9 @@ def _accept(
     now: datetime,
 ) -> DeploymentPlan:
     figures = outcome.result.figures
-    if step == "stage":
-        done = rollout.model_copy(update={"staged": outcome.result.manifest})
-    elif step == "commit":
-        done = rollout.model_copy(update={"committed": True})
+    if isinstance(figures, PublishFigures) and (figures.phase, figures.adapter) == (step, rollout.digest):
+        what = {"staged": outcome.result.manifest} if step == "stage" else {"committed": True}
+        done = rollout.model_copy(update=what)
     elif isinstance(figures, VerifyFigures) and figures.passed:
         asked = [view.endpoint.pod for view in observed.ready_pods if view.endpoint.address in figures.agreed]
         done = rollout.model_copy(update={"verified": True, "verified_pods": asked})
@@ -103,7 +103,7 @@ def _accept(
         words = f"a pod answered {worst} of {figures.probes} probes as measured, which is too few"
         return reject(observed, status, rollout, words, now)
     else:
-        raise ValueError(f"attempt {outcome.number} of {step} has a result that is not its own")
+        raise UnexpectedResultError(f"attempt {outcome.number} of {step} has a result that is not its own")
     status = status.model_copy(update={"rollout": done, "attempt": None})
     state = State("working", _DOING[step], f"step {step} for {name_of(rollout)} is done")
     return settled(observed, status, state, now, requeue_after=AT_ONCE_SECONDS)

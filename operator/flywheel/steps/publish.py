@@ -14,7 +14,8 @@ from flywheel.api.request import Input, PublishParameters
 from flywheel.api.result import PublishFigures, StepResult
 from flywheel.serving import repository
 from flywheel.steps.parameters import parameters_of
-from flywheel.workspace.adapter import CARD, CONFIG, PROBES, BadAdapterError, adapter_digest
+from flywheel.workspace.adapter import CARD, CONFIG, CONTRACT, PROBES, WEIGHTS, BadAdapterError, adapter_digest
+from flywheel.workspace.digest import digest_bytes
 from flywheel.workspace.manifest import MANIFEST, File, check_input, read_manifest
 from flywheel.workspace.program import Attempt, BadInputError, log, run
 
@@ -47,7 +48,9 @@ def _repository(attempt: Attempt, parameters: PublishParameters) -> Path:
 
 def _place(attempt: Attempt, parameters: PublishParameters, folder: str) -> None:
     workspace = attempt.workspace
-    temporary = attempt.path(f"tmp-{parameters.adapter_digest[7:23]}-a{attempt.request.attempt}")
+    # Another AdapterDeployment may be publishing the same adapter right now.
+    owner = digest_bytes(attempt.request.owner.encode())[7:15]
+    temporary = attempt.path(f"tmp-{parameters.adapter_digest[7:23]}-{owner}-a{attempt.request.attempt}")
     # Only an attempt that was killed leaves one.
     shutil.rmtree(workspace.local(temporary), ignore_errors=True)
     source = _adapter_home(attempt)
@@ -83,10 +86,10 @@ def _adapter_home(attempt: Attempt) -> str:
 
 
 def _adapter_files(attempt: Attempt, home: str) -> dict[str, str]:
-    """Files of the adapter under their names in the published folder; none lies in a folder of its own."""
-    files: list[File] = [file for file in attempt.manifests["adapter"].files if file.path.startswith(home)]
-    names = {file.path.removeprefix(home): attempt.input_path("adapter", file.path) for file in files}
-    return {name: path for name, path in names.items() if "/" not in name}
+    """Files of the adapter under their names in the published folder; what else lies there may be a pickle."""
+    wanted = {home + name: name for name in (CONFIG, WEIGHTS, CONTRACT)}
+    files: list[File] = [file for file in attempt.manifests["adapter"].files if file.path in wanted]
+    return {wanted[file.path]: attempt.input_path("adapter", file.path) for file in files}
 
 
 def _card(attempt: Attempt, parameters: PublishParameters) -> dict[str, object]:

@@ -13,8 +13,13 @@ from urllib.parse import urlsplit
 from flywheel.api.conditions import Reason
 from flywheel.workspace.program import TryLaterError
 
-# Metadata services of clouds that are not link-local.
-_METADATA = frozenset(ipaddress.ip_address(text) for text in ("100.100.100.200", "192.0.0.192", "fd00:ec2::254"))
+# Services of clouds for their machines that are not link-local: Alibaba, Azure, Oracle, AWS, Google.
+_METADATA = tuple(
+    ipaddress.ip_network(text)
+    for text in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::/32", "fd20:ce::/32")
+)
+# IPv6 networks whose last 32 bits are an IPv4 address: translated (NAT64), and the old "compatible" ones.
+_CARRIERS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -44,6 +49,16 @@ def require_allowed(url: str, hosts: Sequence[str], resolver: Resolve = resolve)
 
 
 def _forbidden(text: str) -> bool:
-    address = ipaddress.ip_address(text.split("%")[0])
-    plain = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped else address
-    return plain.is_link_local or plain.is_multicast or plain.is_unspecified or plain in _METADATA
+    address = _carried(ipaddress.ip_address(text.split("%")[0]))
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return True
+    return any(address.version == network.version and address in network for network in _METADATA)
+
+
+def _carried(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 address carries, or else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if any(address in network for network in _CARRIERS):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address

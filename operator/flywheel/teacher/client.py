@@ -55,10 +55,15 @@ class TeacherClient:
     """The endpoint of one run. Raises TryLaterError when key or hosts are missing or do not fit."""
 
     def __init__(self, parameters: TeacherParameters, retries: int = 5) -> None:
-        key = os.environ.get(KEY_VARIABLE, "")
+        key = os.environ.get(KEY_VARIABLE, "").strip()  # Secrets made from a file end with a line break
         hosts = [host.strip() for host in os.environ.get(HOSTS_VARIABLE, "").split(",") if host.strip()]
         if not key or not hosts:
             raise TryLaterError("the teacher's Secret needs the keys apiKey and hosts", Reason.TEACHER_SECRET)
+        if not (key.isascii() and key.isprintable()):
+            text = (
+                "apiKey of the teacher's Secret holds characters that no HTTP header can carry: put the bare key there"
+            )
+            raise TryLaterError(text, Reason.TEACHER_SECRET)
         require_allowed(parameters.base_url, hosts)
         self._parameters = parameters
 

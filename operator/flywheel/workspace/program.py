@@ -30,7 +30,7 @@ from flywheel.api.result import (
     StepResult,
 )
 from flywheel.workspace.manifest import Manifest, WrongInputError, check_input, list_files, seal
-from flywheel.workspace.store import Workspace
+from flywheel.workspace.store import UnsafePathError, Workspace
 
 log = logging.getLogger("flywheel.step")
 
@@ -142,7 +142,7 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
     except BadInputError as error:
         log.error("%s", error)
         return EXIT_BAD_INPUT, _failure(error.reason, str(error))
-    except WrongInputError as error:
+    except (WrongInputError, UnsafePathError) as error:
         log.error("%s", error)
         return EXIT_BAD_INPUT, _failure(Reason.BAD_INPUT, str(error))
     except TryLaterError as error:

@@ -51,7 +51,7 @@ class Driver:
         self.jobs: list[JobView] = []
 
     def look(self) -> Outcome:
-        outcome = advance(self.jobs, self.attempt, self.settings, self.now)
+        outcome = advance(self.jobs, self.attempt, self.settings, self.now, "answer")
         if not isinstance(outcome, Accepted):
             self.attempt = outcome.attempt
         return outcome
@@ -105,21 +105,21 @@ def test_waiting_for_a_retry_is_said_and_grows_to_five_minutes(end: str, kind: s
 
 def test_a_key_that_is_refused_for_weeks_is_tried_every_five_minutes() -> None:
     attempt = Attempt(ordinal=9000, judged=8999, waits=8999)
-    outcome = advance([view(9000, pod=ENDS["later"])], attempt, JobSettings(), NOW)
+    outcome = advance([view(9000, pod=ENDS["later"])], attempt, JobSettings(), NOW, "answer")
     assert isinstance(outcome, Wait) and outcome.requeue_after == 300
     assert outcome.state.reason == "TeacherKeyRefused"
 
 
 def test_a_failure_ends_a_row_of_waits() -> None:
     attempt = Attempt(ordinal=7, judged=6, waits=6)
-    outcome = advance([view(7)], attempt, JobSettings(), NOW)
+    outcome = advance([view(7)], attempt, JobSettings(), NOW, "answer")
     assert isinstance(outcome, Wait) and outcome.requeue_after == 10 and outcome.attempt.waits == 0
 
 
 def test_bad_input_is_never_retried() -> None:
     said = StepResult(error=StepError(reason="EmptyTrainingSet", message="the training set has no examples"))
     pod = PodView("pod", "1", started=True, exit_code=64, message=said.to_message())
-    outcome = advance([view(1, pod=pod)], Attempt(ordinal=1), JobSettings(attempts=9), NOW)
+    outcome = advance([view(1, pod=pod)], Attempt(ordinal=1), JobSettings(attempts=9), NOW, "answer")
     assert isinstance(outcome, GaveUp)
     assert (outcome.state.kind, outcome.state.reason) == ("failed", "BadInput")
     assert outcome.state.message == "the training set has no examples"
@@ -166,17 +166,30 @@ def test_a_lost_result_is_read_again_before_the_step_is_repeated(first: str, sec
     assert driver.attempt.failures == (second in ("fails", "unreadable"))
 
 
+def test_a_program_that_ends_well_and_leaves_nothing_uses_the_attempts() -> None:
+    driver = Driver(2)
+    driver.look()
+    for number in (1, 3):
+        driver.jobs.append(done(number, None))
+        started = driver.next_start()
+        assert isinstance(started, Start) and started.rereads == number
+        driver.jobs.append(done(number + 1, ABSENT, rereads=number))
+        started = driver.next_start()
+    assert isinstance(started, GaveUp) and started.state.reason == "AttemptsExhausted"
+    assert "left no result" in started.state.message
+
+
 def test_nothing_is_started_while_a_job_is_being_deleted() -> None:
     old = JobView("job-1", "1", "answer", 1, 1, NOW, "Failed", deleting=True, pod=FAILS)
-    outcome = advance([old], Attempt(ordinal=1, judged=1), JobSettings(), NOW)
+    outcome = advance([old], Attempt(ordinal=1, judged=1), JobSettings(), NOW, "answer")
     assert isinstance(outcome, Wait) and outcome.state.reason == "CleaningUp"
 
 
 def test_a_job_without_a_pod_is_looked_at_again() -> None:
     jobs = [view(1, "Pending", None)]
-    first = advance(jobs, Attempt(ordinal=1), JobSettings(), NOW + timedelta(seconds=20))
+    first = advance(jobs, Attempt(ordinal=1), JobSettings(), NOW + timedelta(seconds=20), "answer")
     assert isinstance(first, Wait) and first.requeue_after == 40 and first.state.kind == "working"
-    later = advance(jobs, Attempt(ordinal=1), JobSettings(), NOW + timedelta(seconds=60))
+    later = advance(jobs, Attempt(ordinal=1), JobSettings(), NOW + timedelta(seconds=60), "answer")
     assert isinstance(later, Wait) and later.requeue_after is None and later.state.kind == "blocked"
 
 
@@ -186,21 +199,21 @@ def test_halting_counts_nothing_and_forgets_nothing() -> None:
     halted = halt([running], before)
     assert (halted.ordinal, halted.judged, halted.failures, halted.disruptions) == (3, 3, 1, 4)
     assert halted.begun == 3
-    resumed = advance([], halted, JobSettings(), NOW)
+    resumed = advance([], halted, JobSettings(), NOW, "answer")
     assert isinstance(resumed, Start) and (resumed.attempt.ordinal, resumed.rereads) == (4, None)
 
 
 def test_halting_keeps_an_end_that_was_not_yet_judged() -> None:
     failed = view(1)
     assert halt([failed], Attempt(ordinal=1)).judged == 0
-    outcome = advance([failed], halt([failed], Attempt(ordinal=1)), JobSettings(attempts=1), NOW)
+    outcome = advance([failed], halt([failed], Attempt(ordinal=1)), JobSettings(attempts=1), NOW, "answer")
     assert isinstance(outcome, GaveUp)
     assert halt([], Attempt(ordinal=1)) == Attempt(ordinal=1)
 
 
 def test_halting_a_report_reads_again_on_resuming() -> None:
     report = view(2, "Running", rereads=1)
-    resumed = advance([], halt([report], Attempt(ordinal=2, rereading=1)), JobSettings(), NOW)
+    resumed = advance([], halt([report], Attempt(ordinal=2, rereading=1)), JobSettings(), NOW, "answer")
     assert isinstance(resumed, Start) and resumed.rereads == 1
 
 
@@ -220,6 +233,6 @@ def test_training_goes_on_from_the_newest_attempt_that_began(second: str) -> Non
 @given(st.integers(0, 999999))
 def test_the_time_of_a_retry_fits_its_field(micros: int) -> None:
     at = NOW.replace(microsecond=micros)
-    outcome = advance([view(1)], Attempt(ordinal=1), JobSettings(), at)
+    outcome = advance([view(1)], Attempt(ordinal=1), JobSettings(), at, "answer")
     assert isinstance(outcome, Wait)
     assert Attempt.model_validate(outcome.attempt.to_json_object()) == outcome.attempt

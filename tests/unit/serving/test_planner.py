@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from restricted import check_job
 
 from flywheel.api.conditions import READY, RECONCILING, STALLED
+from flywheel.api.result import AbsentFigures, ExamFigures, PublishFigures, StepResult, VerifyFigures
+from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.observed import PodView
 from flywheel.serving.calls import CallFailure, LoadModel, UnloadModel
 from flywheel.serving.names import candidate_name
+from flywheel.serving.rollout import TRY_AGAIN_SECONDS
 
-from .world import MODEL, Pod, World, digest, run_with
+from .world import MODEL, START, Pod, World, digest, run_with
 
 
 def first(world: World, **wanted: Any) -> None:
@@ -302,3 +306,45 @@ def test_strays_are_unloaded_once_and_not_in_a_hot_loop() -> None:
     assert not plan.calls
     assert plan.requeue_after is not None
     assert plan.requeue_after >= 10
+
+
+@pytest.mark.parametrize(
+    "said", ["", "{", VerifyFigures(probes=0, agreed={}, passed=True), ExamFigures(questions=1), AbsentFigures()]
+)
+def test_a_result_that_is_none_is_said_and_does_not_go_round_for_ever(said: Any) -> None:
+    world = World(runs=[run_with(1)])
+    message = said if isinstance(said, str) else StepResult(manifest=digest(1), figures=said).to_message()
+    states: set[Any] = set()
+    for _ in range(100):
+        world.decide()
+        states.add(world.condition(STALLED))
+        for name, job in world.jobs.items():
+            if job.active:
+                pod = PodView(name, name, started=True, exit_code=0, message=message)
+                world.jobs[name] = replace(job, state="Succeeded", pod=pod)
+    assert ("True", "AttemptsExhausted") in states
+    assert world.deployment.status.rollout is not None and world.deployment.status.rollout.staged is None
+    spent = (world.now - START).total_seconds()
+    assert len(world.jobs) / 6 < 1 + spent / TRY_AGAIN_SECONDS, "three attempts, each read again, and then a wait"
+
+
+def test_a_publish_of_another_adapter_is_refused() -> None:
+    world = World(runs=[run_with(1)])
+    world.decide()
+    world.decide()
+    ((name, job),) = world.jobs.items()
+    other = StepResult(manifest=digest(1), figures=PublishFigures(phase="stage", adapter=digest(2)))
+    pod = PodView(name, name, started=True, exit_code=0, message=other.to_message())
+    world.jobs[name] = replace(job, state="Succeeded", pod=pod)
+    with pytest.raises(UnexpectedResultError):
+        world.decide()
+
+
+def test_every_job_is_restricted() -> None:
+    world, made = World(runs=[run_with(1)]), set[str]()
+    for _ in range(30):
+        for job in world.decide().create:
+            check_job(job)
+            made.add(job.step)
+        world.end_jobs()
+    assert made == {"stage", "verify", "commit"}

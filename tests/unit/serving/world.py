@@ -119,9 +119,8 @@ class World:
             assert isinstance(job.request.parameters, PublishParameters | VerifyParameters)
             if job.name not in self.jobs:
                 self.requests[job.name] = job.request.parameters
-                self.jobs[job.name] = JobView(
-                    job.name, job.name, job.step, job.request.iteration, job.request.attempt, self.now
-                )
+                about = (job.step, job.request.iteration, job.request.attempt)
+                self.jobs[job.name] = JobView(job.name, job.name, *about, self.now, rereads=job.rereads)
         self.failures = ()
         serving = plan.status.serving
         if serving is not None and serving != self.deployment.status.serving:

@@ -21,17 +21,22 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy
 import pytest
 import uvicorn
+from safetensors.numpy import save
 
-from flywheel.api.result import Accuracy, AnswerFigures, StepResult, parse_result
+from flywheel.api.result import Accuracy, AnswerFigures, MeasureFigures, StepResult, TrainFigures, parse_result
 from flywheel.workspace import program
+from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.manifest import Manifest, list_files, seal
 from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = Path(__file__).parents[1] / "rehearsal"
 WEAK = "major"
+TRAINED = "runs/review/severity-1/iter-2"
+MODEL_CONFIG = 'name: "severity"\nbackend: "python"\nmax_batch_size: 0\n'
 LABELS = ["critical", "major", "minor", "trivial"]
 TASK = {
     "instructions": "Rate the severity of the issue that the review describes.",
@@ -73,6 +78,7 @@ class Bench:
     root: Path
     teacher: dict[str, Any] | None = None
     port: int = 0
+    key: str = "canary-6b0f2c51"
 
     @property
     def workspace(self) -> Workspace:
@@ -99,7 +105,7 @@ class Bench:
             "PYTHONPATH": str(ROOT / "operator"),
             "FLYWHEEL_REQUEST": json.dumps(request),
             "FLYWHEEL_WORKSPACE": str(self.root),
-            "FLYWHEEL_TEACHER_API_KEY": "key",
+            "FLYWHEEL_TEACHER_API_KEY": self.key,
             "FLYWHEEL_TEACHER_HOSTS": "127.0.0.1",
         }
 
@@ -132,8 +138,8 @@ class Bench:
             text=True,
         )
 
-    def prepare(self, **changes: Any) -> Ran:
-        return self.run("prepare", "curricula/review/severity-1", {**PREPARE, **changes})
+    def prepare(self, attempt: int = 1, **changes: Any) -> Ran:
+        return self.run("prepare", "curricula/review/severity-1", {**PREPARE, **changes}, attempt=attempt)
 
     def finished(self, folder: str, figures: Any, iteration: int = 1) -> dict[str, Any]:
         """Seal a folder as a step of its own would have, as another step's input."""
@@ -170,6 +176,52 @@ class Bench:
         return json.load(connection.getresponse())
 
 
+class Shop:
+    """A trained adapter, its test, and a server's repository."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.repository = bench.root / "models"
+        workspace, folder = bench.workspace, f"{TRAINED}/train/a1/adapter"
+        workspace.write_json(
+            f"{folder}/adapter_config.json",
+            {"peft_type": "LORA", "base_model_name_or_path": "student", "task_type": "CAUSAL_LM", "r": 2},
+        )
+        workspace.write_json(f"{folder}/contract.json", {"version": 1})
+        weights = {"q.lora_A.weight": numpy.ones((2, 4), numpy.float32)}
+        workspace.write_bytes(f"{folder}/adapter_model.safetensors", save(weights))
+        self.digest = adapter_digest(workspace, folder)
+        workspace.write_jsonl(f"{TRAINED}/train/a1/curve.jsonl", [{"step": 1}])
+        trained = TrainFigures(adapter=self.digest, steps=3, first_loss=2, last_loss=1, steps_per_second=1)
+        self.inputs = [{"name": "adapter", **bench.finished(f"{TRAINED}/train/a1", trained), "parts": ["adapter"]}]
+        workspace.write_jsonl(f"{TRAINED}/test/a1/probes.jsonl", [{"id": "1", "input": {}, "candidate": "major"}])
+        arm = Accuracy(accuracy=0.8, low=0.7, high=0.9)
+        tested = MeasureFigures(step="test", items=60, arms={"candidate": arm}, probes=1)
+        self.inputs.append({"name": "measured", **bench.finished(f"{TRAINED}/test/a1", tested)})
+        (self.repository / "severity/1").mkdir(parents=True)
+        (self.repository / "severity/config.pbtxt").write_text(MODEL_CONFIG)
+        (self.repository / "severity/1/model.py").write_text("")
+
+    @property
+    def folder(self) -> Path:
+        return self.bench.root / f"adapters/review/{self.digest.replace(':', '-')}"
+
+    def publish(self, phase: str = "stage", attempt: int = 1, owner: str = "severity", **changes: Any) -> Any:
+        parameters = {
+            "phase": phase,
+            "adapterDigest": self.digest,
+            "repositoryPath": str(self.repository),
+            "model": "severity",
+            "candidateModel": "severity-cand-12345678",
+            "run": "severity",
+            "runIteration": 2,
+            **changes,
+        }
+        return self.bench.run(
+            "publish", "adapters/review", parameters, inputs=self.inputs, attempt=attempt, owner=owner
+        )
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     (tmp_path / "datasets").mkdir()
@@ -182,7 +234,7 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A bench with a rehearsal teacher of its own, that has no item of the workspace."""
     monkeypatch.syspath_prepend(ROOT / "examples/rehearsal-teacher")
     app, teaching, record = (importlib.import_module(name) for name in ("app", "teaching", "record"))
-    made = app.build(teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl"), "key")
+    made = app.build(teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl"), bench.key)
     server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -195,3 +247,8 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def shop(bench: Bench) -> Shop:
+    return Shop(bench)

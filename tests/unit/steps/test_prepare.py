@@ -188,3 +188,20 @@ def _task() -> dict[str, Any]:
         "outputSchema": {"type": "object"},
         "label": {"path": "issue_type", "order": labels},
     }
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_a_source_behind_a_link_is_bad_input_and_unread(
+    bench: Any, tmp_path_factory: pytest.TempPathFactory, place: str
+) -> None:
+    secret = tmp_path_factory.mktemp("secret")
+    bench.findings.rename(secret / "findings.jsonl")
+    if place == "file":
+        bench.findings.symlink_to(secret / "findings.jsonl")
+    else:
+        bench.findings.parent.rmdir()
+        bench.findings.parent.symlink_to(secret)
+    ran = bench.prepare()
+    assert (ran.code, ran.result.error.reason) == (64, "BadInput")
+    assert "symbolic link" in ran.result.error.message
+    assert not (bench.root / "curricula").exists()

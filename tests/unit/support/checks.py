@@ -36,9 +36,9 @@ READY_RULES = {
 
 
 @cache
-def status_schema() -> Draft4Validator:
+def status_schema(crd: str = "flywheelruns.yaml") -> Draft4Validator:
     """The status schema that the API server would check."""
-    versions = all_crds()["flywheelruns.yaml"]["spec"]["versions"]
+    versions = all_crds()[crd]["spec"]["versions"]
     return Draft4Validator(versions[0]["schema"]["openAPIV3Schema"]["properties"]["status"])
 
 

@@ -16,7 +16,7 @@ def allow(url: str, *addresses: str) -> None:
 
 @pytest.mark.parametrize("url", ["https://teacher.example.com/v1", "http://rehearsal-teacher:8000/v1"])
 def test_a_named_host_is_allowed(url: str) -> None:
-    allow(url, "10.96.3.7", "2001:db8::1", "127.0.0.1")
+    allow(url, "10.96.3.7", "2001:db8::1", "127.0.0.1", "::1", "64:ff9b::808:808", "fd12:3456::1")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,12 @@ def test_other_hosts_are_refused(url: str) -> None:
         "::",
         "224.0.0.1",
         "192.0.0.192",
+        "168.63.129.16",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "::169.254.169.254",
     ],
 )
 def test_link_local_and_metadata_addresses_are_refused_behind_any_name(address: str) -> None:

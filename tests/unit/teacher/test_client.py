@@ -160,6 +160,22 @@ def test_key_and_hosts_are_both_needed(script: Script, monkeypatch: pytest.Monke
     assert raised.value.reason == "TeacherSecret"
 
 
+def test_a_key_from_a_file_is_used_without_its_line_break(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, f" {SECRET}\n")
+    script.then(200, GOOD)
+    client(script).complete("Write.")
+    assert script.asked[0][1] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize("key", ["sk-a\nb", "sk-ü", "sk-a\x01b", "sk-a\r\nHost: evil"])
+def test_a_key_that_no_header_can_carry_is_refused(script: Script, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(TryLaterError, match="bare key") as raised:
+        client(script).complete("Write.")
+    assert raised.value.reason == "TeacherSecret" and "sk-" not in str(raised.value)
+    assert script.asked == []
+
+
 def test_a_host_outside_the_secret_is_refused_before_any_request(script: Script) -> None:
     with pytest.raises(TryLaterError, match="not among the hosts"):
         client(script, base_url=f"http://localhost:{script.port}/v1")

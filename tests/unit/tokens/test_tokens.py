@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2 import UndefinedError
+from jinja2 import TemplateError, UndefinedError
 
 from flywheel.api.task import PreparedTask, Task
 from flywheel.data.tokens import (
@@ -182,3 +182,20 @@ def test_the_contract_differs_where_a_server_would_answer_differently() -> None:
     assert contract(Bytes()) == same
     assert len({c.model_dump_json() for c in (same, contract(Bytes(bos=True)), contract(Bytes(chat=True)))}) == 3
     assert contract(Bytes(), TEMPLATE + " ") != same
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ instructions.__class__.__init__.__globals__ }}",
+        "{{ cycler.__init__.__globals__.os.environ }}",
+        "{{ '{0.__class__}'.format(fields) }}",
+        "{% include 'task.j2' %}",
+        "{{ range(10 ** 9) | list }}",
+    ],
+)
+def test_the_students_template_cannot_leave_its_sandbox(attack: str) -> None:
+    """It travels with the adapter, and a server renders it."""
+    with pytest.raises((TemplateError, TypeError, OverflowError)):
+        TaskTokens(PreparedTask(task=TASK, template=attack), Bytes()).prompt_text({"code": "x", "review": "y"})

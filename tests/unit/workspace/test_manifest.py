@@ -127,3 +127,27 @@ def test_an_empty_or_missing_folder_and_a_link_are_no_inputs(workspace: Workspac
     for folder in ("empty", "nowhere", "link", "file"):
         with pytest.raises(WrongInputError):
             read_manifest(workspace, folder)
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret", "/etc/passwd", "pools/../../secret", "./task.json", "a\\\\b", "a//b", "ä"]
+)
+@pytest.mark.parametrize("field", ["files", "inputs"])
+def test_a_manifest_that_names_a_path_outside_is_not_read(workspace: Workspace, path: str, field: str) -> None:
+    entry = sealed(workspace)
+    manifest = workspace.read_json("run/a1/manifest.json")
+    named = {"path": path, "digest": digest("x")} | ({"size": 1} if field == "files" else {"name": "x", "parts": []})
+    manifest[field] = [named]
+    workspace.write_json("run/a1/manifest.json", manifest)
+    changed = entry.model_copy(update={"digest": workspace.digest("run/a1/manifest.json")})
+    with pytest.raises(WrongInputError, match="cannot be read"):
+        check_input(workspace, changed)
+
+
+def test_a_folder_of_an_input_that_is_a_link_is_found(workspace: Workspace, tmp_path: Path) -> None:
+    entry = sealed(workspace)
+    pools = workspace.root / "run/a1/pools"
+    pools.rename(tmp_path / "elsewhere")
+    pools.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WrongInputError, match="symbolic link"):
+        check_input(workspace, entry)
