@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,13 +39,14 @@ Script = Callable[[StepRequest], Ending]
 
 @dataclass
 class Node:
-    """Plays the kubelet for every pod of ours. `script` may be replaced at any time."""
+    """Plays the kubelet for every pod of ours: in a thread, or `turn` by turn. `script` may be replaced at any time."""
 
     api: Api
     namespace: str
     script: Script = field(default=lambda _request: DONE)
     started: list[str] = field(default_factory=list[str])
-    _over: set[str] = field(default_factory=set[str])
+    said: dict[str, StepResult] = field(default_factory=dict[str, StepResult])
+    _written: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -64,37 +65,50 @@ class Node:
         while not self._stop.is_set():
             try:
                 pods, _ = self.api.list(POD, self.namespace, OWNER_UID)
-                for pod in pods:
-                    self._step(pod)
+                self.turn(pods)
             except ApiError as error:
-                if error.status not in (0, 404, 409, 500, 503):  # gone or changed meanwhile, or the API server is away
+                if error.status not in (0, 404, 500, 503):  # the namespace or the API server is away
                     raise
             time.sleep(0.1)
 
-    def _step(self, pod: Object) -> None:
+    def turn(self, pods: Iterable[Object]) -> bool:
+        """One write for each pod that needs one, once for each version of it; whether there was any."""
+        found = False
+        for pod in pods:
+            version = (pod["metadata"]["uid"], pod["metadata"]["resourceVersion"])
+            if version not in self._written and self._try(pod):
+                self._written.add(version)
+                found = True
+        return found
+
+    def _try(self, pod: Object) -> bool:
+        try:
+            return self._step(pod)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            return True  # gone or changed meanwhile
+
+    def _step(self, pod: Object) -> bool:
         metadata, status = pod["metadata"], pod.get("status") or {}
-        uid = metadata["uid"]
-        if status.get("phase") in ("Succeeded", "Failed"):
-            if metadata.get("deletionTimestamp"):
-                self._remove(pod)
-            return
+        if over(pod):
+            return metadata.get("deletionTimestamp") is not None and self._remove(pod)
         if metadata.get("deletionTimestamp"):
-            self._end(pod, Ending(code=143))
-            return
+            return self._end(pod, Ending(code=143))
         request = request_of(pod)
         ending = self.script(request)
         if not pod["spec"].get("nodeName"):
-            self._bind(pod)
-            return
+            return self._bind(pod)
         if ending.waiting is not None:
-            self._status(pod, "Pending", {"waiting": {"reason": ending.waiting[0], "message": ending.waiting[1]}})
-        elif not _running(status):
+            return self._status(
+                pod, "Pending", {"waiting": {"reason": ending.waiting[0], "message": ending.waiting[1]}}
+            )
+        if not _running(status):
             self.started.append(metadata["name"])
-            self._status(pod, "Running", {"running": {"startedAt": now()}})
-        elif not ending.hold and uid not in self._over:
-            self._end(pod, ending)
+            return self._status(pod, "Running", {"running": {"startedAt": now()}})
+        return not ending.hold and self._end(pod, ending)
 
-    def _bind(self, pod: Object) -> None:
+    def _bind(self, pod: Object) -> bool:
         metadata = pod["metadata"]
         body = {
             "apiVersion": "v1",
@@ -104,9 +118,12 @@ class Node:
         }
         path = POD.path(metadata["namespace"], metadata["name"]) + "/binding"
         self.api._json("bind", "POST", POD, path, None, body)
+        return True
 
-    def _end(self, pod: Object, ending: Ending) -> None:
+    def _end(self, pod: Object, ending: Ending) -> bool:
         said = ending.said if ending.said is not None else result(request_of(pod)) if ending.code == 0 else None
+        if said is not None:
+            self.said[pod["metadata"]["name"]] = said
         terminated = {
             "exitCode": ending.code,
             "reason": ending.reason or ("Completed" if ending.code == 0 else "Error"),
@@ -115,9 +132,9 @@ class Node:
             "message": said.to_message() if said is not None else "",
         }
         phase = "Succeeded" if ending.code == 0 else "Failed"
-        self._status(pod, phase, {"terminated": terminated}, ending.pod_reason)
+        return self._status(pod, phase, {"terminated": terminated}, ending.pod_reason)
 
-    def _status(self, pod: Object, phase: str, state: Object, reason: str = "") -> None:
+    def _status(self, pod: Object, phase: str, state: Object, reason: str = "") -> bool:
         metadata, before = pod["metadata"], pod.get("status") or {}
         container = pod["spec"]["containers"][0]
         entry = {
@@ -130,14 +147,16 @@ class Node:
         }
         status = {"phase": phase, "containerStatuses": [entry]} | ({"reason": reason} if reason else {})
         if before.get("phase") == phase and (before.get("containerStatuses") or [{}])[0].get("state") == state:
-            return
+            return False
         path = POD.path(metadata["namespace"], metadata["name"]) + "/status"
         self.api._json("patch", "PATCH", POD, path, None, {"status": status}, "application/merge-patch+json")
+        return True
 
-    def _remove(self, pod: Object) -> None:
+    def _remove(self, pod: Object) -> bool:
         metadata = pod["metadata"]
         path = POD.path(metadata["namespace"], metadata["name"])
         self.api._json("delete", "DELETE", POD, path, None, {"gracePeriodSeconds": 0})
+        return True
 
 
 def request_of(pod: Object) -> StepRequest:
@@ -145,6 +164,11 @@ def request_of(pod: Object) -> StepRequest:
     env = pod["spec"]["containers"][0]["env"]
     text = next(entry["value"] for entry in env if entry["name"] == "FLYWHEEL_REQUEST")
     return StepRequest.model_validate(json.loads(text.replace("$$", "$")))
+
+
+def over(pod: Object) -> bool:
+    """Its containers are not coming back."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _running(status: Object) -> bool:

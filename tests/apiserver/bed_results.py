@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flywheel.api.request import StepRequest
+from flywheel.api.request import PublishParameters, StepRequest, VerifyParameters
 from flywheel.api.result import (
     AbsentFigures,
     Accuracy,
@@ -15,10 +15,12 @@ from flywheel.api.result import (
     Figures,
     MeasureFigures,
     PrepareFigures,
+    PublishFigures,
     StepError,
     StepResult,
     TrainFigures,
     Usage,
+    VerifyFigures,
 )
 
 
@@ -49,6 +51,10 @@ def figures(request: StepRequest) -> Figures:
         return TrainFigures(adapter=adapter, steps=100, first_loss=2.0, last_loss=0.5)
     if step in ("validate", "test"):
         return _measured(request, number)
+    if isinstance(request.parameters, PublishParameters):
+        return PublishFigures(phase=request.parameters.phase, adapter=request.parameters.adapter_digest)
+    if isinstance(request.parameters, VerifyParameters):
+        return VerifyFigures(probes=20, agreed=dict.fromkeys(request.parameters.addresses, 20), passed=True)
     if step == "report":
         return AbsentFigures()
     raise AssertionError(f"no figures for {step}")

@@ -20,13 +20,22 @@ sys.path.insert(0, str(HERE))
 from bed_control_plane import ROOT, ControlPlane, start  # noqa: E402
 from bed_node import Node  # noqa: E402
 from bed_operator import ThreadedOperator, client_for  # noqa: E402
+from bed_rig import Rig  # noqa: E402
+from bed_table import lines  # noqa: E402
 
+from flywheel.controller import reconcile_deployment  # noqa: E402
 from flywheel.controller.client import Api, Bucket  # noqa: E402
 from flywheel.controller.metrics import Metrics  # noqa: E402
 from flywheel.controller.resources import JOB, RUN, Resource  # noqa: E402
 
 WAIT_SECONDS = 240  # a patient limit: machines are slow when busy
 Object = dict[str, Any]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of faults, after the tests."""
+    for line in lines():
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +143,16 @@ def made_bed(plane: ControlPlane, api: Api, name: str) -> Iterator[Bed]:
             operator.stop()
         node.stop()
         plane.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def rig(plane: ControlPlane, api: Api) -> Iterator[Rig]:
+    """Tells stories with faults; their serving pods are in memory."""
+    made = Rig(plane, api)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconcile_deployment, "look_at_all", made.serving.look_at_all)
+        patch.setattr(reconcile_deployment, "perform", made.serving.perform)
+        yield made
 
 
 @pytest.fixture
