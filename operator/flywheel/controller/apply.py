@@ -148,12 +148,18 @@ def _delete(tools: Tools, subject: Subject, name: str) -> None:
     try:
         answer = tools.api.delete(JOB, subject.namespace, name, job.uid)
     except ApiError as error:
-        if not error.not_found and not error.conflict:  # conflict: another Job has that name now
+        if not error.not_found and not (error.conflict and _replaced(tools, subject, name, job.uid)):
             raise
         tools.cache.remove(JOB, job.uid)
         return
     if answer.get("kind") == JOB.kind:
         tools.cache.update(JOB, answer)
+
+
+def _replaced(tools: Tools, subject: Subject, name: str, uid: str) -> bool:
+    """Another Job has that name now, or none. What is taken from the cache never comes back: so it must be known."""
+    found = tools.api.get(JOB, subject.namespace, name)
+    return found is None or found["metadata"]["uid"] != uid
 
 
 def _create(tools: Tools, subject: Subject, job: StepJob) -> None:
