@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,13 @@ class ControlPlane:
 
     folder: Path
     bin: Path
-    port: int
+    ports: dict[str, int]
     processes: dict[str, subprocess.Popen[bytes]]
+
+    @property
+    def port(self) -> int:
+        """Of the API server."""
+        return self.ports["api"]
 
     @property
     def admin(self) -> Path:
@@ -95,6 +101,17 @@ class ControlPlane:
         """Kubeconfig of the operator that has rights in one namespace."""
         return self.folder / "namespaced.kubeconfig"
 
+    def forget_history(self) -> None:
+        """Compact etcd up to now, and restart the API server: a watch from before gets 410 Gone."""
+        version = json.loads(self.kubectl("get", "--raw", "/api/v1/namespaces"))["metadata"]["resourceVersion"]
+        body = json.dumps({"revision": version, "physical": True}).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['etcd']}/v3/kv/compaction", body, timeout=30):
+            pass
+        self.processes["kube-apiserver"].kill()
+        self.processes["kube-apiserver"].wait()
+        _start_api_server(self)
+        _await(self, "kube-apiserver", "get", "--raw", "/readyz")
+
     def writes(self, user: str = OPERATOR_USER) -> list[dict[str, str]]:
         """Every accepted or refused write of a user so far."""
         return [request for request in self.requests(user) if request["verb"] not in _READS]
@@ -125,10 +142,11 @@ def start(folder: Path) -> Iterator[ControlPlane]:
     """Start everything, and stop it when the iterator is closed."""
     bin_, etcd = binaries()
     ports = {name: free_port() for name in ("etcd", "peer", "api", "manager")}
-    plane = ControlPlane(folder, bin_, ports["api"], {})
+    plane = ControlPlane(folder, bin_, ports, {})
     try:
-        _start_etcd(plane, etcd, ports)
-        _start_api_server(plane, ports)
+        _start_etcd(plane, etcd)
+        _prepare_api_server(plane)
+        _start_api_server(plane)
         _kubeconfig(plane, plane.admin, _ADMIN)
         _kubeconfig(plane, plane.operator, _OPERATOR)
         _kubeconfig(plane, plane.other_operator, _OTHER)
@@ -155,8 +173,8 @@ def start(folder: Path) -> Iterator[ControlPlane]:
         shutil.rmtree(folder / "etcd", ignore_errors=True)
 
 
-def _start_etcd(plane: ControlPlane, etcd: Path, ports: dict[str, int]) -> None:
-    client, peer = (f"http://127.0.0.1:{ports[name]}" for name in ("etcd", "peer"))
+def _start_etcd(plane: ControlPlane, etcd: Path) -> None:
+    client, peer = (f"http://127.0.0.1:{plane.ports[name]}" for name in ("etcd", "peer"))
     _run(
         plane, "etcd", str(etcd), "--name", "tests", "--data-dir", str(plane.folder / "etcd"), "--unsafe-no-fsync",
         "--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
@@ -164,7 +182,7 @@ def _start_etcd(plane: ControlPlane, etcd: Path, ports: dict[str, int]) -> None:
     )  # fmt: skip
 
 
-def _start_api_server(plane: ControlPlane, ports: dict[str, int]) -> None:
+def _prepare_api_server(plane: ControlPlane) -> None:
     folder = plane.folder
     key = folder / "service-accounts.key"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
@@ -175,11 +193,16 @@ def _start_api_server(plane: ControlPlane, ports: dict[str, int]) -> None:
         f'{_NAMESPACED},{NAMESPACED_USER},namespaced,"system:serviceaccounts,system:authenticated"\n'
     )
     (folder / "audit.yaml").write_text(_AUDIT)
+
+
+def _start_api_server(plane: ControlPlane) -> None:
+    folder = plane.folder
+    key = folder / "service-accounts.key"
     _run(
         plane,
         "kube-apiserver",
         str(plane.bin / "kube-apiserver"),
-        f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
+        f"--etcd-servers=http://127.0.0.1:{plane.ports['etcd']}",
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         f"--secure-port={plane.port}",

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bed_control_plane import ROOT
-from bed_faults import KilledError, UnluckyClient
+from bed_faults import KilledError, UnluckyClient, UnluckyNews
 from bed_node import Node, Script, over, request_of
 from bed_operator import IMAGES
 from bed_watch import News
@@ -105,18 +105,25 @@ class Act:
     spec: Object
 
 
+@dataclass(frozen=True)
+class Luck:
+    """What goes wrong between an operator and the API server."""
+
+    client: UnluckyClient
+    news: UnluckyNews
+
+
 @dataclass
 class Driver:
-    """One namespace, its node, and operators one after the other: a killed one is followed by a new one."""
+    """One namespace, its node, and an operator, or several at once. Killed ones are followed by new ones."""
 
     api: Api
     namespace: str
-    client: UnluckyClient
     feed: queue.SimpleQueue[News]
     script: Script
     done: Callable[[View], bool]
+    lucks: list[Luck]
     acts: list[Act] = field(default_factory=list[Act])
-    bend: Callable[[News], list[News]] = lambda news: [news]
     deaths: int = 0
 
     def __post_init__(self) -> None:
@@ -124,7 +131,7 @@ class Driver:
         self._began, self._seconds = datetime.now(UTC), 0.0
         self._ends_at: float | None = None
         self._owed: list[Object] = []
-        self._host: Host | None = None
+        self._hosts: list[tuple[Host, UnluckyNews]] = []
 
     def run(self) -> None:
         """Live until `done` holds, and a while longer."""
@@ -139,7 +146,7 @@ class Driver:
         except KilledError:
             return False
         finally:
-            self._host, self._seconds = None, loop.time()
+            self._hosts, self._seconds = [], loop.time()
             loop.jump.idle = lambda: True
             for task in asyncio.all_tasks(loop):
                 task.cancel()
@@ -148,13 +155,15 @@ class Driver:
 
     async def _live(self) -> None:
         self._over = asyncio.Event()
-        api = Api(self.client, Metrics(), Bucket(rate=1e6, burst=1e6))
         settings = Settings(images=IMAGES, template=TEMPLATE, namespaces=(self.namespace,))
-        host = Host(Tools(api, Cache(), settings), Metrics(), Health(clock=self._loop.time), self._now)
-        await host.start()
-        self._host = host
+        for luck in self.lucks:
+            api = Api(luck.client, Metrics(), Bucket(rate=1e6, burst=1e6))
+            host = Host(Tools(api, Cache(), settings), Metrics(), Health(clock=self._loop.time), self._now)
+            await host.start()
+            self._hosts.append((host, luck.news))
         await self._over.wait()
-        await host.stop()
+        for host, _ in self._hosts:
+            await host.stop()
 
     def _now(self) -> datetime:
         return (self._began + timedelta(seconds=self._loop.time())).replace(microsecond=0)
@@ -175,15 +184,17 @@ class Driver:
     def _told(self) -> bool:
         told = False
         while not self.feed.empty():
-            kind, event = self.feed.get()
-            self.view.take(kind, event)
-            for news in self.bend((kind, event)) if self._host is not None else ():
-                self._host.on_event(*news)
-                told = True
+            news = self.feed.get()
+            self.view.take(*news)
+            for host, way in self._hosts:
+                for arrived in way.pass_on(news):
+                    host.on_event(*arrived)
+                    told = True
         return told
 
     def _cluster_moves(self) -> bool:
-        self._owed = [answer for answer in (*self._owed, *self.client.take_answers()) if not self.view.shows(answer)]
+        answers = [answer for luck in self.lucks for answer in luck.client.take_answers()]
+        self._owed = [answer for answer in (*self._owed, *answers) if not self.view.shows(answer)]
         return bool(self._owed) or self.view.moves(self.script)
 
     def _user_acts(self) -> bool:

@@ -18,10 +18,9 @@ Object = dict[str, Any]
 WriteFault = Literal[
     "dies before", "dies after", "answer lost", "409 Conflict", "429 TooManyRequests", "500 InternalError"
 ]
-NewsFault = Literal["dropped", "doubled", "5 later", "after the next"]
+NewsFault = Literal["dropped", "doubled", "after the next", "5 later", "30 later"]
 WRITE_FAULTS: tuple[WriteFault, ...] = get_args(WriteFault)
-NEWS_FAULTS: tuple[NewsFault, ...] = get_args(NewsFault)
-_LATE = {"5 later": 5, "after the next": 1}
+_LATE: dict[NewsFault, int] = {"after the next": 1, "5 later": 5, "30 later": 30}
 _WATCHED = {kind.kind for kind in WATCHED}
 
 
@@ -99,7 +98,7 @@ def label(method: str, url: str, body: Any) -> str:
     if path == "events" and method == "POST":
         path += f"/{said['regarding']['name']} {said['reason']}: {said['note']}"
     elif method == "POST":
-        path += f"/{said['metadata']['name']}"
+        path += f"/{(said.get('metadata') or {}).get('name')}"
     elif "status" in said:
         status = said["status"]
         path += f" {status.get('iteration', status.get('rollouts'))} {status.get('step')} {_reason(status)}"

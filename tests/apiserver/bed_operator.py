@@ -95,12 +95,14 @@ class ThreadedOperator:
 class OperatorProcess:
     """`python -m flywheel.controller.main`, as in its pod. `other`: the second replica."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, log: Path, other: bool = False) -> None:
+    def __init__(
+        self, plane: ControlPlane, namespace: str, log: Path, other: bool = False, kubeconfig: Path | None = None
+    ) -> None:
         self.port = free_port()
         self.pod = "other-operator" if other else "operator"  # also the uid of its user
         self._env: Mapping[str, str] = {
             **os.environ,
-            "KUBECONFIG": str(plane.other_operator if other else plane.operator),
+            "KUBECONFIG": str(kubeconfig or (plane.other_operator if other else plane.operator)),
             "POD_NAME": self.pod,
             "POD_NAMESPACE": "flywheel-system",
             "FLYWHEEL_NAMESPACES": namespace,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bed_control_plane import ControlPlane
-from bed_driver import Driver
+from bed_driver import Driver, Luck
 from bed_faults import UnluckyClient, UnluckyNews
 from bed_operator import client_for
 from bed_outcome import Outcome, outcome
@@ -30,8 +30,7 @@ class Told:
     """A story that was told."""
 
     outcome: Outcome
-    client: UnluckyClient
-    news: UnluckyNews
+    luck: Luck
     deaths: int
 
 
@@ -50,30 +49,30 @@ class Rig:
         self.watcher = Watcher(client_for(self.plane.admin), self.api)
         self.watcher.start()
 
-    def tell(self, story: Story, client: UnluckyClient | None = None, news: UnluckyNews | None = None) -> Told:
-        """Tell it to its end."""
-        client, news = client or self.unlucky(), news or UnluckyNews()
+    def luck(self, client: UnluckyClient | None = None, news: UnluckyNews | None = None) -> Luck:
+        """Good luck, but for what is said."""
+        return Luck(client or UnluckyClient(self.client), news or UnluckyNews())
+
+    def tell(self, story: Story, *lucks: Luck) -> Told:
+        """Tell it to its end, with an operator for each luck; one of good luck by default."""
+        lucks = lucks or (self.luck(),)
         namespace = f"{story.name}-{next(self._numbers)}"
         feed = self.watcher.feed(namespace)
         self.api.create(NAMESPACE, None, {"metadata": {"name": namespace}})
-        driver = Driver(self.api, namespace, client, feed, story.script, story.done, list(story.acts), news.pass_on)
+        driver = Driver(self.api, namespace, feed, story.script, story.done, list(lucks), list(story.acts))
         pods = self.serving.start(self.api, namespace, driver.node.said.values())
         story.begin(self.api, namespace)
         try:
             driver.run()
         finally:
             self.api._json("delete", "DELETE", NAMESPACE, NAMESPACE.path(None, namespace))
-        return Told(outcome(driver, pods), client, news, driver.deaths)
+        return Told(outcome(driver, pods), lucks[0], driver.deaths)
 
     def golden(self, story: Story) -> Told:
         """Where nothing goes wrong; told once."""
         if story.name not in self._golden:
             self._golden[story.name] = self.tell(story)
         return self._golden[story.name]
-
-    def unlucky(self, *arguments: Any) -> UnluckyClient:
-        """A client with faults; none by default."""
-        return UnluckyClient(self.client, *arguments)
 
     def at_once(self, tell: Callable[[Item], Told], items: Iterable[Item]) -> list[Told]:
         """Tell many."""

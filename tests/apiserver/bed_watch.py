@@ -28,23 +28,31 @@ class Watcher:
         """The threads end with the process or the API server."""
         for kind in WATCHED:
             _, version = self._api.list(kind, None)
-            threading.Thread(target=self._read, args=(kind, version), name=f"watch-{kind.plural}", daemon=True).start()
+            threading.Thread(
+                target=self._read, args=(kind, str(version)), name=f"watch-{kind.plural}", daemon=True
+            ).start()
 
     def feed(self, namespace: str) -> queue.SimpleQueue[News]:
         """The namespace's news from now on, in the order of each kind."""
         return self._feeds.setdefault(namespace, queue.SimpleQueue())
 
-    def _read(self, kind: Resource, version: int) -> None:
-        query = {"watch": "1", "resourceVersion": str(version)}
-        request = self._client.param_serialize(
-            "GET", kind.path(None), query_params=list(query.items()), auth_settings=["BearerToken"]
+    def _read(self, kind: Resource, version: str) -> None:
+        with suppress(urllib3.exceptions.MaxRetryError):  # the API server has gone
+            while True:  # it ends streams now and then, such as those of a CRD that has just come
+                with suppress(urllib3.exceptions.ProtocolError):
+                    for line in self._stream(kind, version):
+                        event = json.loads(line)
+                        assert event["type"] != "ERROR", event
+                        metadata = event["object"]["metadata"]
+                        version = metadata["resourceVersion"]
+                        feed = self._feeds.get(metadata.get("namespace", ""))
+                        if feed is not None:
+                            feed.put((kind, event))
+
+    def _stream(self, kind: Resource, version: str) -> Any:
+        query = [("watch", "1"), ("resourceVersion", version)]
+        method, url, headers, *_ = self._client.param_serialize(
+            "GET", kind.path(None), query_params=query, auth_settings=["BearerToken"]
         )
-        method, url, headers = request[:3]
         pool = self._client.rest_client.pool_manager
-        stream = pool.request(method, url, headers=headers, preload_content=False, timeout=None)
-        with suppress(urllib3.exceptions.HTTPError):  # the API server has gone
-            for line in stream:
-                event = json.loads(line)
-                feed = self._feeds.get(event["object"]["metadata"].get("namespace", ""))
-                if feed is not None:
-                    feed.put((kind, event))
+        return pool.request(method, url, headers=headers, preload_content=False, timeout=None)

@@ -41,7 +41,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """The control plane with our CRDs and the operator's rights."""
-    for running in start(tmp_path_factory.mktemp("plane")):
+    yield from with_operator(tmp_path_factory.mktemp("plane"))
+
+
+def with_operator(folder: Path) -> Iterator[ControlPlane]:
+    """A control plane with what our chart brings."""
+    for running in start(folder):
         running.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         running.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/flywheel-operator/namespace.yaml"))
         running.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/flywheel-operator/rbac.yaml"))
@@ -52,6 +57,11 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def api(plane: ControlPlane) -> Api:
     """Requests as admin."""
+    return as_admin(plane)
+
+
+def as_admin(plane: ControlPlane) -> Api:
+    """A client that waits for nobody."""
     return Api(client_for(plane.admin), Metrics(), Bucket(rate=500, burst=500))
 
 
@@ -133,7 +143,7 @@ def made_bed(plane: ControlPlane, api: Api, name: str) -> Iterator[Bed]:
     """A namespace of its own, with a scripted node."""
     namespace = re.sub("[^a-z0-9]+", "-", name.removeprefix("test_").lower())[:50].strip("-")
     plane.kubectl("create", "namespace", namespace)
-    node = Node(Api(client_for(plane.admin), Metrics(), Bucket(rate=500, burst=500)), namespace=namespace)
+    node = Node(as_admin(plane), namespace=namespace)
     node.start()
     made = Bed(plane, api, namespace, node)
     try:

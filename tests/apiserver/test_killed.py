@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bed_node import DONE, HOLD
 from bed_operator import OperatorProcess
-from bed_resources import curriculum, run
+from bed_proxy import Proxy
+from bed_resources import curriculum, deployment, run
+from bed_table import add_row
 from conftest import Bed
 
 from flywheel.controller.resources import RUN
@@ -55,6 +60,57 @@ def test_process(bed: Bed, tmp_path: Path) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/{path}", timeout=5) as answer:
             assert answer.status == 200
     assert operator.stop() == 0
+
+
+STATUSES = ("PATCH curricula", "PATCH flywheelruns", "PATCH adapterdeployments")
+OTHERS = ("POST jobs", "POST events", "DELETE jobs")
+KINDS_OF_WRITES = {(kind, moment) for kind in (*STATUSES, *OTHERS) for moment in ("before", "after")}
+
+
+def test_killed_at_each_kind_of_write(bed: Bed, tmp_path: Path) -> None:
+    """SIGKILL just before, and just after, a write of each kind; the node runs on. Each step is accepted once."""
+    due, lock = KINDS_OF_WRITES.copy(), threading.Lock()
+
+    def at(moment: str, write: str) -> bool:
+        with lock:
+            met = {(kind, when) for kind, when in due if write.startswith(kind) and when == moment}
+            due.difference_update(met)
+            if met:
+                operator.kill()
+        return bool(met)
+
+    proxy = Proxy(bed.plane, partial(at, "before"), partial(at, "after"))
+    proxy.start()
+    kubeconfig = proxy.kubeconfig(bed.plane, tmp_path / "kubeconfig")
+    operator = OperatorProcess(bed.plane, bed.namespace, tmp_path / "operator.log", kubeconfig)
+
+    def until(what: str, check: Callable[[], Any]) -> None:
+        def alive() -> Any:
+            if not operator.alive:
+                operator.start()  # as the kubelet does
+            return check()
+
+        bed.until(what, alive)
+
+    bed.node.script = lambda request: HOLD if (request.step, request.attempt) == ("exam", 1) else DONE
+    bed.apply(curriculum(bed.namespace), deployment(bed.namespace), run(bed.namespace, iterations=1))
+    until("the exam", lambda: [name for name in bed.node.started if "-exam-1-" in name])
+    bed.patch(RUN, "first", {"suspend": True})
+    until("rest", lambda: _reason(bed) == "Suspended" and not bed.jobs("exam"))
+    bed.patch(RUN, "first", {"suspend": False})
+    until("the end", lambda: _reason(bed) == "MaxIterations")
+    row = add_row("the process", "SIGKILL before and after each kind of write")
+    row.cases = row.converged = len(KINDS_OF_WRITES) - len(due)
+    assert not due
+    accepted = {entry["name"]: entry["attempt"] for entry in bed.get(RUN, "first")["status"]["history"][0]["steps"]}
+    assert accepted == dict.fromkeys(("answer", "evaluate", "train", "validate", "test"), 1) | {"exam": 2}
+    assert Counter(job["metadata"]["labels"]["flywheel.dev/step"] for job in bed.jobs()) == ONCE
+    assert operator.stop() == 0
+    proxy.shutdown()
+
+
+def _reason(bed: Bed) -> str:
+    return (bed.condition(RUN, "first", "Ready") or {}).get("reason", "")
 
 
 def test_lost_write_is_found_again(bed: Bed) -> None:

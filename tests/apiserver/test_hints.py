@@ -1,0 +1,72 @@
+"""Watch events are hints: lost, doubled or late ones change nothing, and an operator that is behind does no harm.
+
+Each event of three stories meets each fault, by default at every tenth in one telling; FLYWHEEL_FAULTS=alone (`make
+faults`) gives each its own. The periodic listing mends what was lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from bed_faults import NewsFault, UnluckyNews
+from bed_rig import Rig, Told
+from bed_stories import ROLLOUT, SUSPENDED, Story, whole
+from bed_table import add_row
+
+ALONE = os.environ.get("FLYWHEEL_FAULTS") == "alone"
+TOGETHER = 10
+STORIES = (whole(1), SUSPENDED, ROLLOUT)
+FAULTS: tuple[NewsFault, ...] = ("dropped", "doubled", "after the next", "5 later")
+Case = tuple[NewsFault, Callable[[int], bool]]
+
+
+def always(_number: int) -> bool:
+    """Whatever the event's number."""
+    return True
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_every_event(rig: Rig, story: Story) -> None:
+    """The same end, whichever event it was, and when it was all of them."""
+    golden = rig.golden(story)
+    step = golden.luck.news.seen if ALONE else TOGETHER
+    cases: list[Case] = [
+        (fault, lambda number, first=first: number % step == first) for fault in FAULTS for first in range(step)
+    ]
+    cases += [(fault, always) for fault in FAULTS]
+    rows = {fault: add_row(story.name, f"news: {fault}") for fault in FAULTS}
+
+    def tell(case: Case) -> Told:
+        return rig.tell(story, rig.luck(news=UnluckyNews(*case)))
+
+    faults: list[str] = []
+    for (fault, _), told in zip(cases, rig.at_once(tell, cases), strict=True):
+        found, row, hit = told.outcome.faults(golden.outcome), rows[fault], told.luck.news.hit
+        row.cases += hit
+        row.converged += 0 if found else hit
+        row.duplicates += len(told.outcome.duplicates(golden.outcome))
+        faults += [f"{fault}: {one}" for one in found]
+    assert not faults, "\n".join(faults)
+    assert all(row.cases >= golden.luck.news.seen for row in rows.values())
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_second_operator_that_is_behind(rig: Rig, story: Story) -> None:
+    """It decides on an old picture all the time, as one that lost its lease and does not know: nothing comes of it."""
+    golden = rig.golden(story)
+    late: tuple[NewsFault, ...] = ("after the next", "5 later", "30 later")
+    row = add_row(story.name, "a second operator is behind")
+
+    def tell(fault: NewsFault) -> Told:
+        return rig.tell(story, rig.luck(), rig.luck(news=UnluckyNews(fault, always)))
+
+    faults: list[str] = []
+    for fault, told in zip(late, rig.at_once(tell, late), strict=True):
+        found = told.outcome.faults(golden.outcome)
+        row.cases += 1
+        row.converged += not found
+        row.duplicates += len(told.outcome.duplicates(golden.outcome))
+        faults += [f"{fault}: {one}" for one in found]
+    assert not faults, "\n".join(faults)
