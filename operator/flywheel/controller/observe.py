@@ -6,14 +6,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from flywheel.api.curriculum import Attempt
 from flywheel.controller.apply import Subject, Tools
 from flywheel.controller.cache import Entry
 from flywheel.controller.labels import OWNER_UID
 from flywheel.controller.observe_jobs import JOB_UID, JobRecord, PodRecord, job_view
-from flywheel.controller.resources import POD, Resource
+from flywheel.controller.resources import JOB, POD, Resource
 from flywheel.loop.observed import JobView
 
 Model = TypeVar("Model", bound=BaseModel)
+JobKey = tuple[str, int, int]  # step, iteration, attempt
 
 
 class InvalidResourceError(Exception):
@@ -43,12 +45,27 @@ def parse(model: type[Model], raw: dict[str, Any]) -> Model:
         raise InvalidResourceError(f"{where}: {fault['msg']}") from error
 
 
-def job_views(tools: Tools, owner_uid: str, namespace: str) -> tuple[JobView, ...]:
+def unjudged(step: str | None, iteration: int, attempt: Attempt | None) -> JobKey | None:
+    """The newest Job that a status knows of, if its end was not yet taken into account: it is there, or was."""
+    if step is None or attempt is None or attempt.ordinal <= attempt.judged:
+        return None
+    return step, iteration, attempt.ordinal
+
+
+def job_views(tools: Tools, entry: Entry, known: JobKey | None) -> tuple[JobView, ...]:
     """The resource's Jobs with their pods.
 
-    A Job's end may be known before its pod's: then the pods are read at once, or the result would seem lost.
+    News of different kinds comes in any order. A Job that the status knows and the cache does not is looked for, or it
+    would seem to be gone; pods of a Job that has ended are looked for, or its result would seem lost.
     """
-    jobs, pods = tools.cache.jobs_of(owner_uid), tools.cache.pods_of(owner_uid)
+    owner_uid, namespace = entry.uid, entry.namespace
+    jobs = tools.cache.jobs_of(owner_uid)
+    if known is not None and known not in {(job.step, job.iteration, job.attempt) for job in jobs}:
+        listed, _ = tools.api.list(JOB, namespace, f"{OWNER_UID}={owner_uid}")
+        for item in listed:
+            tools.cache.update(JOB, item)
+        jobs = tools.cache.jobs_of(owner_uid)
+    pods = tools.cache.pods_of(owner_uid)
     if any(_pod_is_behind(job, pods) for job in jobs):
         listed, _ = tools.api.list(POD, namespace, f"{OWNER_UID}={owner_uid},{JOB_UID}")
         for item in listed:

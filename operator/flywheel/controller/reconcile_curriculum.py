@@ -8,7 +8,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Curriculum, CurriculumStatus
 from flywheel.controller.apply import Tools, apply
 from flywheel.controller.invalid import stall
-from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
+from flywheel.controller.observe import InvalidResourceError, unjudged, job_views, parse, subject_of
 from flywheel.controller.resources import CURRICULUM
 from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError
@@ -27,7 +27,9 @@ def reconcile_curriculum(tools: Tools, namespace: str, name: str, now: datetime)
     except InvalidResourceError as error:
         stall(tools, subject, CurriculumStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
-    observed = CurriculumObserved(curriculum, tools.settings.template, job_views(tools, entry.uid, namespace))
+    status = curriculum.status
+    known = unjudged("prepare", status.observed_generation, status.attempt)
+    observed = CurriculumObserved(curriculum, tools.settings.template, job_views(tools, entry, known))
     try:
         plan = decide_curriculum(observed, now)
     except UnexpectedResultError as error:

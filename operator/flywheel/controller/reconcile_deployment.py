@@ -14,7 +14,7 @@ from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.controller.apply import Tools, apply
 from flywheel.controller.fields import entries, mapping, text
 from flywheel.controller.invalid import stall
-from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
+from flywheel.controller.observe import InvalidResourceError, unjudged, job_views, parse, subject_of
 from flywheel.controller.resources import DEPLOYMENT, ENDPOINT_SLICE, RUN, SERVICE
 from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError
@@ -55,13 +55,13 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         return None
     target = deployment.spec.target.triton
     endpoints = serving_endpoints(tools, namespace, target.service_ref.name, target.port)
-    told = failures.take(entry.uid)
+    told, status = failures.take(entry.uid), deployment.status
     observed = DeploymentObserved(
         deployment=deployment,
         runs=_runs(tools, namespace, name),
         service_found=endpoints is not None,
         pods=look_at_all(endpoints or (), target.model, tools.guard),
-        jobs=job_views(tools, entry.uid, namespace),
+        jobs=job_views(tools, entry, unjudged(status.step, status.rollouts, status.attempt)),
         failures=told,
     )
     try:

@@ -13,7 +13,7 @@ from flywheel.controller.apply import Subject, Tools, apply
 from flywheel.controller.invalid import stall
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.mounts import MODEL_PATH
-from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of
+from flywheel.controller.observe import InvalidResourceError, unjudged, job_views, parse, subject_of
 from flywheel.controller.progress import ProgressReader
 from flywheel.controller.resources import CURRICULUM, RUN
 from flywheel.controller.workqueue import NEVER
@@ -37,7 +37,8 @@ def reconcile_run(
     try:
         run = parse(FlywheelRun, entry.value)
         curriculum = _curriculum(tools, namespace, run.spec.curriculum_ref.name)
-        observed = RunObserved(run, curriculum, job_views(tools, entry.uid, namespace), MODEL_PATH)
+        known = unjudged(run.status.step, run.status.iteration, run.status.attempt)
+        observed = RunObserved(run, curriculum, job_views(tools, entry, known), MODEL_PATH)
         plan = decide_run(observed, now)
     except InvalidResourceError as error:
         stall(tools, subject, FlywheelRunStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
