@@ -25,6 +25,7 @@ from flywheel.controller.cache import Cache
 from flywheel.controller.client import Api, Bucket
 from flywheel.controller.health import Health
 from flywheel.controller.host import Host
+from flywheel.controller.labels import REREADS
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.observe_jobs import JOB_UID
 from flywheel.controller.resources import JOB, POD, WATCHED, Resource
@@ -52,7 +53,8 @@ class View:
             there.pop(uid, None)
         else:
             there[uid] = item
-            self.ever[kind.kind][uid] = item["metadata"]["name"]
+            reread = (item["metadata"].get("labels") or {}).get(REREADS)
+            self.ever[kind.kind][uid] = item["metadata"]["name"] + (f", reads {reread} again" if reread else "")
 
     def all(self, kind: Resource) -> list[Object]:
         """Objects of a kind."""
@@ -129,22 +131,25 @@ class Driver:
     def __post_init__(self) -> None:
         self.node, self.view = Node(self.api, self.namespace, self.script), View()
         self._began, self._seconds = datetime.now(UTC), 0.0
+        self._moved_at = time.monotonic()
         self._ends_at: float | None = None
         self._owed: list[Object] = []
         self._hosts: list[tuple[Host, UnluckyNews]] = []
 
     def run(self) -> None:
         """Live until `done` holds, and a while longer."""
-        while not self._lives():
+        while (death := self._lives()) is not None:
             self.deaths += 1
+            while death.late and (self._told() or self._goes_on()):
+                pass
 
-    def _lives(self) -> bool:
+    def _lives(self) -> KilledError | None:
         loop = self._loop = InlineLoop(self._idle, self._seconds)
         try:
             loop.run_until_complete(self._live())
-            return True
-        except KilledError:
-            return False
+            return None
+        except KilledError as death:
+            return death
         finally:
             self._hosts, self._seconds = [], loop.time()
             loop.jump.idle = lambda: True
@@ -158,7 +163,8 @@ class Driver:
         settings = Settings(images=IMAGES, template=TEMPLATE, namespaces=(self.namespace,))
         for luck in self.lucks:
             api = Api(luck.client, Metrics(), Bucket(rate=1e6, burst=1e6))
-            host = Host(Tools(api, Cache(), settings), Metrics(), Health(clock=self._loop.time), self._now)
+            tools = Tools(api, Cache(), settings, guard=lambda: None)
+            host = Host(tools, Metrics(), Health(clock=self._loop.time), self._now)
             await host.start()
             self._hosts.append((host, luck.news))
         await self._over.wait()
@@ -170,29 +176,36 @@ class Driver:
 
     def _idle(self) -> bool:
         """The operator waits: the cluster goes on until there is news for it. False: the cluster is at rest too."""
-        limit = time.monotonic() + REST_SECONDS
         while not self._told():
-            if self.node.turn(self.view.all(POD)):
-                continue
-            if self._cluster_moves():
-                assert time.monotonic() < limit, f"{self.namespace} never comes to rest"
-                time.sleep(0.005)
-            elif not self._user_acts():
+            if not self._goes_on() and not self._user_acts():
                 return self._at_rest()
         return True
+
+    def _goes_on(self) -> bool:
+        """A turn of the node, or of the controllers of Kubernetes. False: there is nothing that they have to do."""
+        if self.node.turn(self.view.all(POD)):
+            self._moved_at = time.monotonic()
+            return True
+        if self._controllers_move():
+            assert time.monotonic() < self._moved_at + REST_SECONDS, f"{self.namespace} never comes to rest"
+            time.sleep(0.005)
+            return True
+        self._moved_at = time.monotonic()
+        return False
 
     def _told(self) -> bool:
         told = False
         while not self.feed.empty():
             news = self.feed.get()
             self.view.take(*news)
+            self._moved_at = time.monotonic()
             for host, way in self._hosts:
                 for arrived in way.pass_on(news):
                     host.on_event(*arrived)
                     told = True
         return told
 
-    def _cluster_moves(self) -> bool:
+    def _controllers_move(self) -> bool:
         answers = [answer for luck in self.lucks for answer in luck.client.take_answers()]
         self._owed = [answer for answer in (*self._owed, *answers) if not self.view.shows(answer)]
         return bool(self._owed) or self.view.moves(self.script)

@@ -16,7 +16,13 @@ from flywheel.controller.resources import WATCHED
 
 Object = dict[str, Any]
 WriteFault = Literal[
-    "dies before", "dies after", "answer lost", "409 Conflict", "429 TooManyRequests", "500 InternalError"
+    "dies before",
+    "dies after",
+    "dies after, back late",
+    "answer lost",
+    "409 Conflict",
+    "429 TooManyRequests",
+    "500 InternalError",
 ]
 NewsFault = Literal["dropped", "doubled", "after the next", "5 later", "30 later"]
 WRITE_FAULTS: tuple[WriteFault, ...] = get_args(WriteFault)
@@ -25,7 +31,11 @@ _WATCHED = {kind.kind for kind in WATCHED}
 
 
 class KilledError(SystemExit):
-    """The operator's process is dead. No `except Exception` holds it."""
+    """The operator's process is dead. No `except Exception` holds it. `late`: it is long before there is another."""
+
+    def __init__(self, late: bool) -> None:
+        super().__init__(137)
+        self.late = late
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,10 @@ class UnluckyClient:
         if name not in self.targets:
             return self._write(method, url, headers, body, *rest, **more)
         self.hit.append(name)
-        if self.fault in ("dies after", "answer lost"):
+        if self.fault.startswith("dies after") or self.fault == "answer lost":
             self._write(method, url, headers, body, *rest, **more)
-        if self.fault in ("dies before", "dies after"):
-            raise KilledError
+        if self.fault.startswith("dies"):
+            raise KilledError(late=self.fault.endswith("late"))
         if self.fault == "answer lost":
             raise urllib3.exceptions.ProtocolError("connection lost")
         status, reason = self.fault.split()

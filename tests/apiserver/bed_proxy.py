@@ -1,11 +1,11 @@
-"""Stands between an operator's process and the API server, sees each write, and may have the process killed at it."""
+"""Stands between an operator and the API server: sees each write, may have the operator killed at it, or cut it off."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,42 @@ from bed_control_plane import ControlPlane
 from bed_faults import label
 
 Decide = Callable[[str], bool]
+
+
+def _lives(_write: str) -> bool:
+    return False
+
+
 _OURS = {"host", "connection", "accept-encoding", "content-length", "transfer-encoding"}
 
 
 class Proxy(ThreadingHTTPServer):
-    """`before` and `after` are told of each write; True: the process is dead, and hears no answer."""
+    """`before` and `after` are told of each write; True: the operator is dead, and hears no answer.
+
+    `gone` counts the answers of 410 Gone.
+    """
 
     daemon_threads = True
 
-    def __init__(self, plane: ControlPlane, before: Decide, after: Decide) -> None:
+    def __init__(self, plane: ControlPlane, before: Decide = _lives, after: Decide = _lives) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.before, self.after = before, after
         self.server = f"https://127.0.0.1:{plane.port}"
-        self.pool = urllib3.PoolManager(ca_certs=f"{plane.folder}/api/apiserver.crt", retries=False)
+        self.pool = urllib3.PoolManager(ca_certs=f"{plane.folder}/api/apiserver.crt", retries=False, maxsize=32)
+        self.open, self.cuts, self.gone = threading.Event(), 0, 0
+        self.open.set()
 
     def start(self) -> None:
         """Run in a thread."""
         threading.Thread(target=self.serve_forever, name="proxy", daemon=True).start()
+
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """No request and no news gets through, and what was on its way never will."""
+        self.open.clear()
+        self.cuts += 1
+        yield
+        self.open.set()
 
     def kubeconfig(self, plane: ControlPlane, path: Path) -> Path:
         """The operator's, by way of this."""
@@ -46,21 +65,26 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy  # type: ignore[assignment]
 
     def do_GET(self) -> None:
-        with suppress(OSError, urllib3.exceptions.HTTPError):  # one of both ends has gone
-            self._forward(b"")
+        self._either_end_may_go(b"", None)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         name = label(self.command, self.path, body.decode())
         self.close_connection = self.server.before(name)
-        if self.close_connection:
-            return
-        with suppress(OSError):
-            self._forward(body, name)
+        if not self.close_connection:
+            self._either_end_may_go(body, name)
 
-    do_PATCH = do_DELETE = do_POST
+    do_PATCH = do_PUT = do_DELETE = do_POST
 
-    def _forward(self, body: bytes, write: str | None = None) -> None:
+    def _either_end_may_go(self, body: bytes, write: str | None) -> None:
+        try:
+            self.server.open.wait()
+            self._forward(body, write)
+        except (OSError, urllib3.exceptions.HTTPError):
+            self.close_connection = True
+
+    def _forward(self, body: bytes, write: str | None) -> None:
+        cuts = self.server.cuts
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _OURS}
         answer: Any = self.server.pool.request(
             self.command, self.server.server + self.path, body=body or None, headers=headers, preload_content=False
@@ -75,6 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for part in filter(None, answer.stream(65536)):
+            if self.server.cuts != cuts:
+                raise ConnectionError
+            self.server.gone += b'"code":410' in part
             self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
         self.wfile.write(b"0\r\n\r\n")
 

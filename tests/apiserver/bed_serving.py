@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, Servi
 from flywheel.serving.names import candidate_name
 
 Object = dict[str, Any]
+Guard = Callable[[], None]
 MODEL, PORT = "severity", 8001
 
 
@@ -73,11 +74,11 @@ class Serving:
         api.create(ENDPOINT_SLICE, namespace, slices)
         return started
 
-    def look_at_all(self, endpoints: Sequence[Endpoint], _model: str) -> tuple[ServingPodView, ...]:
+    def look_at_all(self, endpoints: Sequence[Endpoint], _model: str, _guard: Guard) -> tuple[ServingPodView, ...]:
         """What each pod serves."""
         return tuple(self._pods[endpoint.address].look(endpoint) for endpoint in endpoints)
 
-    def perform(self, calls: Sequence[Call]) -> tuple[CallFailure, ...]:
+    def perform(self, calls: Sequence[Call], _guard: Guard) -> tuple[CallFailure, ...]:
         """None of them fails."""
         for call in calls:
             self._pods[call.endpoint.address].do(call)

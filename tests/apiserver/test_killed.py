@@ -6,7 +6,6 @@ import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from bed_resources import curriculum, deployment, run
 from bed_table import add_row
 from conftest import Bed
 
+from flywheel.controller.labels import REREADS
 from flywheel.controller.resources import RUN
 
 STEPS = ("validate", "exam", "answer", "evaluate", "train", "validate", "test")
@@ -63,34 +63,34 @@ def test_process(bed: Bed, tmp_path: Path) -> None:
 
 
 STATUSES = ("PATCH curricula", "PATCH flywheelruns", "PATCH adapterdeployments")
-OTHERS = ("POST jobs", "POST events", "DELETE jobs")
-KINDS_OF_WRITES = {(kind, moment) for kind in (*STATUSES, *OTHERS) for moment in ("before", "after")}
+KINDS_OF_WRITES = {*STATUSES, "POST jobs", "POST events", "DELETE jobs"}
 
 
 def test_killed_at_each_kind_of_write(bed: Bed, tmp_path: Path) -> None:
-    """SIGKILL just before, and just after, a write of each kind; the node runs on. Each step is accepted once."""
+    """SIGKILL when a write of each kind was done and not yet answered; the node runs on. Each step is accepted once."""
     due, lock = KINDS_OF_WRITES.copy(), threading.Lock()
 
-    def at(moment: str, write: str) -> bool:
+    def killed(write: str) -> bool:
         with lock:
-            met = {(kind, when) for kind, when in due if write.startswith(kind) and when == moment}
+            met = {kind for kind in due if write.startswith(kind)}
             due.difference_update(met)
             if met:
                 operator.kill()
         return bool(met)
 
-    proxy = Proxy(bed.plane, partial(at, "before"), partial(at, "after"))
+    proxy = Proxy(bed.plane, after=killed)
     proxy.start()
     kubeconfig = proxy.kubeconfig(bed.plane, tmp_path / "kubeconfig")
-    operator = OperatorProcess(bed.plane, bed.namespace, tmp_path / "operator.log", kubeconfig)
+    operator = OperatorProcess(bed.plane, bed.namespace, tmp_path / "operator.log", kubeconfig=kubeconfig)
 
     def until(what: str, check: Callable[[], Any]) -> None:
-        def alive() -> Any:
-            if not operator.alive:
-                operator.start()  # as the kubelet does
+        def checked() -> Any:
+            if operator.ended():  # as the kubelet does; test_leader is about the time until its Lease has run out
+                bed.plane.kubectl("-n", "flywheel-system", "delete", "lease", "--all")
+                operator.start()
             return check()
 
-        bed.until(what, alive)
+        bed.until(what, checked)
 
     bed.node.script = lambda request: HOLD if (request.step, request.attempt) == ("exam", 1) else DONE
     bed.apply(curriculum(bed.namespace), deployment(bed.namespace), run(bed.namespace, iterations=1))
@@ -99,14 +99,20 @@ def test_killed_at_each_kind_of_write(bed: Bed, tmp_path: Path) -> None:
     until("rest", lambda: _reason(bed) == "Suspended" and not bed.jobs("exam"))
     bed.patch(RUN, "first", {"suspend": False})
     until("the end", lambda: _reason(bed) == "MaxIterations")
-    row = add_row("the process", "SIGKILL before and after each kind of write")
+    row = add_row("the process", "SIGKILL at each kind of write")
     row.cases = row.converged = len(KINDS_OF_WRITES) - len(due)
     assert not due
     accepted = {entry["name"]: entry["attempt"] for entry in bed.get(RUN, "first")["status"]["history"][0]["steps"]}
-    assert accepted == dict.fromkeys(("answer", "evaluate", "train", "validate", "test"), 1) | {"exam": 2}
-    assert Counter(job["metadata"]["labels"]["flywheel.dev/step"] for job in bed.jobs()) == ONCE
+    # The first exam was deleted by an operator that died; the second perhaps only looked whether it left a result.
+    assert accepted.pop("exam") in (2, 3)
+    assert accepted == dict.fromkeys(("answer", "evaluate", "train", "validate", "test"), 1)
+    assert Counter(_step(job) for job in bed.jobs() if REREADS not in job["metadata"]["labels"]) == ONCE
     assert operator.stop() == 0
     proxy.shutdown()
+
+
+def _step(job: dict[str, Any]) -> str:
+    return job["metadata"]["labels"]["flywheel.dev/step"]
 
 
 def _reason(bed: Bed) -> str:

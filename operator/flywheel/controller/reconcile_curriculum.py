@@ -8,7 +8,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Curriculum, CurriculumStatus
 from flywheel.controller.apply import Tools, apply
 from flywheel.controller.invalid import stall
-from flywheel.controller.observe import InvalidResourceError, unjudged, job_views, parse, subject_of
+from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of, unjudged
 from flywheel.controller.resources import CURRICULUM
 from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError

@@ -14,7 +14,7 @@ from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.controller.apply import Tools, apply
 from flywheel.controller.fields import entries, mapping, text
 from flywheel.controller.invalid import stall
-from flywheel.controller.observe import InvalidResourceError, unjudged, job_views, parse, subject_of
+from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of, unjudged
 from flywheel.controller.resources import DEPLOYMENT, ENDPOINT_SLICE, RUN, SERVICE
 from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError

@@ -13,7 +13,7 @@ from flywheel.controller.apply import Subject, Tools, apply
 from flywheel.controller.invalid import stall
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.mounts import MODEL_PATH
-from flywheel.controller.observe import InvalidResourceError, unjudged, job_views, parse, subject_of
+from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of, unjudged
 from flywheel.controller.progress import ProgressReader
 from flywheel.controller.resources import CURRICULUM, RUN
 from flywheel.controller.workqueue import NEVER

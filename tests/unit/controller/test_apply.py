@@ -56,7 +56,7 @@ def test_a_job_is_forgotten_only_when_it_is_known_to_be_gone(
     """What was taken from the cache never comes back: a running Job would be started a second time."""
     cache, api = Cache(), Refusing(status, reason, there)
     cache.update(JOB, job("old"))
-    tools: Any = Tools(api, cache, Settings({}, ""))  # type: ignore[arg-type]
+    tools: Any = Tools(api, cache, Settings({}, ""), lambda: None)  # type: ignore[arg-type]
     old = FlywheelRunStatus()
     if forgotten:
         apply(tools, SUBJECT, old, Plan(old, delete=("exam-1",)), NOW)

@@ -56,6 +56,6 @@ def test_a_job_that_status_knows_is_looked_for(
         cache.update(JOB, job(number))
     entry = cache.update(RUN, OWNER)
     assert entry is not None
-    tools: Any = Tools(api, cache, Settings({}, ""))  # type: ignore[arg-type]
+    tools: Any = Tools(api, cache, Settings({}, ""), lambda: None)  # type: ignore[arg-type]
     views = job_views(tools, entry, unjudged("exam", 1, attempt))
     assert sorted(view.attempt for view in views) == seen and api.listed == listed
