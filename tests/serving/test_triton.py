@@ -39,11 +39,11 @@ def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[[], Se
         with pytest.raises(ServingError):
             pod.ask(MODEL, QUESTION | {"code": "x" * 5000})
         assert pod.ask(MODEL, QUESTION).served_by == adapter.digest
-    view = look(Endpoint("triton-0", one.address), MODEL)
+    view = look(Endpoint("triton-0", one.address), MODEL, lambda: None)
     assert (view.revision, dict(view.candidates), view.error) == (adapter.digest, {}, "")
 
 
 def test_a_silent_pod_is_said() -> None:
-    view = look(Endpoint("triton-0", f"127.0.0.1:{free_port()}"), MODEL)
+    view = look(Endpoint("triton-0", f"127.0.0.1:{free_port()}"), MODEL, lambda: None)
     assert view.revision is None
     assert "cannot be reached" in view.error
