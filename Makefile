@@ -6,7 +6,7 @@ CLUSTER_TOOL := tools/cluster/cluster
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate lint types contracts unit ml serving apiserver e2e test demo shuffled bench \
+.PHONY: help setup generate lint types contracts unit ml serving apiserver faults e2e test demo shuffled bench \
 	cluster-up cluster-down cluster-status images
 
 help: ## List the targets
@@ -38,6 +38,10 @@ ml: setup ## Tests of training and inference with the real NeMo (6 GB environmen
 apiserver: setup ## Tests on a real etcd and kube-apiserver
 	$(CLUSTER_TOOL) binaries
 	$(RUN) pytest tests/apiserver
+
+faults: setup ## Faults on a real API server, as a table: cases, converged, duplicate Jobs
+	$(CLUSTER_TOOL) binaries
+	$(RUN) pytest -q $(addprefix tests/apiserver/test_,faults.py hints.py gone.py killed.py)
 
 serving: setup ## Rollouts on a real tritonserver, without a cluster
 	images/ml-environment.sh >/dev/null
