@@ -53,6 +53,10 @@ PositiveDecimal = Annotated[
         }
     ),
 ]
+# A share, an accuracy or a difference of two, as `decimal_text` writes it into a status.
+DecimalText = Annotated[str, Field(max_length=16, pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,6})?$")]
+# Of Jobs and iterations: names have room for it, and a key that is refused for years stays below.
+Ordinal = Annotated[int, Field(ge=0, le=999_999_999)]
 # DNS-1123 subdomain: the name of another object.
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 # One path segment that is safe in a workspace path and a label.

@@ -105,7 +105,7 @@ class Cache:
                 and entry.uid not in there
                 and namespace in (None, entry.namespace)
                 and entry.version <= version  # else it was made after the listing
-                and not _kept(entry)
+                and not self._kept(entry)
             ]
             for entry in lost:
                 self._remove(kind.kind, entry.uid)
@@ -165,7 +165,8 @@ class Cache:
         self._drop(entry)
         if kind == JOB.kind:
             for pod in [self._entries[pod] for pod in self._owned.get((POD.kind, entry.owner_uid), set())]:
-                if pod.value.job_uid == uid:
+                # One that still runs is waited for.
+                if pod.value.job_uid == uid and pod.value.finished:
                     self._drop(pod)
         return entry
 
@@ -185,7 +186,8 @@ class Cache:
         while len(self._graves) > _GRAVES_MAX:
             self._graves.popitem(last=False)
 
-
-def _kept(entry: Entry) -> bool:
-    """A deleted pod whose words are kept is not lost again with every listing."""
-    return isinstance(entry.value, PodRecord) and entry.value.finished and entry.value.view.disrupted
+    def _kept(self, entry: Entry) -> bool:
+        """A deleted pod whose words are kept is not lost again with every listing."""
+        value = entry.value
+        gone = isinstance(value, PodRecord) and value.finished and value.view.disrupted
+        return gone and value.job_uid in self._entries

@@ -22,7 +22,6 @@ Object = dict[str, Any]
 _PAGE = 500
 _CONNECT_READ_SECONDS = (10.0, 30.0)
 _QPS, _BURST = 20.0, 40.0
-_APPLY = "application/apply-patch+yaml"
 
 
 class ApiError(Exception):
@@ -130,11 +129,10 @@ class Api:
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
         return self._json("delete", "DELETE", kind, kind.path(namespace, name), None, body)
 
-    def apply_status(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
-        """Server-side apply of the status; a resourceVersion in the body makes a stale writer fail."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
-        path = kind.path(namespace, name) + "/status"
-        return self._json("apply", "PATCH", kind, path, query, body, _APPLY)
+    def update_status(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Replace the status, whoever wrote into it. A resourceVersion in the body makes a stale writer fail."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        return self._json("update", "PUT", kind, kind.path(namespace, name) + "/status", query, body)
 
     def patch(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
         """Merge patch."""
@@ -168,8 +166,7 @@ class Api:
             path,
             query_params=[(name, value) for name, value in (query or {}).items() if value],
             header_params=headers,
-            # The client writes JSON itself, but not for this content type; JSON is YAML.
-            body=json.dumps(body) if content_type == _APPLY else body,
+            body=body,
             auth_settings=["BearerToken"],
         )
         if method != "GET":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flywheel.api.adapterdeployment import AdapterDeployment, AdapterDeploymentStatus
+from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.conditions import Reason
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.controller.apply import Tools, apply
@@ -51,7 +51,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     try:
         deployment = parse(AdapterDeployment, entry.value)
     except InvalidResourceError as error:
-        stall(tools, subject, AdapterDeploymentStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
+        stall(tools, subject, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
     target = deployment.spec.target.triton
     endpoints = serving_endpoints(tools, namespace, target.service_ref.name, target.port)

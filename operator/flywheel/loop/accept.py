@@ -44,7 +44,7 @@ def accept(
     figures, digest, current = outcome.result.figures, outcome.result.manifest, status.current
     if figures is None or digest is None or current is None or figures.step != step:
         raise UnexpectedResultError(f"attempt {outcome.number} of step {step} has a result that is not its own")
-    entry = AcceptedStep(name=step, attempt=outcome.number, digest=digest)
+    entry = AcceptedStep(name=figures.step, attempt=outcome.number, digest=digest)
     current = current.model_copy(update={"steps": [*current.steps, entry]})
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:

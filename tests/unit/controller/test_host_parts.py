@@ -82,6 +82,16 @@ def test_progress_is_read_and_written_only_so_often() -> None:
     assert reader.look(status, "n", "p", "u", NOW + timedelta(seconds=300))[0] is None
 
 
+def test_progress_goes_on_when_the_clock_has_gone_back() -> None:
+    logs: Any = _Logs()
+    reader, status = ProgressReader(logs), FlywheelRunStatus()
+    found, _ = reader.look(status, "n", "p", "u", NOW + timedelta(days=400))
+    assert found is not None
+    logs.lines = "progress 2"
+    later, _ = reader.look(status.model_copy(update={"progress": found}), "n", "p", "u", NOW)
+    assert later is not None and later.line == "2"
+
+
 class _Events:
     def __init__(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}

@@ -127,17 +127,8 @@ def test_an_ended_run_deletes_what_a_lost_write_left() -> None:
     world = World(spec=run_spec(maxIterations=9))
     until(world, "exam", 2)
     stray = world.created[-1].name
-    world.status = world.status | {
-        "conditions": [
-            {
-                "type": "Completed",
-                "status": "True",
-                "reason": "Stopped",
-                "message": "m",
-                "lastTransitionTime": world.now.isoformat(),
-            }
-        ]
-    }
+    said = {"status": "True", "reason": "Stopped", "message": "m", "lastTransitionTime": world.now.isoformat()}
+    world.status = world.status | {"conditions": [said | {"type": kind} for kind in ("Ready", "Completed")]}
     observed = world.observe()
     plan = decide_run(observed, world.now)
     assert plan.delete == (stray,) and plan.status == observed.run.status and not plan.events
