@@ -35,14 +35,15 @@ BEAT_SECONDS = 1.0
 STALE_AGAIN_SECONDS = 0.1
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """The clock, without what no field shows."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 class Host:
     """Made and used inside one event loop."""
 
-    def __init__(self, tools: Tools, metrics: Metrics, health: Health, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, tools: Tools, metrics: Metrics, health: Health, now: Callable[[], datetime] = utc_now) -> None:
         self.tools, self.metrics, self.health, self._now = tools, metrics, health, now
         self._progress, self._failures = ProgressReader(tools.api), Failures()
         self._watches = Watches()

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, cast
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from flywheel.controller.cache import Cache
 from flywheel.controller.client import Api, connect
 from flywheel.controller.election import Election
 from flywheel.controller.health import Health, serve
-from flywheel.controller.host import Host
+from flywheel.controller.host import Host, utc_now
 from flywheel.controller.labels import OWNER_UID
 from flywheel.controller.lease import REQUEST_SECONDS, Lease
 from flywheel.controller.logs import configure
@@ -113,9 +114,11 @@ async def operate(
     metrics: Metrics,
     guard: Callable[[], None] = lambda: None,
     stop: asyncio.Event | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> None:
     """Run until stopped. `guard` raises where we do not lead."""
-    host = Host(Tools(Api(client, metrics, guard=guard), Cache(), settings, guard), metrics, health)
+    tools = Tools(Api(client, metrics, guard=guard), Cache(), settings, guard)
+    host = Host(tools, metrics, health, now)
     try:
         await host.start()
         log.info("started")

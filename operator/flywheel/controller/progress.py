@@ -29,8 +29,9 @@ class ProgressReader:
     ) -> tuple[Progress | None, float]:
         """Progress to write, or None; and seconds until it is worth looking again."""
         last = self._read_at.get(pod_uid)
-        if last is not None and (now - last).total_seconds() < READ_SECONDS:
-            return None, READ_SECONDS - (now - last).total_seconds()
+        ago = (now - last).total_seconds() if last is not None else READ_SECONDS
+        if 0 <= ago < READ_SECONDS:  # less than 0: the clock has gone back
+            return None, READ_SECONDS - ago
         self._read_at[pod_uid] = now
         self._forget_old(now)
         try:
@@ -42,7 +43,7 @@ class ProgressReader:
         before = status.progress
         if not line or (before is not None and before.line == line):
             return None, READ_SECONDS
-        if before is not None and (now - before.time).total_seconds() < WRITE_SECONDS:
+        if before is not None and 0 <= (now - before.time).total_seconds() < WRITE_SECONDS:
             return None, READ_SECONDS
         return Progress(line=line, time=now), READ_SECONDS
 
