@@ -11,12 +11,14 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bed_control_plane import ROOT, ControlPlane, die_with_parent, free_port
 
 from flywheel.controller.health import Health
+from flywheel.controller.host import utc_now
 from flywheel.controller.main import operate
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.settings import Settings
@@ -57,6 +59,7 @@ class ThreadedOperator:
         self.metrics, self.health = Metrics(), Health()
         template = (ROOT / "prompts" / "task.j2").read_text()
         self.settings = Settings(images=IMAGES, template=template, namespaces=namespaces, audit_seconds=5.0)
+        self.ahead = timedelta()  # of the operator's clock; may change at any time
         self._kubeconfig = kubeconfig or plane.operator
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,7 +92,10 @@ class ThreadedOperator:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
         self._client = client_for(self._kubeconfig)
-        await operate(self.settings, self._client, self.health, self.metrics, self._guard, self._stop)
+        await operate(self.settings, self._client, self.health, self.metrics, self._guard, self._stop, self._now)
+
+    def _now(self) -> datetime:
+        return utc_now() + self.ahead
 
 
 class OperatorProcess:
