@@ -12,16 +12,16 @@ import pytest
 from bed_control_plane import ControlPlane
 from bed_node import HOLD, Ending, Stages, request_of
 from bed_resources import curriculum, run
-from bed_results import failure
 from conftest import Bed, Object, made_bed
 
+from flywheel.api.request import StepRequest
 from flywheel.controller.client import Api
 from flywheel.controller.resources import CURRICULUM, JOB, RUN
 
 LONGEST = ".".join(["a-name-of-many-letters"] * 11) + "s"
 NAME_CHARACTERS = 253  # as long as a name may be
 NAME_MAX = 255  # of a file system
-FAILS = Ending(code=1, said=failure("StepFailed", "ValueError: see the log of the step's pod"))
+EVICTED = Ending(code=137, disrupted=True)
 NO_IMAGE = Ending(waiting=("ImagePullBackOff", "Back-off pulling image"))
 FULL_NODES = Ending(unschedulable="0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
 NO_SECRET = Ending(waiting=("CreateContainerConfigError", 'secret "teacher" not found'))
@@ -55,7 +55,7 @@ def test_next_attempt(edits: Bed, script: Stages) -> None:
     edits.apply(run(edits.namespace, "tuned", 1))
     edits.until_started(exam)
     edits.patch(RUN, "tuned", {"teacher": {"secretRef": {"name": "other"}}})
-    script[exam] = FAILS
+    script[exam] = EVICTED
     edits.until_started(exam, 2)
     secrets = [[entry["valueFrom"]["secretKeyRef"]["name"] for entry in container(job)["env"] if "valueFrom" in entry]
                for job in edits.attempts(exam)]  # fmt: skip
@@ -64,7 +64,7 @@ def test_next_attempt(edits: Bed, script: Stages) -> None:
     edits.until_started(train)
     limits = {"name": "train", "image": "registry.example/other:2", "resources": {"limits": {"memory": "9Gi"}}}
     edits.patch(RUN, "tuned", {"jobs": {"steps": [limits | {"timeout": "90m"}]}})
-    script[train] = FAILS
+    script[train] = EVICTED
     edits.until_started(train, 2)
     del script[train]
     edits.until_completed("tuned")
@@ -75,32 +75,30 @@ def test_next_attempt(edits: Bed, script: Stages) -> None:
     assert second["spec"]["template"]["spec"]["activeDeadlineSeconds"] == 5400
 
 
-@pytest.mark.parametrize(
-    ("name", "ending", "reason", "mend"),
-    [
-        ("typo", NO_IMAGE, "ImageUnavailable", {"jobs": {"defaults": {"image": "registry.example/right:1"}}}),
-        ("greedy", FULL_NODES, "Unschedulable", {"jobs": {"defaults": {"resources": {"requests": {"cpu": "1"}}}}}),
-        ("keyless", NO_SECRET, "TeacherSecret", {"teacher": {"secretRef": {"name": "other"}}}),
-    ],
-)
-def test_mended_by_its_spec(edits: Bed, script: Stages, name: str, ending: Ending, reason: str, mend: Object) -> None:
+MENDED_BY_SPEC = {
+    "typo": (NO_IMAGE, "ImageUnavailable", {"jobs": {"defaults": {"image": "registry.example/right:1"}}}),
+    "greedy": (FULL_NODES, "Unschedulable", {"jobs": {"defaults": {"resources": {"requests": {"cpu": "1"}}}}}),
+    "keyless": (NO_SECRET, "TeacherSecret", {"teacher": {"secretRef": {"name": "other"}}}),
+}
+
+
+def test_mended_by_its_spec(edits: Bed, script: Stages) -> None:
     """A pod that cannot start is made anew once the spec was changed, and no attempt is used."""
-    held = (name, 1, "exam")
-    edits.node.script = lambda request: ending if _is_first(request, held) else script(request)
-    edits.apply(run(edits.namespace, name, 1))
-    said = edits.until_condition(RUN, name, "Stalled", reason)
-    assert "exam" in said["message"]
-    if name == "greedy":
-        assert "nvidia.com/gpu" in said["message"]
-    edits.patch(RUN, name, mend)
-    finished = edits.until_completed(name)
-    steps = {entry["name"]: entry["attempt"] for entry in finished["status"]["history"][0]["steps"]}
-    assert steps["exam"] == 2 and set(steps.values()) == {1, 2}
-    edits.node.script = script
 
+    def first_cannot_start(request: StepRequest) -> Ending:
+        trouble = MENDED_BY_SPEC.get(request.owner)
+        held = trouble is not None and (request.step, request.attempt) == ("exam", 1)
+        return trouble[0] if trouble is not None and held else script(request)
 
-def _is_first(request, held: tuple[str, int, str]) -> bool:
-    return (request.owner, request.iteration, request.step) == held and request.attempt == 1
+    edits.node.script = first_cannot_start
+    one = {"attempts": 1}
+    edits.apply(*(run(edits.namespace, name, 1, jobs={"defaults": one}) for name in MENDED_BY_SPEC))
+    for name, (_, reason, mend) in MENDED_BY_SPEC.items():
+        assert "step exam" in edits.until_condition(RUN, name, "Stalled", reason)["message"]
+        edits.patch(RUN, name, mend)
+    for name in MENDED_BY_SPEC:
+        steps = edits.until_completed(name)["status"]["history"][0]["steps"]
+        assert {entry["name"] for entry in steps if entry["attempt"] == 2} == {"exam"}
 
 
 def test_next_decision(edits: Bed, script: Stages) -> None:
@@ -160,7 +158,7 @@ def test_namespace_deleted(plane: ControlPlane, api: Api, bed: Bed) -> None:
     """A run whose namespace goes takes nothing with it: others go on, and so does a namespace of that name."""
     with made_bed(plane, api, "doomed") as doomed:
         bed.node.script = doomed.node.script = Stages({("first", 1, "train"): HOLD})
-        operator = bed.operator(doomed.namespace)
+        operator = bed.operator(others=(doomed.namespace,))
         for each in (bed, doomed):
             each.apply(curriculum(each.namespace), run(each.namespace, "first", 1))
         for each in (bed, doomed):

@@ -31,7 +31,7 @@ class _Api:
 
 def stalled(status: dict[str, Any]) -> _Api:
     api: Any = _Api()
-    tools = Tools(api, Cache(), Settings(images={}, template=""))
+    tools = Tools(api, Cache(), Settings(images={}, template=""), lambda: None)
     subject = Subject(RUN, "review", "run", metadata("run")["uid"], "7", 3)
     for _ in range(2):
         raw = {"metadata": metadata("run"), "status": api.statuses[-1] if api.statuses else status}
