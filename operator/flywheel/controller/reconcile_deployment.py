@@ -68,7 +68,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         plan = decide_deployment(observed, now)
     except UnexpectedResultError as error:
         words = f"{error}: is jobs.steps[].image the right image?"
-        stall(tools, subject, AdapterDeploymentStatus, entry.value, Reason.STEP_FAILED, words, now)
+        stall(tools, subject, entry.value, Reason.STEP_FAILED, words, now)
         return None
     try:
         again = apply(tools, subject, deployment.status, plan, now)
