@@ -210,22 +210,24 @@ def test_a_blocked_job_of_an_older_spec_is_made_anew_and_costs_nothing(running: 
     pod = PodView("pod", "1", started=running, waiting_reason="" if running else "ImagePullBackOff")
     job = replace(view(4, "Running" if running else "Pending", pod, rereads=None), outdated=True)
     before = Attempt(ordinal=4, judged=3, failures=1, waits=2)
-    outcome = advance([job], before, JobSettings(attempts=2), NOW)
+    outcome = advance([job], before, JobSettings(attempts=2), NOW, "answer")
     assert isinstance(outcome, Wait)
     assert outcome.delete == (() if running else ("job-4",))
     if not running:
-        following = advance([], outcome.attempt, JobSettings(attempts=2), NOW)
+        following = advance([], outcome.attempt, JobSettings(attempts=2), NOW, "answer")
         assert isinstance(following, Start) and (following.attempt.ordinal, following.rereads) == (5, None)
         assert following.attempt.failures == 1
 
 
 def test_a_blocked_job_of_this_spec_is_waited_for() -> None:
-    outcome = advance([view(1, "Pending", PodView("pod", "1", unschedulable="0/1"))], Attempt(), JobSettings(), NOW)
+    outcome = advance(
+        [view(1, "Pending", PodView("pod", "1", unschedulable="0/1"))], Attempt(), JobSettings(), NOW, "answer"
+    )
     assert isinstance(outcome, Wait) and outcome.state.kind == "blocked" and not outcome.delete
 
 
 def test_a_job_at_work_is_followed_whatever_status_says() -> None:
-    outcome = advance([view(1, "Running")], Attempt(ordinal=5000, judged=70), JobSettings(), NOW)
+    outcome = advance([view(1, "Running")], Attempt(ordinal=5000, judged=70), JobSettings(), NOW, "answer")
     assert isinstance(outcome, Wait) and outcome.attempt.ordinal == 1
 
 
