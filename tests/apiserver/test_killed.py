@@ -62,7 +62,7 @@ def test_process(bed: Bed, tmp_path: Path) -> None:
     assert operator.stop() == 0
 
 
-STATUSES = ("PATCH curricula", "PATCH flywheelruns", "PATCH adapterdeployments")
+STATUSES = ("PUT curricula", "PUT flywheelruns", "PUT adapterdeployments")
 KINDS_OF_WRITES = {*STATUSES, "POST jobs", "POST events", "DELETE jobs"}
 
 

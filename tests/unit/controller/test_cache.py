@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -89,15 +90,15 @@ def test_what_a_deleted_pod_said_is_kept_while_its_job_is_there() -> None:
 
 def test_a_running_pod_outlives_its_job_in_the_cache() -> None:
     """Its Job was deleted by hand: until the pod is gone the next attempt waits."""
-    for lost in (False, True):
+    for phase, lost in itertools.product(("Running", "Failed"), (False, True)):
         cache = Cache()
         cache.update(JOB, job("j", 1))
         cache.update(POD, pod("p", 2, "j"))
         cache.remove(JOB, "j")
         (left,) = left_behind(cache.jobs_of("owner"), cache.pods_of("owner"))
         assert (left.step, left.iteration, left.attempt, left.deleting) == ("exam", 1, 1, True)
-        cache.update(POD, pod("p", 3, "j", deleting=True))
-        assert left_behind(cache.jobs_of("owner"), cache.pods_of("owner")) == [left]
+        cache.update(POD, pod("p", 3, "j", deleting=True) | {"status": {"phase": phase}})
+        assert left_behind(cache.jobs_of("owner"), cache.pods_of("owner")) == ([left] if phase == "Running" else [])
         cache.replace(POD, [], version=9, namespace=None) if lost else cache.remove(POD, "p")
         assert cache.pods_of("owner") == []
 
