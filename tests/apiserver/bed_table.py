@@ -15,12 +15,18 @@ class Row:
     converged: int = 0
     duplicates: int = 0
 
+    def count(self, cases: int, faults: list[str], duplicates: list[str]) -> None:
+        """So many cases came to this: faults, and Jobs made twice."""
+        self.cases += cases
+        self.converged += 0 if faults else cases
+        self.duplicates += len(duplicates)
+
 
 _rows: list[Row] = []
 
 
 def add_row(story: str, fault: str) -> Row:
-    """A new line, to be counted up."""
+    """A new line, to be filled."""
     _rows.append(Row(story, fault))
     return _rows[-1]
 

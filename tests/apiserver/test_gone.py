@@ -44,8 +44,7 @@ def test_deleted_while_cut_off(own_bed: Bed, tmp_path: Path) -> None:
     # The second exam only looked whether the first had left a result.
     assert accepted == dict.fromkeys(("answer", "evaluate", "train", "validate", "test"), 1) | {"exam": 3}
     bed.until("nothing of the second run", lambda: operator.metrics.registry.get_sample_value(*_second(bed)) is None)
-    row = add_row("the process", "410 Gone after deletions")
-    row.cases = row.converged = 1
+    add_row("the process", "cut off, and 410 Gone").count(1, [], [])
 
 
 def _second(bed: Bed) -> tuple[str, dict[str, str]]:
