@@ -67,7 +67,7 @@ class Teacher(Closed):
     base_url: str = Field(
         alias="baseURL",
         max_length=1024,
-        pattern=r"^https?://[^\s@]+$",
+        pattern=r"^https?://[!-?A-~]+$",
         description="Endpoint up to and with /v1. Its host must be listed in the Secret's key `hosts`.",
     )
     model: str = Field(min_length=1, max_length=253, description="Model name at the endpoint.")
