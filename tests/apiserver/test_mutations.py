@@ -22,6 +22,7 @@ from bed_operator import OperatorProcess, ThreadedOperator
 from bed_resources import curriculum
 from conftest import Bed
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from flywheel.controller.main import read_deep_objects
 from flywheel.controller.resources import CURRICULUM, OWNERS
@@ -111,17 +112,16 @@ def test_the_operator_meets_many(bed: Bed) -> None:
     server = Server(bed.plane, bed.namespace)
     taken: Counter[str] = Counter()
 
-    for kind in KINDS:
-
-        @settings(EACH, max_examples=SAMPLE, phases=[Phase.generate])
-        @given(kind.cases)
-        def each(case: Case, kind: Kind = kind) -> None:
+    @settings(EACH, max_examples=SAMPLE, phases=[Phase.generate])
+    @given(st.tuples(*(kind.cases for kind in KINDS)))
+    def each(made: tuple[Case, ...]) -> None:
+        for kind, case in zip(KINDS, made, strict=True):
             named = case.value
             named["metadata"]["name"] = f"case-{taken[kind.resource.kind]}"
             code, _ = server.create(kind.resource, Case(json.dumps(named)))
             taken[kind.resource.kind] += code < 400
 
-        each()
+    each()
     operator = bed.operator()
     bed.until("a condition for each", lambda: not _untold(bed))
     assert min(taken.values()) > SAMPLE / 5 and len(taken) == len(KINDS)

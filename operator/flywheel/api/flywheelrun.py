@@ -356,7 +356,7 @@ _FROZEN = "is fixed once iteration 1 has begun: stop the run and create a new on
 FLYWHEELRUN_RULES = tuple(
     Cel(
         f"!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"
-        f" || self.spec.{field} == oldSelf.spec.{field}",
+        f" || self.spec.?{field} == oldSelf.spec.?{field}",
         f"spec.{field} {_FROZEN}",
     )
     for field in ("exam", "training")
