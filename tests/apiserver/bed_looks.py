@@ -106,7 +106,7 @@ class Looks:
     def at(self, kind: Resource, item: Object) -> Look:
         """Look until it is at rest, blocked, or an iteration is done."""
         found, name = Look(), item["metadata"]["name"]
-        tools = Tools(self.api, Cache(), self._settings)
+        tools = Tools(self.api, Cache(), self._settings, lambda: None)
         tools.cache.update(kind, item)
         for companion, value in self._companions(kind, item):
             tools.cache.update(companion, value)

@@ -122,11 +122,6 @@ class OperatorProcess:
                 command, env=self._env, stdout=log, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
             )
 
-    @property
-    def ended(self) -> bool:
-        """Whether it has gone by itself."""
-        return self._process is not None and self._process.poll() is not None
-
     def kill(self) -> None:
         """SIGKILL: no chance to clean up."""
         self.send(signal.SIGKILL)

@@ -78,7 +78,7 @@ class Server:
 
 def host_of(server: Any, health: Health, *namespaces: str) -> Host:
     settings = Settings(images={}, template="", namespaces=namespaces)
-    return Host(Tools(server, Cache(), settings), Metrics(), health)
+    return Host(Tools(server, Cache(), settings, lambda: None), Metrics(), health)
 
 
 def tell(host: Host, kind: Resource, made: Object) -> None:
