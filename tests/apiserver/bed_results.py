@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flywheel.api.request import PublishParameters, StepRequest, VerifyParameters
+from flywheel.api.request import PrepareParameters, PublishParameters, StepRequest, VerifyParameters
 from flywheel.api.result import (
     AbsentFigures,
     Accuracy,
@@ -44,7 +44,9 @@ def figures(request: StepRequest) -> Figures:
     step, number = request.step, request.iteration
     if step == "prepare":
         pools = {"exam": 100, "curriculum": 120, "validation": 300, "test": 300, "probe": 30}
-        return PrepareFigures(revision=revision(number), items=pools, labels={name: [1, 2] for name in pools})
+        labels = request.parameters.task.label.order if isinstance(request.parameters, PrepareParameters) else []
+        counts = [1_000_000 + number for number in range(len(labels))]
+        return PrepareFigures(revision=revision(number), items=pools, labels=dict.fromkeys(pools, counts))
     if step == "exam":
         return ExamFigures(questions=20, usage=Usage(calls=2, input_tokens=100, output_tokens=50))
     if step == "answer":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from flywheel.api.conditions import Condition
 from flywheel.api.jobs import Jobs
@@ -54,16 +54,19 @@ class Source(Closed):
     )
 
 
+_ADD_UP = "exam, curriculum, validation, test and probe must add up to 1: name all that differ from the defaults"
+
+
 class Ratios(Closed):
     """Share of the groups that each pool gets; the five add up to 1."""
 
-    # CEL reads the shares as floats; prepare adds them exactly.
+    # CEL reads the shares as floats.
     model_config = Closed.model_config | {
         "json_schema_extra": rules(
             Rule(
                 "[double(self.exam) + double(self.curriculum) + double(self.validation) + double(self.test)"
                 " + double(self.probe)].all(sum, sum > 0.9999995 && sum < 1.0000005)",
-                "exam, curriculum, validation, test and probe must add up to 1: name all that differ from the defaults",
+                _ADD_UP,
             )
         )
     }
@@ -73,6 +76,13 @@ class Ratios(Closed):
     validation: Share = Field(default=Decimal("0.18"), description="Measured every iteration; in no prompt.")
     test: Share = Field(default=Decimal("0.18"), description="Opened for a candidate only.")
     probe: Share = Field(default=Decimal("0.04"), description="Asked of serving pods to tell adapters apart.")
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        """The CEL rule above, for those who do not ask an API server."""
+        if self.exam + self.curriculum + self.validation + self.test + self.probe != 1:
+            raise ValueError(_ADD_UP)
+        return self
 
 
 class Pools(Closed):

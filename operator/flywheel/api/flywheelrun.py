@@ -69,7 +69,7 @@ class Teacher(Closed):
     base_url: str = Field(
         alias="baseURL",
         max_length=1024,
-        pattern=r"^https?://[^\s@]+$",
+        pattern=r"^https?://[!-?A-~]+$",
         description="Endpoint up to and with /v1. Its host must be listed in the Secret's key `hosts`.",
     )
     model: str = Field(min_length=1, max_length=253, description="Model name at the endpoint.")
@@ -379,7 +379,7 @@ _FREE = "!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.statu
 FLYWHEELRUN_RULES = (
     tuple(
         Cel(
-            f"{_FREE} || self.spec.{field} == oldSelf.spec.{field}",
+            f"{_FREE} || self.spec.?{field} == oldSelf.spec.?{field}",
             f"spec.{field} {_FROZEN}",
         )
         for field in ("exam", "training")

@@ -209,7 +209,7 @@ def _refused_state(job: StepJob, error: ApiError) -> State:
     else:
         words = (
             f"step {job.step}: the API server refused Job {job.name} (HTTP {error.status} {error.reason}): check"
-            " resources, nodeSelector, tolerations and env under spec.jobs; the operator's log has the words"
+            " image, resources, nodeSelector, tolerations and env under spec.jobs; the operator's log has the words"
         )
     return State("blocked", Reason.POD_REFUSED, words)
 

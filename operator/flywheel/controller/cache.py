@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +62,13 @@ def _entry(kind: Resource, item: Object) -> Entry:
     )
 
 
+def _readable(kind: Resource, items: Iterable[Object]) -> Iterator[Entry]:
+    """Somebody else's object may carry our label: one such must not cost the listing. Its watch event is logged."""
+    for item in items:
+        with suppress(ValueError):
+            yield _entry(kind, item)
+
+
 class Cache:
     """Objects by uid, with the indexes that reconciles need."""
 
@@ -73,7 +81,9 @@ class Cache:
 
     def update(self, kind: Resource, item: Object) -> Entry | None:
         """Take in news of an object; the entry when it changed something, else None."""
-        entry = _entry(kind, item)
+        return self._take(_entry(kind, item))
+
+    def _take(self, entry: Entry) -> Entry | None:
         with self._lock:
             known = self._entries.get(entry.uid)
             if entry.uid in self._graves or (known is not None and known.version >= entry.version):
@@ -94,10 +104,10 @@ class Cache:
 
     def replace(self, kind: Resource, items: Iterable[Object], version: int, namespace: str | None) -> list[Entry]:
         """Take a listing as the truth: what it changed, with lost deletions among it."""
-        listed = list(items)
+        listed = list(_readable(kind, items))
         with self._lock:
-            changed = [entry for item in listed if (entry := self.update(kind, item)) is not None]
-            there = {item["metadata"]["uid"] for item in listed}
+            changed = [taken for entry in listed if (taken := self._take(entry)) is not None]
+            there = {entry.uid for entry in listed}
             lost = [
                 entry
                 for entry in self._entries.values()

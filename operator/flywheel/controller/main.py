@@ -31,6 +31,7 @@ from flywheel.controller.metrics import Metrics
 from flywheel.controller.resources import OWNERS, WATCHED, Resource
 from flywheel.controller.settings import BadSettingsError, Settings, read_settings
 
+_DEEPEST = 25_000  # managedFields are a little deeper than what they are about
 log = logging.getLogger("flywheel.controller.main")  # __name__ is __main__ here
 
 
@@ -107,6 +108,14 @@ def registry_for(host: Host, client: Any) -> Any:
     return registry
 
 
+def read_deep_objects() -> None:
+    """One object must not keep us from reading all others: the API server takes JSON 10 000 levels deep, Python 1000.
+
+    The objects' own fields say how deep they may be. 10 000 levels fit well into a thread's stack of 8 MiB.
+    """
+    sys.setrecursionlimit(_DEEPEST)
+
+
 async def operate(
     settings: Settings,
     client: Any,
@@ -117,8 +126,9 @@ async def operate(
     now: Callable[[], datetime] = utc_now,
 ) -> None:
     """Run until stopped. `guard` raises where we do not lead."""
-    tools = Tools(Api(client, metrics, guard=guard), Cache(), settings, guard)
-    host = Host(tools, metrics, health, now)
+    read_deep_objects()
+    api = Api(client, metrics, guard=guard, deadlines=health.deadlines)
+    host = Host(Tools(api, Cache(), settings, guard), metrics, health, now)
     try:
         await host.start()
         log.info("started")
@@ -140,7 +150,7 @@ async def lead(settings: Settings, health: Health, metrics: Metrics) -> None:
     task = cast("asyncio.Task[None]", asyncio.current_task())
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # kopf puts its own in place once it runs
     # The Lease has connections and a rate of its own: it never waits behind other requests, and none is repeated.
-    api = Api(connect(retries=0), metrics, timeout=REQUEST_SECONDS)
+    api = Api(connect(retries=0), metrics, timeout=REQUEST_SECONDS, deadlines=health.deadlines)
     # A container that starts again in the same pod is another replica.
     lease = Lease(api, settings.pod_namespace, f"{settings.pod}_{uuid4().hex[:8]}")
     election = Election(lease, health, metrics, won=lambda: loop.call_soon_threadsafe(won.set), lost=_leave)

@@ -27,24 +27,33 @@ NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
 
 def test_an_idle_watch_is_not_a_silent_one() -> None:
-    watches = Watches(clock=lambda: 0.0)
+    time = [0.0]
+    watches = Watches(clock=lambda: time[0])
     watches.saw("Job", 10)
-    watches.listed("Job", 10, now=0.0)
-    assert watches.stuck(now=1e6) == ()
-    watches.listed("Job", 11, now=100.0)  # the listing knows what the watch has not told
-    assert watches.stuck(now=100.0 + SILENT_SECONDS) == ()
-    assert watches.stuck(now=101.0 + SILENT_SECONDS) == ("Job",)
-    watches.listed("Job", 15, now=150.0)  # still owed since 100
-    assert watches.stuck(now=101.0 + SILENT_SECONDS) == ("Job",)
+    watches.listed("Job", 10)
+    assert not watches.owing
+    time[0] = 100.0
+    watches.listed("Job", 11)  # the listing knows what the watch has not told
+    assert watches.owing
+    time[0] = 1e6
+    assert watches.silent() == ()  # only another listing proves anything
+    watches.unanswered()
+    assert not watches.owing
+    watches.listed("Job", 11)
+    time[0] += SILENT_SECONDS
+    watches.listed("Job", 15)
+    assert watches.silent() == ("Job",)
+    watches.saw("Job", 14)
+    assert watches.silent() == ("Job",)
     watches.saw("Job", 15)
-    assert watches.stuck(now=1e6) == ()
+    assert watches.silent() == () and not watches.owing
 
 
 def test_what_is_owed_is_forgotten_when_it_is_gone() -> None:
     watches = Watches(clock=lambda: 0.0)
-    watches.listed("Pod", 7, now=0.0)
-    watches.listed("Pod", 0, now=60.0)
-    assert watches.stuck(now=1e6) == ()
+    watches.listed("Pod", 7)
+    watches.listed("Pod", 0)
+    assert not watches.owing
 
 
 def test_newest_progress_line() -> None:
@@ -144,12 +153,15 @@ def test_health() -> None:
     assert health.live() == "" and "API server" in health.ready()  # away is not dead
     time[0] = 161.0
     assert "event loop" in health.live()
-    health.beat_at, health.stuck_watches = 161.0, ("Job",)
+    health.beat_at, health.silent_watches = 161.0, ("Job",)
     assert "Job" in health.live()
-    health.stuck_watches, health.dead_workers = (), 1
+    health.silent_watches, health.dead_workers = (), 1
     assert "workers" in health.live()
-    health.dead_workers, health.stuck_workers = 0, ("FlywheelRun",)
-    assert "FlywheelRun" in health.live()
+    health.dead_workers = 0
+    with health.deadlines.within("FlywheelRun review/a", 1.0):
+        time[0] = 162.1
+        assert "FlywheelRun review/a" in health.live()
+    assert health.live() == ""
 
 
 def test_settings(tmp_path: Path) -> None:
