@@ -130,7 +130,10 @@ class ControlPlane:
         for line in (self.folder / "audit.log").read_text().splitlines():
             event = json.loads(line)
             about = event.get("objectRef") or {}
-            if event["user"]["username"] == user and about.get("resource") not in (None, "selfsubjectaccessreviews"):
+            if event["user"].get("username", "") == user and about.get("resource") not in (
+                None,
+                "selfsubjectaccessreviews",
+            ):
                 found.append(
                     {
                         "uid": event["user"].get("uid", ""),

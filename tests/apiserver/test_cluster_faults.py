@@ -162,7 +162,7 @@ def test_api_server_away(bed: Bed) -> None:
         script.clear()
         script[("first", 1, "train")] = HOLD
         operator.health.clock = lambda: time.monotonic() + API_AWAY_SECONDS
-        bed.until("not ready", lambda: operator.health.ready() == "the API server does not answer")
+        bed.until("not ready", lambda: operator.health.ready() == "the API server has answered no listing for a while")
         bed.until("alive", lambda: operator.health.live() == "")
     finally:
         bed.plane.restart_api_server()

@@ -91,6 +91,21 @@ def test_progress_is_read_and_written_only_so_often() -> None:
     assert reader.look(status, "n", "p", "u", NOW + timedelta(seconds=300))[0] is None
 
 
+def test_progress_of_a_thousand_runs_floods_nobody() -> None:
+    """Five logs a second, or twice that where turns fall together; and in time each has its turn."""
+    logs: Any = _Logs()
+    reader, told = ProgressReader(logs), set[int]()
+    due = dict.fromkeys(range(1000), 0.0)
+    for second in range(600):
+        before = logs.reads
+        for pod in [pod for pod, at in due.items() if at <= second]:
+            found, again = reader.look(FlywheelRunStatus(), "n", "p", f"u{pod}", NOW + timedelta(seconds=second))
+            due[pod] = second + again
+            told |= {pod} if found is not None else set()
+        assert logs.reads - before <= 10
+    assert len(told) == 1000 and logs.reads <= 5 * 600 * 1.1
+
+
 def test_progress_goes_on_when_the_clock_has_gone_back() -> None:
     logs: Any = _Logs()
     reader, status = ProgressReader(logs), FlywheelRunStatus()
