@@ -21,7 +21,6 @@ from bed_control_plane import ROOT, ControlPlane, start  # noqa: E402
 from bed_node import Node, Stage  # noqa: E402
 from bed_operator import ThreadedOperator, client_for  # noqa: E402
 from bed_rig import Rig  # noqa: E402
-from bed_table import lines  # noqa: E402
 
 from flywheel.controller import reconcile_deployment  # noqa: E402
 from flywheel.controller.client import Api, Bucket  # noqa: E402
@@ -30,12 +29,6 @@ from flywheel.controller.resources import JOB, RUN, Resource  # noqa: E402
 
 WAIT_SECONDS = 240  # a patient limit: machines are slow when busy
 Object = dict[str, Any]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of faults, after the tests."""
-    for line in lines():
-        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from bed_faults import WRITE_FAULTS, UnluckyClient, WriteFault
 from bed_rig import Rig, Told
 from bed_stories import STORIES, Story
-from bed_table import add_row
+from faults_table import AddRow
 
 ALONE = os.environ.get("FLYWHEEL_FAULTS") == "alone"
 TOGETHER = 8
@@ -24,7 +24,7 @@ SUSPENDS = "DELETE jobs/first-1-exam-1 #1"
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_every_write(rig: Rig, story: Story) -> None:
+def test_every_write(rig: Rig, story: Story, add_row: AddRow) -> None:
     """Whatever write it was: statuses, Jobs and what serves are as where nothing went wrong, and nothing is at work."""
     golden = rig.golden(story)
     writes = golden.luck.client.writes

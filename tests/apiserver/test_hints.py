@@ -13,7 +13,7 @@ import pytest
 from bed_faults import NewsFault, UnluckyNews
 from bed_rig import Rig, Told
 from bed_stories import ROLLOUT, SUSPENDED, Story, whole
-from bed_table import add_row
+from faults_table import AddRow
 
 ALONE = os.environ.get("FLYWHEEL_FAULTS") == "alone"
 TOGETHER = 10
@@ -28,7 +28,7 @@ def always(_number: int) -> bool:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_every_event(rig: Rig, story: Story) -> None:
+def test_every_event(rig: Rig, story: Story, add_row: AddRow) -> None:
     """The same end, whichever event it was."""
     golden = rig.golden(story)
     seen = golden.luck.news.seen
@@ -48,7 +48,7 @@ def test_every_event(rig: Rig, story: Story) -> None:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_all_events(rig: Rig, story: Story) -> None:
+def test_all_events(rig: Rig, story: Story, add_row: AddRow) -> None:
     """The same end when it is every one of them: without any news, listings alone bring a run to its end."""
     golden = rig.golden(story)
     cases: list[Case] = [(fault, always) for fault in FAULTS]
@@ -65,7 +65,7 @@ def _told(rig: Rig, story: Story, cases: list[Case]) -> list[Told]:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_a_second_operator_that_is_behind(rig: Rig, story: Story) -> None:
+def test_a_second_operator_that_is_behind(rig: Rig, story: Story, add_row: AddRow) -> None:
     """It decides on an old picture all the time, as one that lost its lease and does not know: nothing comes of it."""
     golden = rig.golden(story)
     late: tuple[NewsFault, ...] = ("after the next", "5 later", "30 later")

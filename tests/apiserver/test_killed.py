@@ -13,9 +13,9 @@ from bed_node import DONE, HOLD
 from bed_operator import OperatorProcess
 from bed_proxy import Proxy
 from bed_resources import curriculum, deployment, run
-from bed_table import add_row
-from conftest import Bed
+from faults_table import AddRow
 
+from conftest import Bed
 from flywheel.controller.labels import REREADS
 from flywheel.controller.resources import RUN
 
@@ -66,7 +66,7 @@ STATUSES = ("PUT curricula", "PUT flywheelruns", "PUT adapterdeployments")
 KINDS_OF_WRITES = {*STATUSES, "POST jobs", "POST events", "DELETE jobs"}
 
 
-def test_killed_at_each_kind_of_write(bed: Bed, tmp_path: Path) -> None:
+def test_killed_at_each_kind_of_write(bed: Bed, tmp_path: Path, add_row: AddRow) -> None:
     """SIGKILL when a write of each kind was done and not yet answered; the node runs on. Each step is accepted once."""
     due, lock = KINDS_OF_WRITES.copy(), threading.Lock()
 
