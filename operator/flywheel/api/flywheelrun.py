@@ -379,7 +379,8 @@ _FREE = "!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.statu
 FLYWHEELRUN_RULES = (
     tuple(
         Cel(
-            f"{_FREE} || self.spec.?{field} == oldSelf.spec.?{field}",
+            f"{_FREE} || (has(self.spec.{field}) == has(oldSelf.spec.{field})"
+            f" && (!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field}))",
             f"spec.{field} {_FROZEN}",
         )
         for field in ("exam", "training")
