@@ -14,7 +14,7 @@ RUNS = 50
 
 
 def test_fifty_runs(bed: Bed) -> None:
-    """All of them start their first step, once; and stop when told."""
+    """All of them start their first step, once."""
     bed.node.script = lambda request: DONE if request.step == "prepare" else HOLD
     bed.operator()
     bed.apply(curriculum(bed.namespace))

@@ -22,7 +22,6 @@ from bed_operator import OperatorProcess, ThreadedOperator
 from bed_resources import curriculum
 from conftest import Bed
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from flywheel.controller.main import read_deep_objects
 from flywheel.controller.resources import CURRICULUM, OWNERS
@@ -112,16 +111,19 @@ def test_the_operator_meets_many(bed: Bed) -> None:
     server = Server(bed.plane, bed.namespace)
     taken: Counter[str] = Counter()
 
-    @settings(EACH, max_examples=SAMPLE, phases=[Phase.generate])
-    @given(st.tuples(*(kind.cases for kind in KINDS)))
-    def each(made: tuple[Case, ...]) -> None:
-        for kind, case in zip(KINDS, made, strict=True):
+    def create(kind: Kind) -> None:
+        @settings(EACH, max_examples=SAMPLE, phases=[Phase.generate])
+        @given(kind.cases)
+        def each(case: Case) -> None:
             named = case.value
             named["metadata"]["name"] = f"case-{taken[kind.resource.kind]}"
             code, _ = server.create(kind.resource, Case(json.dumps(named)))
             taken[kind.resource.kind] += code < 400
 
-    each()
+        each()
+
+    for kind in KINDS:
+        create(kind)
     operator = bed.operator()
     bed.until("a condition for each", lambda: not _untold(bed))
     assert min(taken.values()) > SAMPLE / 5 and len(taken) == len(KINDS)
