@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import urllib3
@@ -71,6 +72,12 @@ _CONTRADICTIONS: dict[str, list[Object]] = {
 }
 
 
+@cache  # bed_cases knows the parts of a schema by their identity
+def _spec_schema(file: str) -> Object:
+    crd = yaml.safe_load((ROOT / "crds" / file).read_text())
+    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of ours."""
@@ -82,10 +89,8 @@ class Kind:
     @property
     def cases(self) -> SearchStrategy[Case]:
         """Legal and illegal resources."""
-        crd = yaml.safe_load((ROOT / "crds" / self.file).read_text())
-        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
         contradictions = _CONTRADICTIONS[self.resource.kind] + [{"jobs": {"defaults": entry}} for entry in _JOBS]
-        return cases(schema, _settle, contradictions)
+        return cases(_spec_schema(self.file), _settle, contradictions)
 
     def fault(self, value: Object, strict: bool = False) -> str:
         """What the type says against it: path and words; empty where it takes it."""

@@ -19,8 +19,8 @@ from bed_control_plane import ROOT
 from bed_node import DONE, HOLD
 from bed_operator import OperatorProcess
 from bed_resources import curriculum, run
-from conftest import Bed
 
+from conftest import Bed
 from flywheel.controller.lease import LEASE_SECONDS, NotLeadingError
 from flywheel.controller.resources import LEASE
 from flywheel.controller.settings import read_settings

@@ -6,8 +6,8 @@ from collections import Counter
 
 from bed_node import DONE, HOLD
 from bed_resources import curriculum, run
-from conftest import Bed
 
+from conftest import Bed
 from flywheel.controller.resources import RUN
 
 RUNS = 50

@@ -20,9 +20,9 @@ from bed_looks import Looks
 from bed_node import DONE, HOLD
 from bed_operator import OperatorProcess, ThreadedOperator
 from bed_resources import curriculum
-from conftest import Bed
 from hypothesis import HealthCheck, Phase, given, settings
 
+from conftest import Bed
 from flywheel.controller.main import read_deep_objects
 from flywheel.controller.resources import CURRICULUM, OWNERS
 
