@@ -30,18 +30,18 @@ contracts: setup ## Who may import whom
 	PYTHONPATH=operator $(RUN) lint-imports --no-logo
 
 unit: setup ## Pure tests, seconds
-	$(RUN) pytest tests/unit
+	$(RUN) pytest -n 2 tests/unit
 
 ml: setup ## Tests of training and inference with the real NeMo (6 GB environment, made once)
 	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" -m pytest -q -W ignore::pytest.PytestConfigWarning tests/ml
 
 apiserver: setup ## Tests on a real etcd and kube-apiserver
 	$(CLUSTER_TOOL) binaries
-	$(RUN) pytest tests/apiserver
+	$(RUN) pytest -n 2 --dist loadfile tests/apiserver
 
-faults: setup ## Faults on a real API server, as a table: cases, converged, duplicate Jobs
+faults: setup ## Each write, watch event and change on disk meets each fault by itself; prints the table (half an hour)
 	$(CLUSTER_TOOL) binaries
-	$(RUN) pytest -q $(addprefix tests/apiserver/test_,faults.py hints.py gone.py killed.py)
+	FLYWHEEL_FAULTS=alone $(RUN) pytest tests/unit/steps/test_crashes.py $(addprefix tests/apiserver/test_,faults.py hints.py gone.py killed.py)
 
 serving: setup ## Rollouts on a real tritonserver, without a cluster
 	images/ml-environment.sh >/dev/null

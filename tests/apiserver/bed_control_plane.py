@@ -107,8 +107,16 @@ class ControlPlane:
         body = json.dumps({"revision": version, "physical": True}).encode()
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['etcd']}/v3/kv/compaction", body, timeout=30):
             pass
+        self.kill_api_server()
+        self.restart_api_server()
+
+    def kill_api_server(self) -> None:
+        """From now on nothing answers."""
         self.processes["kube-apiserver"].kill()
         self.processes["kube-apiserver"].wait()
+
+    def restart_api_server(self) -> None:
+        """On the same port, with the same data."""
         _start_api_server(self)
         _await(self, "kube-apiserver", "get", "--raw", "/readyz")
 
@@ -122,7 +130,10 @@ class ControlPlane:
         for line in (self.folder / "audit.log").read_text().splitlines():
             event = json.loads(line)
             about = event.get("objectRef") or {}
-            if event["user"]["username"] == user and about.get("resource") not in (None, "selfsubjectaccessreviews"):
+            if event["user"].get("username", "") == user and about.get("resource") not in (
+                None,
+                "selfsubjectaccessreviews",
+            ):
                 found.append(
                     {
                         "uid": event["user"].get("uid", ""),

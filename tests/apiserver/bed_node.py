@@ -11,7 +11,7 @@ from typing import Any
 
 from bed_results import result
 
-from flywheel.api.request import StepRequest
+from flywheel.api.request import ReportParameters, StepRequest
 from flywheel.api.result import StepResult
 from flywheel.controller.client import Api, ApiError
 from flywheel.controller.labels import OWNER_UID
@@ -22,7 +22,10 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ending:
-    """How a pod's container ends. `waiting`: it does not start, for this reason and message."""
+    """How a pod's container ends. `waiting`: it does not start, for this reason and message.
+
+    `unschedulable`: the scheduler's words, and it gets no node. `stubborn`: a deleted pod does not end.
+    """
 
     code: int = 0
     said: StepResult | None = None
@@ -30,11 +33,22 @@ class Ending:
     waiting: tuple[str, str] | None = None
     hold: bool = False  # runs on
     pod_reason: str = ""
+    unschedulable: str = ""
+    disrupted: bool = False  # by an eviction, a drain, a lost node
+    stubborn: bool = False
 
 
 DONE = Ending()
 HOLD = Ending(hold=True)
 Script = Callable[[StepRequest], Ending]
+Stage = tuple[str, int, str]
+
+
+class Stages(dict[Stage, Ending]):
+    """A script by owner, iteration and step, which may change at any time; what is not in it is done."""
+
+    def __call__(self, request: StepRequest) -> Ending:
+        return self.get((request.owner, request.iteration, request.step), DONE)
 
 
 @dataclass
@@ -93,10 +107,11 @@ class Node:
         metadata, status = pod["metadata"], pod.get("status") or {}
         if over(pod):
             return metadata.get("deletionTimestamp") is not None and self._remove(pod)
+        ending = self.script(request_of(pod))
         if metadata.get("deletionTimestamp"):
-            return self._end(pod, Ending(code=143))
-        request = request_of(pod)
-        ending = self.script(request)
+            return not ending.stubborn and self._end(pod, Ending(code=143))
+        if ending.unschedulable:
+            return self._unschedulable(pod, ending.unschedulable)
         if not pod["spec"].get("nodeName"):
             return self._bind(pod)
         if ending.waiting is not None:
@@ -120,8 +135,13 @@ class Node:
         self.api._json("bind", "POST", POD, path, None, body)
         return True
 
+    def _unschedulable(self, pod: Object, words: str) -> bool:
+        said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+        known = bool(pod["status"].get("conditions"))
+        return not known and self._patch(pod, {"phase": "Pending", "conditions": [said]})
+
     def _end(self, pod: Object, ending: Ending) -> bool:
-        said = ending.said if ending.said is not None else result(request_of(pod)) if ending.code == 0 else None
+        said = ending.said if ending.said is not None else self._result(request_of(pod)) if ending.code == 0 else None
         if said is not None:
             self.said[pod["metadata"]["name"]] = said
         terminated = {
@@ -132,10 +152,20 @@ class Node:
             "message": said.to_message() if said is not None else "",
         }
         phase = "Succeeded" if ending.code == 0 else "Failed"
-        return self._status(pod, phase, {"terminated": terminated}, ending.pod_reason)
+        more: Object = {"reason": ending.pod_reason} if ending.pod_reason else {}
+        if ending.disrupted:
+            more["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+        return self._status(pod, phase, {"terminated": terminated}, more)
 
-    def _status(self, pod: Object, phase: str, state: Object, reason: str = "") -> bool:
-        metadata, before = pod["metadata"], pod.get("status") or {}
+    def _result(self, request: StepRequest) -> StepResult:
+        """A report finds what a finished attempt has said."""
+        if isinstance(request.parameters, ReportParameters):
+            path = request.parameters.attempt_path
+            return next((one for one in list(self.said.values()) if one.path == path), result(request))
+        return result(request)
+
+    def _status(self, pod: Object, phase: str, state: Object, more: Object | None = None) -> bool:
+        before = pod.get("status") or {}
         container = pod["spec"]["containers"][0]
         entry = {
             "name": container["name"],
@@ -145,10 +175,12 @@ class Node:
             "restartCount": 0,
             "state": state,
         }
-        status = {"phase": phase, "containerStatuses": [entry]} | ({"reason": reason} if reason else {})
         if before.get("phase") == phase and (before.get("containerStatuses") or [{}])[0].get("state") == state:
             return False
-        path = POD.path(metadata["namespace"], metadata["name"]) + "/status"
+        return self._patch(pod, {"phase": phase, "containerStatuses": [entry]} | (more or {}))
+
+    def _patch(self, pod: Object, status: Object) -> bool:
+        path = POD.path(pod["metadata"]["namespace"], pod["metadata"]["name"]) + "/status"
         self.api._json("patch", "PATCH", POD, path, None, {"status": status}, "application/merge-patch+json")
         return True
 

@@ -11,12 +11,14 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bed_control_plane import ROOT, ControlPlane, die_with_parent, free_port
 
 from flywheel.controller.health import Health
+from flywheel.controller.host import utc_now
 from flywheel.controller.main import operate
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.settings import Settings
@@ -52,12 +54,14 @@ class ThreadedOperator:
         namespaces: tuple[str, ...] = (),
         guard: Callable[[], None] = lambda: None,
         kubeconfig: Path | None = None,
+        connect: Callable[[], Any] | None = None,
     ) -> None:
         self._guard = guard
         self.metrics, self.health = Metrics(), Health()
         template = (ROOT / "prompts" / "task.j2").read_text()
         self.settings = Settings(images=IMAGES, template=template, namespaces=namespaces, audit_seconds=5.0)
-        self._kubeconfig = kubeconfig or plane.operator
+        self.ahead = timedelta()  # of the operator's clock; may change at any time
+        self._connect = connect or (lambda: client_for(kubeconfig or plane.operator))
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -88,8 +92,11 @@ class ThreadedOperator:
     async def _operate(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
-        self._client = client_for(self._kubeconfig)
-        await operate(self.settings, self._client, self.health, self.metrics, self._guard, self._stop)
+        self._client = self._connect()
+        await operate(self.settings, self._client, self.health, self.metrics, self._guard, self._stop, self._now)
+
+    def _now(self) -> datetime:
+        return utc_now() + self.ahead
 
 
 class OperatorProcess:

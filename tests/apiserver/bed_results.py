@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flywheel.api.request import PublishParameters, StepRequest, VerifyParameters
+from flywheel.api.request import PrepareParameters, PublishParameters, StepRequest, VerifyParameters
 from flywheel.api.result import (
     AbsentFigures,
     Accuracy,
@@ -34,12 +34,19 @@ def accuracy(value: float) -> Accuracy:
     return Accuracy(accuracy=min(value, 1), low=min(value, 1) - 0.03, high=min(value + 0.03, 1))
 
 
+def revision(generation: int) -> str:
+    """Name of the revision that is prepared of this generation of a Curriculum."""
+    return "abc123" if generation == 1 else f"abc123-{generation}"
+
+
 def figures(request: StepRequest) -> Figures:
     """Plausible figures of a step."""
     step, number = request.step, request.iteration
     if step == "prepare":
         pools = {"exam": 100, "curriculum": 120, "validation": 300, "test": 300, "probe": 30}
-        return PrepareFigures(revision="abc123", items=pools, labels={name: [1, 2] for name in pools})
+        labels = request.parameters.task.label.order if isinstance(request.parameters, PrepareParameters) else []
+        counts = [1_000_000 + number for number in range(len(labels))]
+        return PrepareFigures(revision=revision(number), items=pools, labels=dict.fromkeys(pools, counts))
     if step == "exam":
         return ExamFigures(questions=20, usage=Usage(calls=2, input_tokens=100, output_tokens=50))
     if step == "answer":
@@ -79,7 +86,7 @@ def result(request: StepRequest) -> StepResult:
     found = figures(request)
     if isinstance(found, AbsentFigures):
         return StepResult(figures=found)
-    path = f"{request.output}/abc123" if request.step == "prepare" else request.output
+    path = f"{request.output}/{revision(request.iteration)}" if request.step == "prepare" else request.output
     return StepResult(manifest=digest(f"manifest {path}"), path=path, figures=found)
 
 

@@ -110,6 +110,7 @@ ROLLOUT = Story(
     ],
     done=lambda view: condition(view, DEPLOYMENT, "severity", "Ready") == "Serving",
     status={
+        "endedAt": "2026-11-21T06:00:00Z",
         "workspaceClaim": "flywheel",
         "candidate": {
             "iteration": 2,

@@ -18,10 +18,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from bed_control_plane import ROOT, ControlPlane, start  # noqa: E402
-from bed_node import Node  # noqa: E402
+from bed_node import Node, Stage  # noqa: E402
 from bed_operator import ThreadedOperator, client_for  # noqa: E402
 from bed_rig import Rig  # noqa: E402
-from bed_table import lines  # noqa: E402
 
 from flywheel.controller import reconcile_deployment  # noqa: E402
 from flywheel.controller.client import Api, Bucket  # noqa: E402
@@ -30,12 +29,6 @@ from flywheel.controller.resources import JOB, RUN, Resource  # noqa: E402
 
 WAIT_SECONDS = 240  # a patient limit: machines are slow when busy
 Object = dict[str, Any]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of faults, after the tests."""
-    for line in lines():
-        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +68,14 @@ class Bed:
     node: Node
     operators: list[ThreadedOperator] = field(default_factory=list[ThreadedOperator])
 
-    def operator(self, guard: Callable[[], None] = lambda: None, kubeconfig: Path | None = None) -> ThreadedOperator:
-        """Start an operator for this namespace only; it has the rights of charts/flywheel-operator unless told."""
-        started = ThreadedOperator(self.plane, (self.namespace,), guard, kubeconfig)
+    def operator(
+        self,
+        guard: Callable[[], None] = lambda: None,
+        kubeconfig: Path | None = None,
+        others: tuple[str, ...] = (),
+    ) -> ThreadedOperator:
+        """Start an operator for this namespace and perhaps others; its rights are of charts/ unless told."""
+        started = ThreadedOperator(self.plane, (self.namespace, *others), guard, kubeconfig)
         self.operators.append(started)
         started.start()
         return started
@@ -101,6 +99,23 @@ class Bed:
         """Jobs of the namespace, perhaps of one step."""
         found, _ = self.api.list(JOB, self.namespace)
         return [job for job in found if step in (None, job["metadata"]["labels"]["flywheel.dev/step"])]
+
+    def attempts(self, stage: Stage) -> list[Object]:
+        """Jobs of a run's step that are there now, by attempt."""
+        owner, iteration, step = stage
+        wanted = {"flywheel.dev/owner": owner, "flywheel.dev/iteration": str(iteration)}
+        found = [job for job in self.jobs(step) if wanted.items() <= job["metadata"]["labels"].items()]
+        return sorted(found, key=lambda job: int(job["metadata"]["labels"]["flywheel.dev/attempt"]))
+
+    def started(self, stage: Stage, attempt: int | None = None) -> list[str]:
+        """Pods of a run's step that were ever started."""
+        owner, iteration, step = stage
+        mark = f"-{iteration}-{step}-" + (f"{attempt}-" if attempt is not None else "")
+        return [name for name in self.node.started if name.startswith(f"{owner}-") and mark in name]
+
+    def until_started(self, stage: Stage, attempt: int = 1) -> str:
+        """Wait until an attempt runs; its pod."""
+        return self.until(f"{stage} attempt {attempt}", lambda: self.started(stage, attempt))[0]
 
     def until(self, what: str, check: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
         """Wait until the check gives something."""

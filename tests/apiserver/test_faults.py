@@ -14,7 +14,7 @@ import pytest
 from bed_faults import WRITE_FAULTS, UnluckyClient, WriteFault
 from bed_rig import Rig, Told
 from bed_stories import STORIES, Story
-from bed_table import Row, add_row
+from faults_table import AddRow
 
 ALONE = os.environ.get("FLYWHEEL_FAULTS") == "alone"
 TOGETHER = 8
@@ -24,7 +24,7 @@ SUSPENDS = "DELETE jobs/first-1-exam-1 #1"
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_every_write(rig: Rig, story: Story) -> None:
+def test_every_write(rig: Rig, story: Story, add_row: AddRow) -> None:
     """Whatever write it was: statuses, Jobs and what serves are as where nothing went wrong, and nothing is at work."""
     golden = rig.golden(story)
     writes = golden.luck.client.writes
@@ -42,15 +42,9 @@ def test_every_write(rig: Rig, story: Story) -> None:
     faults: list[str] = []
     for (fault, targets), told in zip(cases, rig.at_once(tell, cases), strict=True):
         found = told.outcome.faults(golden.outcome) + _not_met(fault, targets, told)
-        _count(rows[fault], len(targets), found, told.outcome.duplicates(golden.outcome))
+        rows[fault].count(len(targets), found, told.outcome.duplicates(golden.outcome))
         faults += [f"{fault} {sorted(targets)}:\n  {one}" for one in found]
     assert not faults, "\n".join(faults)
-
-
-def _count(row: Row, cases: int, faults: list[str], duplicates: list[str]) -> None:
-    row.cases += cases
-    row.converged += 0 if faults else cases
-    row.duplicates += len(duplicates)
 
 
 def _not_met(fault: WriteFault, targets: frozenset[str], told: Told) -> list[str]:

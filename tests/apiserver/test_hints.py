@@ -13,7 +13,7 @@ import pytest
 from bed_faults import NewsFault, UnluckyNews
 from bed_rig import Rig, Told
 from bed_stories import ROLLOUT, SUSPENDED, Story, whole
-from bed_table import add_row
+from faults_table import AddRow
 
 ALONE = os.environ.get("FLYWHEEL_FAULTS") == "alone"
 TOGETHER = 10
@@ -28,32 +28,44 @@ def always(_number: int) -> bool:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_every_event(rig: Rig, story: Story) -> None:
-    """The same end, whichever event it was, and when it was all of them."""
+def test_every_event(rig: Rig, story: Story, add_row: AddRow) -> None:
+    """The same end, whichever event it was."""
     golden = rig.golden(story)
-    step = golden.luck.news.seen if ALONE else TOGETHER
+    seen = golden.luck.news.seen
+    step = seen if ALONE else TOGETHER
     cases: list[Case] = [
         (fault, lambda number, first=first: number % step == first) for fault in FAULTS for first in range(step)
     ]
-    cases += [(fault, always) for fault in FAULTS]
     rows = {fault: add_row(story.name, f"news: {fault}") for fault in FAULTS}
-
-    def tell(case: Case) -> Told:
-        return rig.tell(story, rig.luck(news=UnluckyNews(*case)))
-
     faults: list[str] = []
-    for (fault, _), told in zip(cases, rig.at_once(tell, cases), strict=True):
-        found, row, hit = told.outcome.faults(golden.outcome), rows[fault], told.luck.news.hit
-        row.cases += hit
-        row.converged += 0 if found else hit
-        row.duplicates += len(told.outcome.duplicates(golden.outcome))
+    for (fault, _), told in zip(cases, _told(rig, story, cases), strict=True):
+        found = told.outcome.faults(golden.outcome)
+        rows[fault].count(told.luck.news.hit, found, told.outcome.duplicates(golden.outcome))
         faults += [f"{fault}: {one}" for one in found]
     assert not faults, "\n".join(faults)
-    assert all(row.cases >= golden.luck.news.seen for row in rows.values())
+    # How often a Job's status is written between its beginning and its end is the Job controller's affair.
+    assert all(row.cases > 0.9 * seen for row in rows.values())
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_a_second_operator_that_is_behind(rig: Rig, story: Story) -> None:
+def test_all_events(rig: Rig, story: Story, add_row: AddRow) -> None:
+    """The same end when it is every one of them: without any news, listings alone bring a run to its end."""
+    golden = rig.golden(story)
+    cases: list[Case] = [(fault, always) for fault in FAULTS]
+    faults: list[str] = []
+    for (fault, _), told in zip(cases, _told(rig, story, cases), strict=True):
+        found = told.outcome.faults(golden.outcome)
+        add_row(story.name, f"all news: {fault}").count(1, found, told.outcome.duplicates(golden.outcome))
+        faults += [f"all {fault}: {one}" for one in found]
+    assert not faults, "\n".join(faults)
+
+
+def _told(rig: Rig, story: Story, cases: list[Case]) -> list[Told]:
+    return rig.at_once(lambda case: rig.tell(story, rig.luck(news=UnluckyNews(*case))), cases)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_second_operator_that_is_behind(rig: Rig, story: Story, add_row: AddRow) -> None:
     """It decides on an old picture all the time, as one that lost its lease and does not know: nothing comes of it."""
     golden = rig.golden(story)
     late: tuple[NewsFault, ...] = ("after the next", "5 later", "30 later")
@@ -65,8 +77,6 @@ def test_a_second_operator_that_is_behind(rig: Rig, story: Story) -> None:
     faults: list[str] = []
     for fault, told in zip(late, rig.at_once(tell, late), strict=True):
         found = told.outcome.faults(golden.outcome)
-        row.cases += 1
-        row.converged += not found
-        row.duplicates += len(told.outcome.duplicates(golden.outcome))
+        row.count(1, found, told.outcome.duplicates(golden.outcome))
         faults += [f"{fault}: {one}" for one in found]
     assert not faults, "\n".join(faults)

@@ -19,8 +19,8 @@ from bed_control_plane import ROOT
 from bed_node import DONE, HOLD
 from bed_operator import OperatorProcess
 from bed_resources import curriculum, run
-from conftest import Bed
 
+from conftest import Bed
 from flywheel.controller.lease import LEASE_SECONDS, NotLeadingError
 from flywheel.controller.resources import LEASE
 from flywheel.controller.settings import read_settings
@@ -156,7 +156,7 @@ def test_the_api_server_is_away_longer_than_the_lease(pair: Pair) -> None:
         print(f"\nthe leader ended after {time.monotonic() - frozen:.1f} s without the API server")
         pair.leader.start()
         pair.bed.until("it starts again", lambda: pair.leader.answers("healthz")[0] == 200)
-        assert pair.leader.answers("readyz") == (503, "the API server does not answer")
+        assert pair.leader.answers("readyz") == (503, "the API server has answered no listing for a while")
         pair.bed.until("the Lease is over", lambda: time.monotonic() > frozen + LEASE_SECONDS)
         assert pair.other.answers("healthz")[0] == 200
     finally:

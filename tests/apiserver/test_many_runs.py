@@ -6,15 +6,15 @@ from collections import Counter
 
 from bed_node import DONE, HOLD
 from bed_resources import curriculum, run
-from conftest import Bed
 
+from conftest import Bed
 from flywheel.controller.resources import RUN
 
 RUNS = 50
 
 
 def test_fifty_runs(bed: Bed) -> None:
-    """All of them start their first step, once; and stop when told."""
+    """All of them start their first step, once."""
     bed.node.script = lambda request: DONE if request.step == "prepare" else HOLD
     bed.operator()
     bed.apply(curriculum(bed.namespace))

@@ -60,7 +60,7 @@ class Meddler:
 
     def __call__(self, method: str, url: str, *rest: Any, **more: Any) -> Any:
         plural, *name = url.partition("?")[0].partition(f"/namespaces/{self._namespace}/")[2].split("/")
-        if (method, *name[1:]) in (("PATCH", "status"), ("POST",)) and plural not in self._done:
+        if (method, *name[1:]) in (("PUT", "status"), ("POST",)) and plural not in self._done:
             self._done.add(plural)
             kind = next((kind for kind in (CURRICULUM, RUN, DEPLOYMENT) if kind.plural == plural), None)
             if kind is not None:

@@ -38,7 +38,7 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     if schema.get("x-kubernetes-int-or-string"):
         return {
             key: schema[key]
-            for key in ("x-kubernetes-int-or-string", "anyOf", "pattern", "maxLength", "description")
+            for key in ("x-kubernetes-int-or-string", "anyOf", "minimum", "pattern", "maxLength", "description")
             if key in schema
         }
     if "const" in schema:
@@ -56,6 +56,10 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         out["type"] = "object"
     elif isinstance(schema.get("additionalProperties"), dict):
         out["additionalProperties"] = _structural(cast(Schema, schema["additionalProperties"]), definitions)
+        longest = cast(Schema, schema.get("propertyNames", {})).get("maxLength")
+        if longest is not None:  # a structural schema says nothing of names
+            words = f"a name has more than {longest} characters"
+            out["x-kubernetes-validations"] = [{"rule": f"self.all(name, size(name) <= {longest})", "message": words}]
     if "items" in out:
         out["items"] = _structural(cast(Schema, out["items"]), definitions)
     if out.get("default") is None:

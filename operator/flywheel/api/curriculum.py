@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from flywheel.api.conditions import Condition
 from flywheel.api.jobs import Jobs
@@ -15,6 +15,7 @@ from flywheel.api.model import (
     Closed,
     Digest,
     Open,
+    Ordinal,
     RelativePath,
     Rule,
     Share,
@@ -53,16 +54,19 @@ class Source(Closed):
     )
 
 
+_ADD_UP = "exam, curriculum, validation, test and probe must add up to 1: name all that differ from the defaults"
+
+
 class Ratios(Closed):
     """Share of the groups that each pool gets; the five add up to 1."""
 
-    # CEL reads the shares as floats; prepare adds them exactly.
+    # CEL reads the shares as floats.
     model_config = Closed.model_config | {
         "json_schema_extra": rules(
             Rule(
                 "[double(self.exam) + double(self.curriculum) + double(self.validation) + double(self.test)"
                 " + double(self.probe)].all(sum, sum > 0.9999995 && sum < 1.0000005)",
-                "exam, curriculum, validation, test and probe must add up to 1: name all that differ from the defaults",
+                _ADD_UP,
             )
         )
     }
@@ -72,6 +76,13 @@ class Ratios(Closed):
     validation: Share = Field(default=Decimal("0.18"), description="Measured every iteration; in no prompt.")
     test: Share = Field(default=Decimal("0.18"), description="Opened for a candidate only.")
     probe: Share = Field(default=Decimal("0.04"), description="Asked of serving pods to tell adapters apart.")
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        """The CEL rule above, for those who do not ask an API server."""
+        if self.exam + self.curriculum + self.validation + self.test + self.probe != 1:
+            raise ValueError(_ADD_UP)
+        return self
 
 
 class Pools(Closed):
@@ -130,14 +141,18 @@ class Rejected(Open):
 class Attempt(Open):
     """Book-keeping of the attempts of the step at work."""
 
-    ordinal: int = Field(default=0, ge=0, description="Number of the newest Job of this step; each Job has a new one.")
-    judged: int = Field(default=0, ge=0, description="Number of the newest Job whose end was taken into account.")
-    begun: int | None = Field(default=None, ge=1, description="The newest attempt that began: its checkpoint is used.")
+    ordinal: Ordinal = Field(default=0, description="Number of the newest Job of this step; each Job has a new one.")
+    judged: Ordinal = Field(default=0, description="Number of the newest Job whose end was taken into account.")
+    begun: Annotated[Ordinal, Field(ge=1)] | None = Field(
+        default=None, description="The newest attempt that began: its checkpoint is used."
+    )
     failures: int = Field(default=0, ge=0, description="Attempts used up.")
     disruptions: int = Field(default=0, ge=0, description="Pods lost to evictions and node loss; these use no attempt.")
     waits: int = Field(default=0, ge=0, description="Times that the step asked to be tried later, in a row.")
-    retry_at: str | None = Field(default=None, max_length=32, description="When the next attempt may start.")
-    rereading: int | None = Field(default=None, ge=1, description="The attempt whose result is being read again.")
+    retry_at: AwareDatetime | None = Field(default=None, description="When the next attempt may start.")
+    rereading: Annotated[Ordinal, Field(ge=1)] | None = Field(
+        default=None, description="The attempt whose result is being read again."
+    )
     reason: str | None = Field(default=None, max_length=64, description="Why the last attempt ended.")
     message: str | None = Field(default=None, max_length=512, description="What the last attempt said.")
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt, Revision
-from flywheel.api.jobs import Jobs
+from flywheel.api.jobs import Jobs, StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
     Chance,
     ClaimRef,
     Closed,
+    DecimalText,
     Digest,
     LocalRef,
     Open,
+    Ordinal,
     PositiveDecimal,
     RelativePath,
     Share,
@@ -67,7 +69,7 @@ class Teacher(Closed):
     base_url: str = Field(
         alias="baseURL",
         max_length=1024,
-        pattern=r"^https?://[^\s@]+$",
+        pattern=r"^https?://[!-?A-~]+$",
         description="Endpoint up to and with /v1. Its host must be listed in the Secret's key `hosts`.",
     )
     model: str = Field(min_length=1, max_length=253, description="Model name at the endpoint.")
@@ -188,9 +190,9 @@ class FlywheelRunSpec(Closed):
 class Measured(Open):
     """Balanced accuracy on a held-out pool with its interval."""
 
-    accuracy: str = Field(max_length=16, description="Balanced accuracy: the mean of the recalls of all labels.")
-    low: str = Field(max_length=16, description="Lower bound.")
-    high: str = Field(max_length=16, description="Upper bound.")
+    accuracy: DecimalText = Field(description="Balanced accuracy: the mean of the recalls of all labels.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
     items: int = Field(default=0, ge=0, description="Items measured.")
     unparsable: int = Field(default=0, ge=0, description="Answers that could not be read; they count as wrong.")
     over_long: int = Field(default=0, ge=0, description="Questions that did not fit the student; they count as wrong.")
@@ -206,23 +208,23 @@ class Gain(Open):
     """Paired difference between the candidate and another arm on the same items."""
 
     versus: str = Field(max_length=32, description="The arm compared with.")
-    difference: str = Field(max_length=16, description="Candidate minus the other, in balanced accuracy.")
-    low: str = Field(max_length=16, description="Lower bound.")
-    high: str = Field(max_length=16, description="Upper bound.")
+    difference: DecimalText = Field(description="Candidate minus the other, in balanced accuracy.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
 
 
 class AcceptedStep(Open):
     """The attempt of a step whose manifest the operator accepted."""
 
-    name: str = Field(max_length=32, description="Name of the step.")
-    attempt: int = Field(ge=1, description="The attempt that won.")
+    name: StepName = Field(description="Name of the step.")
+    attempt: Annotated[Ordinal, Field(ge=1)] = Field(description="The attempt that won.")
     digest: Digest = Field(description="Digest of its manifest.")
 
 
 class Iteration(Open):
     """One iteration, compact."""
 
-    number: int = Field(ge=0, description="Number of the iteration; 0 is the untrained student.")
+    number: Ordinal = Field(description="Number of the iteration; 0 is the untrained student.")
     steps: list[AcceptedStep] = Field(
         default_factory=list[AcceptedStep],
         max_length=8,
@@ -230,7 +232,7 @@ class Iteration(Open):
         json_schema_extra=list_map("name"),
     )
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's grade, 1 to 10.")
-    exam_accuracy: str | None = Field(default=None, max_length=16, description="On the exam, by the teacher's key.")
+    exam_accuracy: DecimalText | None = Field(default=None, description="On the exam, by the teacher's key.")
     training_items: int | None = Field(default=None, ge=0, description="Examples trained on.")
     adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
     loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
@@ -249,7 +251,7 @@ class Best(Open):
 
     iteration: int = Field(ge=1, description="Where it was trained.")
     digest: Digest = Field(description="Digest of the adapter.")
-    accuracy: str = Field(max_length=16, description="Its balanced accuracy on the validation pool.")
+    accuracy: DecimalText = Field(description="Its balanced accuracy on the validation pool.")
     train: AcceptedStep = Field(description="The attempt that trained it.")
     validated: AcceptedStep = Field(description="The attempt that validated it.")
 
@@ -310,12 +312,12 @@ class FlywheelRunStatus(Open):
     )
     curriculum: Revision | None = Field(default=None, description="The revision that the run is pinned to.")
     workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
-    iteration: int = Field(default=0, ge=0, description="Iteration at work; 0 measures the untrained student.")
+    iteration: Ordinal = Field(default=0, description="Iteration at work; 0 measures the untrained student.")
     step: str | None = Field(default=None, max_length=32, description="Step at work.")
     attempt: Attempt | None = Field(default=None, description="Attempts of the step at work.")
     current: Iteration | None = Field(default=None, description="What the iteration at work has so far.")
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's newest grade, 1 to 10.")
-    exam_accuracy: str | None = Field(default=None, max_length=16, description="On the newest exam.")
+    exam_accuracy: DecimalText | None = Field(default=None, description="On the newest exam.")
     validation: Measured | None = Field(default=None, description="The newest adapter on the validation pool.")
     baseline: list[Arm] = Field(
         default_factory=list[Arm],
@@ -353,18 +355,42 @@ class FlywheelRun(Open):
 
 
 _FROZEN = "is fixed once iteration 1 has begun: stop the run and create a new one"
-FLYWHEELRUN_RULES = tuple(
+# What nothing could tell the operator again. Of all else in status it finds out the truth, or says that it cannot.
+_STATUS_RULES = (
     Cel(
-        f"!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"
-        f" || self.spec.{field} == oldSelf.spec.{field}",
-        f"spec.{field} {_FROZEN}",
-    )
-    for field in ("exam", "training")
-) + tuple(
+        "!has(self.status) || has(self.status.endedAt) == (has(self.status.conditions) &&"
+        " self.status.conditions.exists(c, c.type in ['Completed', 'Failed'] && c.status == 'True'))",
+        "status: Completed, Failed and endedAt belong together, and only the operator ends a run: set spec.stop.now",
+    ),
     Cel(
-        f"!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"
-        f" || self.spec.teacher.{field} == oldSelf.spec.teacher.{field}",
-        f"spec.teacher.{field} {_FROZEN}",
+        "!has(oldSelf.status) || !has(oldSelf.status.endedAt) || (has(self.status) && has(self.status.endedAt))",
+        "status.endedAt stays: an ended run does not begin again, create a new one",
+    ),
+    *(
+        Cel(
+            f"!has(oldSelf.status) || !has(oldSelf.status.{field})"
+            f" || (has(self.status) && has(self.status.{field}) && self.status.{field} == oldSelf.status.{field})",
+            f"status.{field} stays: the run is pinned to it, create a new run",
+        )
+        for field in ("curriculum", "workspaceClaim")
+    ),
+)
+_FREE = "!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"
+FLYWHEELRUN_RULES = (
+    tuple(
+        Cel(
+            f"{_FREE} || (has(self.spec.{field}) == has(oldSelf.spec.{field})"
+            f" && (!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field}))",
+            f"spec.{field} {_FROZEN}",
+        )
+        for field in ("exam", "training")
     )
-    for field in ("model", "baseURL")
+    + tuple(
+        Cel(
+            f"{_FREE} || self.spec.teacher.{field} == oldSelf.spec.teacher.{field}",
+            f"spec.teacher.{field} {_FROZEN}",
+        )
+        for field in ("model", "baseURL")
+    )
+    + _STATUS_RULES
 )

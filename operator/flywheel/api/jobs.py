@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from flywheel.api.model import Closed, Duration, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
@@ -17,15 +17,29 @@ StepName = Literal[
     "prepare", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify", "report", "cleanup"
 ]
 
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[mkMGTPE]|[eE][0-9]{1,2})?$"
+_QUANTITY_MAX = 32
+
+
+def _quantity(value: object) -> str:
+    """Text or a whole number, as the API server takes it."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return str(value)
+    if isinstance(value, str) and len(value) <= _QUANTITY_MAX and re.fullmatch(_QUANTITY, value):
+        return value
+    raise ValueError("is no quantity such as 2, 500m or 16Gi")
+
+
 Quantity = Annotated[
     str,
-    Field(max_length=32),
+    BeforeValidator(_quantity),
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
-            "maxLength": 32,
-            "pattern": r"^([0-9]+(\.[0-9]+)?)([EPTGMk]i?|m|[eE][0-9]+)?$",
+            "minimum": 0,
+            "maxLength": _QUANTITY_MAX,
+            "pattern": _QUANTITY,
         }
     ),
 ]
@@ -45,7 +59,6 @@ class Resources(Closed):
     """Compute resources of the step's container."""
 
     model_config = Closed.model_config | {
-        "coerce_numbers_to_str": True,
         "json_schema_extra": rules(_memory_rule("requests"), _memory_rule("limits")),
     }
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict, JsonValue
 
@@ -15,9 +16,29 @@ class Closed(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
+    @model_validator(mode="after")
+    def _no_doubles(self) -> Self:
+        """The lists that list_map and list_type declare, for those who do not ask an API server."""
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            declared = cast("dict[str, Any]", extra) if isinstance(extra, dict) else {}
+            if declared.get("x-kubernetes-list-type") in ("map", "set"):
+                keys = cast("list[str]", declared.get("x-kubernetes-list-map-keys", []))
+                _require_different(field.alias or name, cast("list[Any]", getattr(self, name) or []), keys)
+        return self
+
     def to_json_object(self) -> dict[str, Any]:
         """The camelCase object as the API server and the workspace hold it; absent stays absent."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _require_different(name: str, entries: list[Any], keys: list[str]) -> None:
+    seen: set[Any] = set()
+    for entry in entries:
+        identity = tuple(getattr(entry, key) for key in keys) if keys else entry
+        if identity in seen:
+            raise ValueError(f"{name} has two entries {', '.join(identity) if keys else identity!r}")
+        seen.add(identity)
 
 
 class Open(BaseModel):
@@ -30,29 +51,31 @@ class Open(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-# Decimals travel as strings: floats do not survive every client (Kubernetes API conventions).
-Share = Annotated[
-    Decimal,
-    Field(ge=0, le=1),
-    WithJsonSchema({"type": "string", "pattern": r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", "maxLength": 8}),
-]
+def _spelt(pattern: str, max_length: int) -> tuple[BeforeValidator, WithJsonSchema]:
+    """A decimal that travels as a string of this pattern: floats do not survive every client (API conventions)."""
+
+    def check(value: object) -> object:
+        if isinstance(value, Decimal) or (
+            isinstance(value, str) and len(value) <= max_length and re.fullmatch(pattern, value)
+        ):
+            return value
+        raise ValueError(f"must be text that matches {pattern} in at most {max_length} characters")
+
+    return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": max_length})
+
+
+Share = Annotated[Decimal, Field(ge=0, le=1), *_spelt(r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", 8)]
 # Neither 0 nor 1: a chance of error that a test can be made at.
-Chance = Annotated[
-    Decimal,
-    Field(gt=0, lt=1),
-    WithJsonSchema({"type": "string", "pattern": r"^0\.[0-9]{0,5}[1-9][0-9]{0,5}$", "maxLength": 8}),
-]
+Chance = Annotated[Decimal, Field(gt=0, lt=1), *_spelt(r"^0\.[0-9]{0,5}[1-9][0-9]{0,5}$", 8)]
 PositiveDecimal = Annotated[
     Decimal,
     Field(gt=0),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": r"^(0\.[0-9]{0,8}[1-9][0-9]{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)(e-?[0-9]{1,2})?$",
-            "maxLength": 24,
-        }
-    ),
+    *_spelt(r"^(0\.[0-9]{0,8}[1-9][0-9]{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)([eE][-+]?[0-9]{1,2})?$", 24),
 ]
+# A share, an accuracy or a difference of two, as `decimal_text` writes it into a status.
+DecimalText = Annotated[str, Field(max_length=16, pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,6})?$")]
+# Of Jobs and iterations: names have room for it, and a key that is refused for years stays below.
+Ordinal = Annotated[int, Field(ge=0, le=999_999_999)]
 # DNS-1123 subdomain: the name of another object.
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 # One path segment that is safe in a workspace path and a label.

@@ -137,7 +137,7 @@ class MeasureParameters(Closed):
     pool: Literal["validation", "test"]
     untrained_arms: bool = Field(description="Also answer as base, likelihood and fewShot (majority is computed).")
     comparisons: list[Comparison] = Field(default_factory=list[Comparison])
-    level: Share = Field(default=Decimal("0.95"), description="Confidence level of the intervals.")
+    level: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1, description="Confidence level of the intervals.")
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
     batch_size: int = 32
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from flywheel.api.model import Closed, list_type
 
+MAX_SCHEMA_DEPTH = 64
+
+
+def _shallow(schema: dict[str, Any]) -> dict[str, Any]:
+    """No CRD can say how deep an open field may be nested, and what is deeper cannot be written into a request."""
+    if not _within(MAX_SCHEMA_DEPTH, schema):
+        raise ValueError(f"is nested more than {MAX_SCHEMA_DEPTH} levels deep: use $ref and $defs, or make it simpler")
+    return schema
+
+
+def _within(levels: int, part: Any) -> bool:
+    if not isinstance(part, dict | list):
+        return True
+    inner = cast("list[Any]", list(cast("dict[str, Any]", part).values()) if isinstance(part, dict) else part)
+    return levels > 0 and all(_within(levels - 1, entry) for entry in inner)
+
+
 JsonSchema = Annotated[
     dict[str, Any],
+    AfterValidator(_shallow),
     Field(json_schema_extra={"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
 ]
 Label = Annotated[str, Field(min_length=1, max_length=63)]

@@ -61,7 +61,7 @@ class Subject:
     @property
     def owner(self) -> Owner:
         """As Jobs and events refer to it."""
-        return Owner(self.kind.api_version, self.kind.kind, self.namespace, self.name, self.uid)
+        return Owner(self.kind.api_version, self.kind.kind, self.namespace, self.name, self.uid, self.generation)
 
 
 class _RefusedError(Exception):
@@ -100,6 +100,14 @@ def write(
     before, after = old.to_json_object(), new.to_json_object()
     if before == after or (not events and _only_starting(old, new)):
         return
+    put_status(tools, subject, after)
+    _log_change(subject, old, new)
+    for event in events:
+        record(tools.api, subject.owner, event, now, tools.settings.pod)
+
+
+def put_status(tools: Tools, subject: Subject, status: dict[str, Any]) -> None:
+    """Write a status as it is. Raises StaleError."""
     body: dict[str, Any] = {
         "apiVersion": subject.kind.api_version,
         "kind": subject.kind.kind,
@@ -109,19 +117,16 @@ def write(
             "uid": subject.uid,
             "resourceVersion": subject.version,
         },
-        "status": after,
+        "status": status,
     }
     try:
-        written = tools.api.apply_status(subject.kind, subject.namespace, subject.name, body)
+        written = tools.api.update_status(subject.kind, subject.namespace, subject.name, body)
     except ApiError as error:
         if error.conflict or error.not_found:
             _refresh(tools, subject)
             raise StaleError(f"{subject.kind.kind} {subject.namespace}/{subject.name} changed meanwhile") from error
         raise
     tools.cache.update(subject.kind, written)
-    _log_change(subject, old, new)
-    for event in events:
-        record(tools.api, subject.owner, event, now, tools.settings.pod)
 
 
 def _only_starting(old: AnyStatus, new: AnyStatus) -> bool:
@@ -204,7 +209,7 @@ def _refused_state(job: StepJob, error: ApiError) -> State:
     else:
         words = (
             f"step {job.step}: the API server refused Job {job.name} (HTTP {error.status} {error.reason}): check"
-            " resources, nodeSelector, tolerations and env under spec.jobs; the operator's log has the words"
+            " image, resources, nodeSelector, tolerations and env under spec.jobs; the operator's log has the words"
         )
     return State("blocked", Reason.POD_REFUSED, words)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +62,13 @@ def _entry(kind: Resource, item: Object) -> Entry:
     )
 
 
+def _readable(kind: Resource, items: Iterable[Object]) -> Iterator[Entry]:
+    """Somebody else's object may carry our label: one such must not cost the listing. Its watch event is logged."""
+    for item in items:
+        with suppress(ValueError):
+            yield _entry(kind, item)
+
+
 class Cache:
     """Objects by uid, with the indexes that reconciles need."""
 
@@ -73,7 +81,9 @@ class Cache:
 
     def update(self, kind: Resource, item: Object) -> Entry | None:
         """Take in news of an object; the entry when it changed something, else None."""
-        entry = _entry(kind, item)
+        return self._take(_entry(kind, item))
+
+    def _take(self, entry: Entry) -> Entry | None:
         with self._lock:
             known = self._entries.get(entry.uid)
             if entry.uid in self._graves or (known is not None and known.version >= entry.version):
@@ -94,10 +104,10 @@ class Cache:
 
     def replace(self, kind: Resource, items: Iterable[Object], version: int, namespace: str | None) -> list[Entry]:
         """Take a listing as the truth: what it changed, with lost deletions among it."""
-        listed = list(items)
+        listed = list(_readable(kind, items))
         with self._lock:
-            changed = [entry for item in listed if (entry := self.update(kind, item)) is not None]
-            there = {item["metadata"]["uid"] for item in listed}
+            changed = [taken for entry in listed if (taken := self._take(entry)) is not None]
+            there = {entry.uid for entry in listed}
             lost = [
                 entry
                 for entry in self._entries.values()
@@ -105,7 +115,7 @@ class Cache:
                 and entry.uid not in there
                 and namespace in (None, entry.namespace)
                 and entry.version <= version  # else it was made after the listing
-                and not _kept(entry)
+                and not self._kept(entry)
             ]
             for entry in lost:
                 self._remove(kind.kind, entry.uid)
@@ -165,7 +175,8 @@ class Cache:
         self._drop(entry)
         if kind == JOB.kind:
             for pod in [self._entries[pod] for pod in self._owned.get((POD.kind, entry.owner_uid), set())]:
-                if pod.value.job_uid == uid:
+                # One that still runs is waited for.
+                if pod.value.job_uid == uid and pod.value.finished:
                     self._drop(pod)
         return entry
 
@@ -185,7 +196,8 @@ class Cache:
         while len(self._graves) > _GRAVES_MAX:
             self._graves.popitem(last=False)
 
-
-def _kept(entry: Entry) -> bool:
-    """A deleted pod whose words are kept is not lost again with every listing."""
-    return isinstance(entry.value, PodRecord) and entry.value.finished and entry.value.view.disrupted
+    def _kept(self, entry: Entry) -> bool:
+        """A deleted pod whose words are kept is not lost again with every listing."""
+        value = entry.value
+        gone = isinstance(value, PodRecord) and value.finished and value.view.disrupted
+        return gone and value.job_uid in self._entries

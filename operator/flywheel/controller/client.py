@@ -14,15 +14,16 @@ from typing import Any, cast
 import urllib3
 import urllib3.exceptions
 
+from flywheel.controller.deadlines import Deadlines
 from flywheel.controller.labels import FIELD_MANAGER
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.resources import Resource
 
 Object = dict[str, Any]
 _PAGE = 500
-_CONNECT_READ_SECONDS = (10.0, 30.0)
+_CONNECT_READ_SECONDS = (5.0, 20.0)
+_MOST_RETRIES = 2
 _QPS, _BURST = 20.0, 40.0
-_APPLY = "application/apply-patch+yaml"
 
 
 class ApiError(Exception):
@@ -88,9 +89,13 @@ class Api:
         bucket: Bucket | None = None,
         timeout: tuple[float, float] = _CONNECT_READ_SECONDS,
         guard: Callable[[], None] = lambda: None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._client, self._metrics, self._bucket = client, metrics, bucket or Bucket()
         self._timeout, self._guard = timeout, guard
+        self.deadlines = deadlines or Deadlines()
+        # Every try may connect slowly and be answered slowly, and then the answer may come slowly.
+        self._longest = (_MOST_RETRIES + 1) * sum(timeout) + timeout[1]
 
     def list(self, kind: Resource, namespace: str | None, selector: str = "") -> tuple[list[Object], int]:
         """All objects, page by page, and the version of the listing."""
@@ -130,11 +135,10 @@ class Api:
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
         return self._json("delete", "DELETE", kind, kind.path(namespace, name), None, body)
 
-    def apply_status(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
-        """Server-side apply of the status; a resourceVersion in the body makes a stale writer fail."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
-        path = kind.path(namespace, name) + "/status"
-        return self._json("apply", "PATCH", kind, path, query, body, _APPLY)
+    def update_status(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Replace the status, whoever wrote into it. A resourceVersion in the body makes a stale writer fail."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        return self._json("update", "PUT", kind, kind.path(namespace, name) + "/status", query, body)
 
     def patch(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
         """Merge patch."""
@@ -168,15 +172,15 @@ class Api:
             path,
             query_params=[(name, value) for name, value in (query or {}).items() if value],
             header_params=headers,
-            # The client writes JSON itself, but not for this content type; JSON is YAML.
-            body=json.dumps(body) if content_type == _APPLY else body,
+            body=body,
             auth_settings=["BearerToken"],
         )
         if method != "GET":
             self._guard()
         try:
-            response = self._client.call_api(*request, _request_timeout=self._timeout)
-            data = cast(bytes, response.read()) or b""
+            with self.deadlines.within(f"{verb} {kind.plural}", self._longest):
+                response = self._client.call_api(*request, _request_timeout=self._timeout)
+                data = cast(bytes, response.read()) or b""
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._metrics.api_request(verb, kind.plural, 0)
             raise ApiError(0, "Unreachable", type(error).__name__) from error
@@ -194,7 +198,7 @@ def _refusal(status: int, data: bytes) -> ApiError:
     return ApiError(status, str(said.get("reason") or "Unknown"), str(said.get("message") or "")[:2000])
 
 
-def connect(retries: int = 2) -> Any:
+def connect(retries: int = _MOST_RETRIES) -> Any:
     """The official client, from the pod's service account or else KUBECONFIG. Imported late: it is large."""
     from kubernetes import client, config  # pyright: ignore[reportMissingTypeStubs]
 

@@ -1,6 +1,7 @@
 """/metrics, /healthz and /readyz, from a thread of their own: a stuck event loop cannot keep us from saying so.
 
-Alive: loop, workers and watches move. Ready: the API server answers, and a leader has filled its cache.
+Alive: loop, workers and watches move, which is known within two minutes. Ready: the API server answers, and a leader
+has filled its cache.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from flywheel.controller.deadlines import Deadlines
 from flywheel.controller.metrics import Metrics
 
 LOOP_STUCK_SECONDS = 60.0
@@ -29,12 +31,13 @@ class Health:
     synced: bool = False
     beat_at: float = field(default=0.0)
     api_answered_at: float = -math.inf
-    stuck_workers: tuple[str, ...] = ()
     dead_workers: int = 0
-    stuck_watches: tuple[str, ...] = ()
+    silent_watches: tuple[str, ...] = ()
+    deadlines: Deadlines = field(init=False)
 
     def __post_init__(self) -> None:
         self.beat_at = self.clock()
+        self.deadlines = Deadlines(self.clock)
 
     def live(self) -> str:
         """Empty, or why the process should be restarted."""
@@ -42,10 +45,10 @@ class Health:
             return "the event loop is stuck"
         if self.dead_workers:
             return f"{self.dead_workers} workers have ended"
-        if self.stuck_workers:
-            return f"a worker is stuck: {', '.join(self.stuck_workers)}"
-        if self.stuck_watches:
-            return f"watches are silent: {', '.join(self.stuck_watches)}"
+        if stuck := self.deadlines.overdue():
+            return f"stuck: {', '.join(stuck)}"
+        if self.silent_watches:
+            return f"watches are silent: {', '.join(self.silent_watches)}"
         return ""
 
     def ready(self) -> str:
@@ -53,7 +56,7 @@ class Health:
         if not self.standby and not self.synced:
             return "the first listing is not done"
         if self.clock() - self.api_answered_at > API_AWAY_SECONDS:
-            return "the API server does not answer"
+            return "the API server has answered no listing for a while"
         return self.live()
 
 

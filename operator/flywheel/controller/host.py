@@ -13,7 +13,7 @@ from typing import Any
 from flywheel.controller.apply import StaleError, Tools
 from flywheel.controller.cache import Entry
 from flywheel.controller.client import ApiError
-from flywheel.controller.fields import mapping, text
+from flywheel.controller.fields import text
 from flywheel.controller.health import Health
 from flywheel.controller.labels import OWNER_UID
 from flywheel.controller.metrics import Metrics
@@ -28,24 +28,27 @@ from flywheel.controller.workqueue import Workqueue
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
 WORKERS: dict[str, int] = {RUN.kind: 6, CURRICULUM.kind: 2, DEPLOYMENT.kind: 4}
-# A server may take minutes to load a model; the API server answers or is given up within half a minute a request.
-STUCK_SECONDS = {RUN.kind: 300.0, CURRICULUM.kind: 300.0, DEPLOYMENT.kind: 1800.0}
+# Between its calls, which have deadlines of their own, a reconcile takes milliseconds; a starved node is allowed for.
+RECONCILE_SECONDS = 60.0
 FIRST_LISTING_AGAIN_SECONDS = 5.0
+# A watch that owes news is asked about soon: listed after 60 s, again after 80 and 100, it is known within 120.
+SOON_SECONDS = 20.0
 BEAT_SECONDS = 1.0
 STALE_AGAIN_SECONDS = 0.1
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """The clock, without what no field shows."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 class Host:
     """Made and used inside one event loop."""
 
-    def __init__(self, tools: Tools, metrics: Metrics, health: Health, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, tools: Tools, metrics: Metrics, health: Health, now: Callable[[], datetime] = utc_now) -> None:
         self.tools, self.metrics, self.health, self._now = tools, metrics, health, now
         self._progress, self._failures = ProgressReader(tools.api), Failures()
-        self._watches = Watches()
+        self._watches = Watches(health.clock)
         # Serving calls may take minutes: they must not keep runs waiting, so each kind has threads of its own.
         self._pools = {kind: ThreadPoolExecutor(count, f"reconcile-{kind}") for kind, count in WORKERS.items()}
         self._listing = ThreadPoolExecutor(1, "listing")
@@ -82,10 +85,15 @@ class Host:
     def on_event(self, kind: Resource, event: Mapping[str, Any]) -> None:
         """News from a watch: microseconds, no requests."""
         item = event["object"]
-        self._watches.saw(kind.kind, int(item["metadata"]["resourceVersion"]))
+        watch = self._watch(kind, item["metadata"]["namespace"])
+        self._watches.saw(watch, int(item["metadata"]["resourceVersion"]))
         entry = self._take(kind, item, deleted=event["type"] == "DELETED")
         if entry is not None:
             self._wake(kind, entry)
+
+    def _watch(self, kind: Resource, namespace: str | None) -> str:
+        """Name of the watch that brings news of such objects."""
+        return f"{kind.kind} in {namespace}" if self.tools.settings.namespaces else kind.kind
 
     def _take(self, kind: Resource, item: Mapping[str, Any], deleted: bool) -> Entry | None:
         try:
@@ -131,6 +139,10 @@ class Host:
         return work
 
     def _reconcile(self, kind: str, namespace: str, name: str) -> float | None:
+        with self.health.deadlines.within(f"{kind} {namespace}/{name}", RECONCILE_SECONDS):
+            return self._look(kind, namespace, name)
+
+    def _look(self, kind: str, namespace: str, name: str) -> float | None:
         now = self._now()
         if kind == CURRICULUM.kind:
             return reconcile_curriculum(self.tools, namespace, name, now)
@@ -140,34 +152,42 @@ class Host:
 
     async def _list_all(self) -> None:
         for kind in WATCHED:
-            namespaces = self.tools.settings.namespaces or (None,)
-            newest = [await self._list(kind, namespace) for namespace in namespaces]
-            self._watches.listed(kind.kind, max(newest), self.health.clock())
+            for namespace in self.tools.settings.namespaces or (None,):
+                newest = await self._list(kind, namespace)
+                self._watches.listed(self._watch(kind, namespace), newest)
         self.health.api_answered_at = self.health.clock()
 
     async def _list(self, kind: Resource, namespace: str | None) -> int:
         selector = "" if kind in OWNERS else OWNER_UID
         loop = asyncio.get_running_loop()
         items, version = await loop.run_in_executor(self._listing, self.tools.api.list, kind, namespace, selector)
-        usable = [item for item in items if self._usable(kind, item)]
-        changed = self.tools.cache.replace(kind, usable, version, namespace)
+        changed = self.tools.cache.replace(kind, items, version, namespace)
         if self.health.synced and changed:
             self.metrics.audit_drift.labels(kind.kind).inc(len(changed))
         for entry in changed:
             self._wake(kind, entry)
         return max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
 
-    def _usable(self, kind: Resource, item: Mapping[str, Any]) -> bool:
-        return kind != JOB or OWNER_UID in mapping(item, "metadata", "labels")
-
     async def _audit(self) -> None:
         """Listings find what watches lost, and watches that are silent."""
+        answered = True
         while True:
-            await asyncio.sleep(self.tools.settings.audit_seconds)
+            await self._until_next_listing(answered)
             try:
                 await self._list_all()
+                answered = True
             except ApiError as error:
                 log.warning("listing failed: %s", error)
+                self._watches.unanswered()
+                answered = False
+
+    async def _until_next_listing(self, answered: bool) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self.tools.settings.audit_seconds
+        while loop.time() < due:
+            await asyncio.sleep(min(SOON_SECONDS, due - loop.time()))
+            if self._watches.owing or not answered:
+                return
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
@@ -176,11 +196,9 @@ class Host:
             await asyncio.sleep(BEAT_SECONDS)
             self.metrics.loop_lag.set(max(0.0, loop.time() - due))
             now = self.health.clock()
-            self.health.stuck_workers = tuple(
-                kind for kind, queue in self._queues.items() if queue.oldest_busy() > STUCK_SECONDS[kind]
-            )
-            self.health.dead_workers = sum(queue.dead_workers() for queue in self._queues.values())
-            self.health.stuck_watches = self._watches.stuck(now)
-            for kind, age in self._watches.ages(now).items():
-                self.metrics.watch_age.labels(kind).set(age)
+            dead = sum(queue.dead_workers() for queue in self._queues.values())
+            self.health.dead_workers = dead + sum(task.done() for task in self._tasks)
+            self.health.silent_watches = self._watches.silent()
+            for watch, age in self._watches.ages().items():
+                self.metrics.watch_age.labels(watch).set(age)
             self.health.beat_at = now

@@ -5,32 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from flywheel.api.conditions import Event, Reason
-from flywheel.controller.apply import AnyStatus, Subject, Tools, write
-from flywheel.loop.state import State, conditions
+from flywheel.api.conditions import COMPLETED, FAILED, Condition, Event, Reason
+from flywheel.controller.apply import Subject, Tools, put_status
+from flywheel.controller.events import record
+from flywheel.controller.fields import mapping
+from flywheel.loop.state import State, conditions, holds
+
+_CONDITIONS: TypeAdapter[list[Condition]] = TypeAdapter(list[Condition])
 
 
-def stall(
-    tools: Tools,
-    subject: Subject,
-    status_type: type[AnyStatus],
-    raw: dict[str, Any],
-    reason: Reason,
-    message: str,
-    now: datetime,
-) -> None:
-    """Write Stalled with this reason. A status that cannot be read either is begun anew."""
+def stall(tools: Tools, subject: Subject, raw: dict[str, Any], reason: Reason, message: str, now: datetime) -> None:
+    """Write Stalled with this reason. The rest of the status stays, whether it can be read or not."""
+    status = mapping(raw, "status")
     try:
-        old = status_type.model_validate(raw.get("status") or {})
+        old = _CONDITIONS.validate_python(status.get("conditions") or [])
     except ValidationError:
-        old = status_type()
-    state = State("blocked", reason, message)
-    told = any(entry.message == message for entry in old.conditions)
-    fresh = {
-        "conditions": conditions(old.conditions, state, subject.generation, now),
-        "observed_generation": subject.generation,
-    }
-    events = () if told else (Event(type="Warning", reason=reason, message=message),)
-    write(tools, subject, old, old.model_copy(update=fresh), events, now)
+        old = []
+    fresh = conditions(old, State("blocked", reason, message), subject.generation, now)
+    if fresh == old or holds(old, COMPLETED) or holds(old, FAILED):
+        return
+    said = {"conditions": [entry.to_json_object() for entry in fresh], "observedGeneration": subject.generation}
+    put_status(tools, subject, {**status, **said})
+    if not any(entry.message == message for entry in old):
+        record(tools.api, subject.owner, Event(type="Warning", reason=reason, message=message), now, tools.settings.pod)

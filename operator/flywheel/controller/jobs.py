@@ -31,13 +31,14 @@ class RequestTooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class Owner:
-    """The resource that a Job belongs to."""
+    """The resource that a Job belongs to, and the generation of spec that it is made from."""
 
     api_version: str
     kind: str
     namespace: str
     name: str
     uid: str
+    generation: int = 0
 
 
 def job_manifest(job: StepJob, owner: Owner, images: Mapping[ImageName, str]) -> Object:
@@ -82,6 +83,7 @@ def _labels(job: StepJob, owner: Owner) -> dict[str, str]:
         labels.STEP: job.step,
         labels.ITERATION: str(job.request.iteration),
         labels.ATTEMPT: str(job.request.attempt),
+        labels.GENERATION: str(owner.generation),
     }
     return found | ({labels.REREADS: str(job.rereads)} if job.rereads is not None else {})
 

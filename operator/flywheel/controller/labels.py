@@ -10,6 +10,7 @@ STEP = f"{DOMAIN}/step"
 ITERATION = f"{DOMAIN}/iteration"
 ATTEMPT = f"{DOMAIN}/attempt"
 REREADS = f"{DOMAIN}/rereads"
+GENERATION = f"{DOMAIN}/generation"
 
 CONTAINER = "step"
 FIELD_MANAGER = "flywheel"

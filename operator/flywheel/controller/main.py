@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, cast
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from flywheel.controller.cache import Cache
 from flywheel.controller.client import Api, connect
 from flywheel.controller.election import Election
 from flywheel.controller.health import Health, serve
-from flywheel.controller.host import Host
+from flywheel.controller.host import Host, utc_now
 from flywheel.controller.labels import OWNER_UID
 from flywheel.controller.lease import REQUEST_SECONDS, Lease
 from flywheel.controller.logs import configure
@@ -30,6 +31,7 @@ from flywheel.controller.metrics import Metrics
 from flywheel.controller.resources import OWNERS, WATCHED, Resource
 from flywheel.controller.settings import BadSettingsError, Settings, read_settings
 
+_DEEPEST = 25_000  # managedFields are a little deeper than what they are about
 log = logging.getLogger("flywheel.controller.main")  # __name__ is __main__ here
 
 
@@ -106,6 +108,14 @@ def registry_for(host: Host, client: Any) -> Any:
     return registry
 
 
+def read_deep_objects() -> None:
+    """One object must not keep us from reading all others: the API server takes JSON 10 000 levels deep, Python 1000.
+
+    The objects' own fields say how deep they may be. 10 000 levels fit well into a thread's stack of 8 MiB.
+    """
+    sys.setrecursionlimit(_DEEPEST)
+
+
 async def operate(
     settings: Settings,
     client: Any,
@@ -113,9 +123,12 @@ async def operate(
     metrics: Metrics,
     guard: Callable[[], None] = lambda: None,
     stop: asyncio.Event | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> None:
     """Run until stopped. `guard` raises where we do not lead."""
-    host = Host(Tools(Api(client, metrics, guard=guard), Cache(), settings, guard), metrics, health)
+    read_deep_objects()
+    api = Api(client, metrics, guard=guard, deadlines=health.deadlines)
+    host = Host(Tools(api, Cache(), settings, guard), metrics, health, now)
     try:
         await host.start()
         log.info("started")
@@ -137,7 +150,7 @@ async def lead(settings: Settings, health: Health, metrics: Metrics) -> None:
     task = cast("asyncio.Task[None]", asyncio.current_task())
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # kopf puts its own in place once it runs
     # The Lease has connections and a rate of its own: it never waits behind other requests, and none is repeated.
-    api = Api(connect(retries=0), metrics, timeout=REQUEST_SECONDS)
+    api = Api(connect(retries=0), metrics, timeout=REQUEST_SECONDS, deadlines=health.deadlines)
     # A container that starts again in the same pod is another replica.
     lease = Lease(api, settings.pod_namespace, f"{settings.pod}_{uuid4().hex[:8]}")
     election = Election(lease, health, metrics, won=lambda: loop.call_soon_threadsafe(won.set), lost=_leave)

@@ -44,7 +44,7 @@ class Metrics:
         )
         self.watch_age = Gauge(
             "flywheel_watch_last_event_age_seconds",
-            "Time since the last watch event, by resource.",
+            "Time since the last event of a watch, by its resource and the namespace where it has one.",
             ["resource"],
             registry=self.registry,
         )

@@ -10,7 +10,7 @@ from flywheel.api.curriculum import Attempt
 from flywheel.controller.apply import Subject, Tools
 from flywheel.controller.cache import Entry
 from flywheel.controller.labels import OWNER_UID
-from flywheel.controller.observe_jobs import JOB_UID, JobRecord, PodRecord, job_view
+from flywheel.controller.observe_jobs import JOB_UID, JobRecord, PodRecord, job_view, left_behind
 from flywheel.controller.resources import JOB, POD, Resource
 from flywheel.loop.observed import JobView
 
@@ -71,7 +71,8 @@ def job_views(tools: Tools, entry: Entry, known: JobKey | None) -> tuple[JobView
         for item in listed:
             tools.cache.update(POD, item)
         pods = tools.cache.pods_of(owner_uid)
-    return tuple(job_view(job, pods) for job in jobs)
+    generation = int(entry.value["metadata"].get("generation") or 0)
+    return tuple(job_view(job, pods, generation) for job in (*jobs, *left_behind(jobs, pods)))
 
 
 def _pod_is_behind(job: JobRecord, pods: list[PodRecord]) -> bool:

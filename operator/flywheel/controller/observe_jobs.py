@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,42 +35,51 @@ class JobRecord:
     created_at: datetime
     ended: JobState | None
     deleting: bool
+    generation: int | None = None  # of the spec that it was made from
 
 
 @dataclass(frozen=True)
 class PodRecord:
-    """What the cache keeps of a pod of a Job. `finished`: its containers are not coming back."""
+    """What the cache keeps of a pod. `finished`: its containers are not coming back. `job`: its Job as if deleted."""
 
     job_uid: str
     created_at: datetime
     finished: bool
     view: PodView
+    job: JobRecord | None = None
 
 
 def job_record(job: Object) -> JobRecord:
     """Projection of a Job with our labels; raises ValueError where they are not ours."""
-    metadata = job["metadata"]
-    marks = mapping(metadata, "labels")
-    try:
-        iteration, attempt = int(marks[labels.ITERATION]), int(marks[labels.ATTEMPT])
-        rereads = int(marks[labels.REREADS]) if labels.REREADS in marks else None
-        step = marks[labels.STEP]
-    except KeyError as error:
-        raise ValueError(f"Job {metadata['name']} lacks the label {error.args[0]}") from error
-    conditions = _true_conditions(job)
+    metadata, conditions = job["metadata"], _true_conditions(job)
     ended: JobState | None = "Succeeded" if "Complete" in conditions else "Failed" if "Failed" in conditions else None
-    return JobRecord(
-        name=metadata["name"],
-        uid=metadata["uid"],
+    return replace(
+        _labelled(metadata, name=metadata["name"], uid=metadata["uid"]),
         controller_uid=controller_uid(job) or "",
-        step=step,
-        iteration=iteration,
-        attempt=attempt,
-        rereads=rereads,
-        created_at=_time(metadata.get("creationTimestamp")),
         ended=ended,
         deleting=metadata.get("deletionTimestamp") is not None,
     )
+
+
+def _labelled(metadata: Object, name: str, uid: str) -> JobRecord:
+    """The Job of that name as its own labels, or its pod's, tell of it; a deleted one. Raises ValueError."""
+    marks = mapping(metadata, "labels")
+    try:
+        return JobRecord(
+            name=name,
+            uid=uid,
+            controller_uid="",
+            iteration=int(marks[labels.ITERATION]),
+            attempt=int(marks[labels.ATTEMPT]),
+            step=marks[labels.STEP],
+            rereads=int(marks[labels.REREADS]) if labels.REREADS in marks else None,
+            created_at=_time(metadata.get("creationTimestamp")),
+            ended=None,
+            deleting=True,
+            generation=int(marks[labels.GENERATION]) if labels.GENERATION in marks else None,
+        )
+    except KeyError as error:
+        raise ValueError(f"Job {name} lacks the label {error.args[0]}") from error
 
 
 def pod_record(pod: Object) -> PodRecord:
@@ -94,12 +104,20 @@ def pod_record(pod: Object) -> PodRecord:
         waiting_message=text(state, "waiting", "message")[:_TEXT_MAX],
         unschedulable=_unschedulable(pod),
     )
+    job_uid = text(metadata, "labels", JOB_UID)
     return PodRecord(
-        job_uid=text(metadata, "labels", JOB_UID),
+        job_uid=job_uid,
         created_at=_time(metadata.get("creationTimestamp")),
         finished=status.get("phase") in ("Succeeded", "Failed"),
         view=view,
+        job=_job_of(metadata, job_uid),
     )
+
+
+def _job_of(metadata: Object, uid: str) -> JobRecord | None:
+    with suppress(ValueError):
+        return _labelled(metadata, name=text(metadata, "labels", JOB_NAME), uid=uid)
+    return None
 
 
 def gone(record: PodRecord) -> PodRecord:
@@ -107,8 +125,15 @@ def gone(record: PodRecord) -> PodRecord:
     return replace(record, finished=True, view=replace(record.view, disrupted=True))
 
 
-def job_view(job: JobRecord, pods: Iterable[PodRecord]) -> JobView:
-    """A Job with its newest pod.
+def left_behind(jobs: Iterable[JobRecord], pods: Iterable[PodRecord]) -> list[JobRecord]:
+    """Jobs that are gone while a pod of theirs still runs: as if they were still being deleted."""
+    there = {job.uid for job in jobs}
+    left = {pod.job_uid: pod.job for pod in pods if pod.job_uid and not pod.finished and pod.job_uid not in there}
+    return [job for job in left.values() if job is not None]
+
+
+def job_view(job: JobRecord, pods: Iterable[PodRecord], generation: int = 0) -> JobView:
+    """A Job with its newest pod; `generation` is that of its owner's spec.
 
     A step that left its result is done, though the Job controller takes two seconds more to say so. Whether one has
     failed, and for whose fault, only the finished Job tells.
@@ -127,6 +152,7 @@ def job_view(job: JobRecord, pods: Iterable[PodRecord]) -> JobView:
         state=state,
         deleting=job.deleting,
         rereads=job.rereads,
+        outdated=job.generation is not None and job.generation < generation,
         pod=pod,
     )
 

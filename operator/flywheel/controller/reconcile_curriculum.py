@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from flywheel.api.conditions import Reason
-from flywheel.api.curriculum import Curriculum, CurriculumStatus
+from flywheel.api.curriculum import Curriculum
 from flywheel.controller.apply import Tools, apply
 from flywheel.controller.invalid import stall
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of, unjudged
@@ -25,7 +25,7 @@ def reconcile_curriculum(tools: Tools, namespace: str, name: str, now: datetime)
     try:
         curriculum = parse(Curriculum, entry.value)
     except InvalidResourceError as error:
-        stall(tools, subject, CurriculumStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
+        stall(tools, subject, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
     status = curriculum.status
     known = unjudged("prepare", status.observed_generation, status.attempt)
@@ -34,6 +34,6 @@ def reconcile_curriculum(tools: Tools, namespace: str, name: str, now: datetime)
         plan = decide_curriculum(observed, now)
     except UnexpectedResultError as error:
         words = f"{error}: is jobs.steps[].image the right image?"
-        stall(tools, subject, CurriculumStatus, entry.value, Reason.STEP_FAILED, words, now)
+        stall(tools, subject, entry.value, Reason.STEP_FAILED, words, now)
         return None
     return apply(tools, subject, curriculum.status, plan, now)

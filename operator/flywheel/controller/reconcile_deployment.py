@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flywheel.api.adapterdeployment import AdapterDeployment, AdapterDeploymentStatus
+from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.conditions import Reason
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.controller.apply import Tools, apply
@@ -21,7 +21,7 @@ from flywheel.loop.accept import UnexpectedResultError
 from flywheel.serving.calls import CallFailure, Endpoint
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
-from flywheel.serving.triton import look_at_all, perform
+from flywheel.serving.triton import look_at_all, look_seconds, perform, perform_seconds
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -51,16 +51,19 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     try:
         deployment = parse(AdapterDeployment, entry.value)
     except InvalidResourceError as error:
-        stall(tools, subject, AdapterDeploymentStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
+        stall(tools, subject, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
     target = deployment.spec.target.triton
     endpoints = serving_endpoints(tools, namespace, target.service_ref.name, target.port)
+    within, patience = tools.api.deadlines.within, look_seconds(len(endpoints or ()))
+    with within("looking at serving pods", patience):
+        pods = look_at_all(endpoints or (), target.model, tools.guard)
     told, status = failures.take(entry.uid), deployment.status
     observed = DeploymentObserved(
         deployment=deployment,
         runs=_runs(tools, namespace, name),
         service_found=endpoints is not None,
-        pods=look_at_all(endpoints or (), target.model, tools.guard),
+        pods=pods,
         jobs=job_views(tools, entry, unjudged(status.step, status.rollouts, status.attempt)),
         failures=told,
     )
@@ -68,14 +71,15 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         plan = decide_deployment(observed, now)
     except UnexpectedResultError as error:
         words = f"{error}: is jobs.steps[].image the right image?"
-        stall(tools, subject, AdapterDeploymentStatus, entry.value, Reason.STEP_FAILED, words, now)
+        stall(tools, subject, entry.value, Reason.STEP_FAILED, words, now)
         return None
     try:
         again = apply(tools, subject, deployment.status, plan, now)
     except Exception:
         failures.keep(entry.uid, told)  # nobody has heard of them yet
         raise
-    failures.keep(entry.uid, perform(plan.calls, tools.guard))
+    with within("calls to serving pods", perform_seconds(len(plan.calls))):
+        failures.keep(entry.uid, perform(plan.calls, tools.guard))
     return again
 
 

@@ -41,11 +41,11 @@ def reconcile_run(
         observed = RunObserved(run, curriculum, job_views(tools, entry, known), MODEL_PATH)
         plan = decide_run(observed, now)
     except InvalidResourceError as error:
-        stall(tools, subject, FlywheelRunStatus, entry.value, Reason.SPEC_INVALID, str(error), now)
+        stall(tools, subject, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
     except UnexpectedResultError as error:
         words = f"{error}: is jobs.steps[].image the right image?"
-        stall(tools, subject, FlywheelRunStatus, entry.value, Reason.STEP_FAILED, words, now)
+        stall(tools, subject, entry.value, Reason.STEP_FAILED, words, now)
         return None
     plan = _with_progress(plan, observed, progress, subject, now)
     again = apply(tools, subject, run.status, plan, now)

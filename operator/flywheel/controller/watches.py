@@ -1,4 +1,7 @@
-"""Tells a silent watch from an idle cluster: what a listing showed, the watch must have told of soon after. Pure."""
+"""Tells a silent watch from an idle cluster: what listings show again and again, the watch must have told of. Pure.
+
+Only a listing that was answered can prove a watch silent: while the API server is away, all of them are.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +9,60 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-SILENT_SECONDS = 45.0
+SILENT_SECONDS = 30.0
 
 
 @dataclass
 class Watches:
-    """By kind: the newest version that the watch told of, and the newest that a listing showed."""
+    """By watch: the newest version that it told of, and since when it owes a newer one that a listing showed."""
 
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     _seen_at: dict[str, float] = field(default_factory=dict[str, float])
     _owed: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    _silent: set[str] = field(default_factory=set[str])
 
-    def saw(self, kind: str, version: int) -> None:
-        """A watch event."""
-        self._seen[kind] = max(version, self._seen.get(kind, 0))
-        self._seen_at[kind] = self.clock()
-        owed = self._owed.get(kind)
-        if owed is not None and self._seen[kind] >= owed[0]:
-            del self._owed[kind]
+    def saw(self, watch: str, version: int) -> None:
+        """An event."""
+        self._seen[watch] = max(version, self._seen.get(watch, 0))
+        self._seen_at[watch] = self.clock()
+        if watch in self._owed and self._seen[watch] >= self._owed[watch][0]:
+            self._settle(watch)
 
-    def listed(self, kind: str, newest: int, now: float) -> None:
+    def listed(self, watch: str, newest: int) -> None:
         """A listing whose newest object has this version."""
-        if newest > self._seen.get(kind, 0):
-            since = self._owed[kind][1] if kind in self._owed else now
-            self._owed[kind] = (newest, since)
-        else:  # what was owed is gone: a listing of the watch's own may have skipped it
-            self._owed.pop(kind, None)
+        now = self.clock()
+        if newest <= self._seen.get(watch, 0):  # also where what was owed is gone
+            self._settle(watch)
+            return
+        # A watch that moves is late, not silent.
+        since = self._owed.get(watch, (0, now))[1]
+        since = max(since, self._seen_at.get(watch, since))
+        self._owed[watch] = (newest, since)
+        if now - since >= SILENT_SECONDS:
+            self._silent.add(watch)
+        else:
+            self._silent.discard(watch)
 
-    def stuck(self, now: float) -> tuple[str, ...]:
-        """Kinds whose watch still owes news that a listing showed a while ago."""
-        return tuple(sorted(kind for kind, (_, since) in self._owed.items() if now - since > SILENT_SECONDS))
+    def unanswered(self) -> None:
+        """A listing was not answered: the watches may be cut off too, and have to be proven silent anew."""
+        self._owed.clear()
+        self._silent.clear()
 
-    def ages(self, now: float) -> dict[str, float]:
-        """Time since each kind's last event."""
-        return {kind: now - at for kind, at in self._seen_at.items()}
+    @property
+    def owing(self) -> bool:
+        """Whether another listing is needed soon, to know."""
+        return bool(self._owed)
+
+    def silent(self) -> tuple[str, ...]:
+        """Watches that are up and tell nothing."""
+        return tuple(sorted(self._silent))
+
+    def ages(self) -> dict[str, float]:
+        """Time since each watch's last event."""
+        now = self.clock()
+        return {watch: now - at for watch, at in self._seen_at.items()}
+
+    def _settle(self, watch: str) -> None:
+        self._owed.pop(watch, None)
+        self._silent.discard(watch)

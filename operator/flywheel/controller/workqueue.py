@@ -47,7 +47,7 @@ class Workqueue(Generic[Key]):
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
         self._dirty: dict[Key, float] = {}  # since when it waits
-        self._busy: dict[Key, float] = {}  # since when it is worked on
+        self._busy: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, _Timer] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,10 +87,6 @@ class Workqueue(Generic[Key]):
         """Keys waiting."""
         return len(self._dirty)
 
-    def oldest_busy(self) -> float:
-        """For how long the slowest worker has been at one key."""
-        return self._loop.time() - min(self._busy.values(), default=self._loop.time())
-
     def dead_workers(self) -> int:
         """Workers that ended, which none ever should."""
         return sum(task.done() for task in self._tasks)
@@ -111,15 +107,14 @@ class Workqueue(Generic[Key]):
     async def _run(self) -> None:
         while True:
             key = await self._queue.get()
-            now = self._loop.time()
-            self._metrics.queue_waited(self.name, now - self._dirty.pop(key))
+            self._metrics.queue_waited(self.name, self._loop.time() - self._dirty.pop(key))
             self._metrics.queue_depth(self.name, self.depth)
-            self._busy[key] = now
+            self._busy.add(key)
             self._cancel_timer(key)  # this look replaces the one that was planned
             try:
                 await self._look(key)
             finally:
-                del self._busy[key]
+                self._busy.remove(key)
                 if key in self._dirty:
                     self._enqueue(key)
 

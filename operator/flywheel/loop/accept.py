@@ -44,7 +44,7 @@ def accept(
     figures, digest, current = outcome.result.figures, outcome.result.manifest, status.current
     if figures is None or digest is None or current is None or figures.step != step:
         raise UnexpectedResultError(f"attempt {outcome.number} of step {step} has a result that is not its own")
-    entry = AcceptedStep(name=step, attempt=outcome.number, digest=digest)
+    entry = AcceptedStep(name=figures.step, attempt=outcome.number, digest=digest)
     current = current.model_copy(update={"steps": [*current.steps, entry]})
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
@@ -136,12 +136,16 @@ def _validated(
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     if current.number == 0:
         arms = _arms(figures)
+        if not arms:
+            raise UnexpectedResultError("iteration 0: validate measured no untrained student")
         words = ", ".join(f"{arm.name} {arm.accuracy}" for arm in arms)
         status = status.model_copy(update={"baseline": arms, "baseline_step": entry})
         return status, (_done(current, "validate", f"untrained: {words}"),)
     arm = figures.arms.get(CANDIDATE_ARM)
     if arm is None or current.adapter is None:
         raise UnexpectedResultError(f"iteration {current.number}: validate measured no adapter")
+    if not figures.differences:
+        raise UnexpectedResultError(f"iteration {current.number}: validate compared the adapter with nothing")
     measured = Measured.model_validate(_measured(arm, figures.items))
     status = _update_current(status, validation=measured, gains=_gains(figures))
     status = status.model_copy(update={"validation": measured})

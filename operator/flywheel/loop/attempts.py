@@ -13,7 +13,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
 from flywheel.api.jobs import JobSettings
 from flywheel.api.result import AbsentFigures, StepResult, parse_result
-from flywheel.loop.exits import Exit, classify
+from flywheel.loop.exits import Exit, classify, known_reason
 from flywheel.loop.observed import JobView
 from flywheel.loop.state import State
 from flywheel.loop.waiting import NO_POD_AFTER_SECONDS, waiting_state
@@ -22,6 +22,8 @@ DEFAULT_ATTEMPTS = 3
 MAX_DISRUPTIONS = 20
 BACKOFF_FIRST, BACKOFF_MOST = 10.0, 300.0
 _MOST_DOUBLINGS = 10
+# A wait that is longer was written by a clock that has gone back since, or by hand.
+_LONGEST_WAIT = 2 * BACKOFF_MOST
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,12 @@ class Start:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to create now."""
+    """Nothing to create now. `delete`: the Job that cannot start as it was made."""
 
     attempt: Attempt
     state: State
     requeue_after: float | None = None
+    delete: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,16 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
     A result of another program than the step's is no result.
     """
     if any(job.deleting for job in jobs):
-        return Wait(attempt, State("working", Reason.CLEANING_UP, "waiting until the last attempt's Job is gone"))
+        words = "waiting until the last attempt's Job and its pod are gone"
+        return Wait(attempt, State("working", Reason.CLEANING_UP, words))
     newest = max(jobs, key=lambda job: job.attempt, default=None)
-    if newest is None or newest.attempt < attempt.ordinal:
+    if newest is None or (newest.attempt < attempt.ordinal and not newest.active):
         if attempt.ordinal > attempt.judged:  # it was created and is gone: what it did may be on the workspace
             return _start(attempt, attempt.ordinal, rereads=attempt.rereading or attempt.ordinal)
         return _when_due(attempt, attempt.ordinal, now)
     attempt = _seen(newest, attempt)
     if newest.state in ("Pending", "Running"):
-        requeue = None if newest.pod else NO_POD_AFTER_SECONDS - (now - newest.created_at).total_seconds()
-        return Wait(attempt, waiting_state(newest, now), requeue if requeue is not None and requeue > 0 else None)
+        return _wait(newest, attempt, now)
     if newest.state == "Succeeded":
         result = _result(newest, program)
         if result is not None:
@@ -85,6 +88,15 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
     if newest.attempt <= attempt.judged:
         return _when_due(attempt, newest.attempt, now)
     return _judge(classify(newest), newest, attempt, settings, now)
+
+
+def _wait(job: JobView, attempt: Attempt, now: datetime) -> Wait:
+    state = waiting_state(job, now)
+    if state.kind == "blocked" and job.outdated:
+        words = f"step {job.step}: spec was changed, so Job {job.name}, which could not start, is made anew"
+        return Wait(halt([job], attempt), State("working", Reason.CLEANING_UP, words), delete=(job.name,))
+    requeue = None if job.pod else NO_POD_AFTER_SECONDS - (now - job.created_at).total_seconds()
+    return Wait(attempt, state, requeue if requeue is not None and requeue > 0 else None)
 
 
 def _seen(newest: JobView, attempt: Attempt) -> Attempt:
@@ -164,23 +176,28 @@ def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, n
     count = max(attempt.failures if exit_.kind == "Failure" else attempt.waits, 1)
     backoff = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
     seconds = 0.0 if exit_.kind == "Disruption" else backoff
-    retry_at = (now + timedelta(seconds=seconds)).isoformat()
+    retry_at = now + timedelta(seconds=seconds)
     return _when_due(attempt.model_copy(update={"retry_at": retry_at}), job.attempt, now)
 
 
 def _when_due(attempt: Attempt, newest: int, now: datetime) -> Outcome:
-    if attempt.retry_at is not None:
-        seconds = (datetime.fromisoformat(attempt.retry_at) - now).total_seconds()
-        if seconds > 0:
-            return Wait(attempt, _retrying(attempt), seconds)
+    seconds = seconds_until(attempt.retry_at, now)
+    if attempt.retry_at is not None and seconds > 0:
+        return Wait(attempt, _retrying(attempt, attempt.retry_at), seconds)
     return _start(attempt, newest, rereads=attempt.rereading)
 
 
-def _retrying(attempt: Attempt) -> State:
-    reason = Reason(attempt.reason or Reason.RETRYING)
+def seconds_until(retry_at: datetime | None, now: datetime) -> float:
+    """How long to wait; 0 when it is time."""
+    seconds = (retry_at - now).total_seconds() if retry_at is not None else 0.0
+    return seconds if 0 < seconds <= _LONGEST_WAIT else 0.0
+
+
+def _retrying(attempt: Attempt, retry_at: datetime) -> State:
+    words = f"{attempt.message}; tried again at {retry_at.isoformat()}"
     if attempt.waits:
-        return State("blocked", reason, f"{attempt.message}; tried again at {attempt.retry_at}")
-    return State("working", Reason.RETRYING, f"{attempt.message}; tried again at {attempt.retry_at}")
+        return State("blocked", known_reason(attempt.reason, Reason.TRY_LATER), words)
+    return State("working", Reason.RETRYING, words)
 
 
 def _start(attempt: Attempt, newest: int, rereads: int | None = None) -> Start:

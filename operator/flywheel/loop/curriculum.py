@@ -28,7 +28,7 @@ def decide_curriculum(observed: CurriculumObserved, now: datetime) -> Curriculum
     if curriculum.metadata.deletion_timestamp is not None:
         return Plan(status)
     if status.prepared_generation == generation and status.revision is not None:
-        return Plan(status)
+        return _settled(observed, status, _prepared_state(status.revision, status.pools), now)
     attempt = status.attempt or Attempt()
     old = [job for job in observed.jobs if job.iteration != generation]
     if status.observed_generation != generation:
@@ -57,7 +57,7 @@ def decide_curriculum(observed: CurriculumObserved, now: datetime) -> Curriculum
 
 def _stalled(observed: CurriculumObserved, status: CurriculumStatus, outcome: GaveUp, now: datetime) -> CurriculumPlan:
     """Stalled, not failed: a Curriculum is mended by its spec or by its data."""
-    retry_at = (now + timedelta(seconds=LOOK_AGAIN_SECONDS)).isoformat()
+    retry_at = now + timedelta(seconds=LOOK_AGAIN_SECONDS)
     attempt = outcome.attempt.model_copy(
         update={
             "failures": 0,
@@ -68,7 +68,7 @@ def _stalled(observed: CurriculumObserved, status: CurriculumStatus, outcome: Ga
             "message": outcome.state.message[:512],
         }
     )
-    state = State("blocked", outcome.state.reason, f"{attempt.message}; tried again at {retry_at}")
+    state = State("blocked", outcome.state.reason, f"{attempt.message}; tried again at {retry_at.isoformat()}")
     status = status.model_copy(update={"attempt": attempt})
     return _settled(observed, status, state, now, requeue_after=LOOK_AGAIN_SECONDS)
 
@@ -122,13 +122,14 @@ def _prepared(
         PoolCount(name=pool, items=items, labels=_counts(labels, figures.labels.get(pool, [])))
         for pool, items in figures.items.items()
     ]
+    revision = Revision(
+        name=figures.revision,
+        path=f"{curriculum_folder(observed.curriculum.metadata)}/{figures.revision}",
+        digest=result.manifest,
+    )
     status = status.model_copy(
         update={
-            "revision": Revision(
-                name=figures.revision,
-                path=f"{curriculum_folder(observed.curriculum.metadata)}/{figures.revision}",
-                digest=result.manifest,
-            ),
+            "revision": revision,
             "prepared_generation": observed.curriculum.metadata.generation,
             "items": sum(figures.items.values()),
             "pools": pools,
@@ -136,8 +137,12 @@ def _prepared(
             "attempt": None,
         }
     )
-    words = f"revision {figures.revision}: " + ", ".join(f"{pool.name} {pool.items}" for pool in pools)
-    return _settled(observed, status, State("ready", Reason.PREPARED, words), now)
+    return _settled(observed, status, _prepared_state(revision, pools), now)
+
+
+def _prepared_state(revision: Revision, pools: list[PoolCount]) -> State:
+    words = f"revision {revision.name}: " + ", ".join(f"{pool.name} {pool.items}" for pool in pools)
+    return State("ready", Reason.PREPARED, words)
 
 
 def _counts(labels: list[str], counts: list[int]) -> str:

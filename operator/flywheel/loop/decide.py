@@ -20,19 +20,19 @@ from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
+from flywheel.loop.exits import known_reason
 from flywheel.loop.gate import deserves_test, held_out_spent
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.retention import expired_through
+from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, condition, conditions, holds, news
 from flywheel.loop.stopping import stop_after
 from flywheel.loop.waiting import starting
 
 RunPlan = Plan[FlywheelRunStatus]
-ITERATION_STEPS = ("exam", "answer", "evaluate", "train", "validate")
-HISTORY_MAX = 20
 
 
 def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
@@ -41,7 +41,7 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
     if run.metadata.deletion_timestamp is not None:
         return Plan(status)
     if ended(status):
-        return Plan(status, delete=deletable(observed.jobs))
+        return Plan(_still_ended(status, now), delete=deletable(observed.jobs))
     if run.spec.stop.now:
         best = f", best is iteration {status.best.iteration}" if status.best else ""
         return _halt(observed, now, State("completed", Reason.STOPPED, f"stopped by spec.stop.now{best}"))
@@ -49,6 +49,9 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
         words = "suspended by spec.suspend: set it to false to go on"
         return _halt(observed, now, State("suspended", Reason.SUSPENDED, words))
     blocked, status = _pin(observed)
+    if blocked is None and (fault := damage(status)) is not None:
+        words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
+        blocked = State("blocked", Reason.STATUS_DAMAGED, words)
     if blocked is not None:
         return _settled(observed, status, blocked, now)
     return _advance_run(observed, status, now)
@@ -57,6 +60,15 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
 def ended(status: FlywheelRunStatus) -> bool:
     """Completed or Failed: never cleared, and nothing changes anything afterwards."""
     return holds(status.conditions, COMPLETED) or holds(status.conditions, FAILED)
+
+
+def _still_ended(status: FlywheelRunStatus, now: datetime) -> FlywheelRunStatus:
+    """The status with all conditions of its end: somebody may have written others beside it."""
+    end = next(entry for entry in status.conditions if entry.type in (COMPLETED, FAILED) and entry.status == "True")
+    state = State(
+        "completed" if end.type == COMPLETED else "failed", known_reason(end.reason, Reason.STOPPED), end.message
+    )
+    return status.model_copy(update={"conditions": conditions(status.conditions, state, end.observed_generation, now)})
 
 
 def _halt(observed: RunObserved, now: datetime, state: State) -> RunPlan:
@@ -77,7 +89,8 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
         words = f"there is no Curriculum {name} in namespace {run.metadata.namespace}: create it"
         return State("blocked", Reason.CURRICULUM_NOT_FOUND, words), status
     if status.curriculum is not None:
-        return None, status
+        current = status.current or Iteration(number=next_number(status))
+        return None, status.model_copy(update={"current": current})
     fresh = curriculum.status.prepared_generation == curriculum.metadata.generation
     if fresh and curriculum.status.revision is not None and holds(curriculum.status.conditions, READY):
         pinned = {
@@ -177,7 +190,8 @@ def _apply(
     if isinstance(outcome, GaveUp):
         return _settled(observed, status, outcome.state, now, events)
     if isinstance(outcome, Wait):
-        return _settled(observed, status, outcome.state, now, events, requeue_after=outcome.requeue_after)
+        again = outcome.requeue_after
+        return _settled(observed, status, outcome.state, now, events, delete=outcome.delete, requeue_after=again)
     job = _step_job(observed, status, step, outcome)
     if status.started_at is None:
         status = status.model_copy(update={"started_at": now})

@@ -23,6 +23,11 @@ class Exit:
     message: str
 
 
+def known_reason(text: str | None, otherwise: Reason) -> Reason:
+    """The reason of that name: a step of another version, or a hand in status, may have used one that we lack."""
+    return _KNOWN.get(text or "", otherwise)
+
+
 def classify(job: JobView) -> Exit:
     """Class of a failed Job. Only failures of the container `step` count as attempts."""
     pod = job.pod

@@ -6,6 +6,8 @@ from flywheel.api.metadata import Metadata
 
 _JOB_NAME_MAX = 63
 _OWNER_MAX = 30
+# A file system takes 255 bytes a name; the uid tells apart what is cut.
+_FOLDER_MAX = 200
 
 
 def job_name(owner: Metadata, iteration: int, step: str, attempt: int) -> str:
@@ -18,7 +20,7 @@ def job_name(owner: Metadata, iteration: int, step: str, attempt: int) -> str:
 
 
 def _folder(kind: str, owner: Metadata) -> str:
-    return f"{kind}/{owner.namespace}/{owner.name}-{owner.uid[:8]}"
+    return f"{kind}/{owner.namespace}/{owner.name[:_FOLDER_MAX].rstrip('-.')}-{owner.uid[:8]}"
 
 
 def curriculum_folder(owner: Metadata) -> str:

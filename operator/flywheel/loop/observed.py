@@ -32,7 +32,7 @@ class PodView:
 
 @dataclass(frozen=True)
 class JobView:
-    """One Job of a resource: one attempt of one step."""
+    """One Job of a resource: one attempt of one step. `outdated`: it was made from an older spec."""
 
     name: str
     uid: str
@@ -43,6 +43,7 @@ class JobView:
     state: JobState = "Pending"
     deleting: bool = False
     rereads: int | None = None  # a report Job: the attempt whose result it reads again
+    outdated: bool = False
     pod: PodView | None = None
 
     @property

@@ -38,6 +38,12 @@ def waiting_state(job: JobView, now: datetime) -> State:
             Reason.POD_REFUSED,
             f"step {job.step}: Job {job.name} could make no pod (quota or admission): see kubectl describe job",
         )
+    if pod.started and pod.disrupted:
+        words = (
+            f"step {job.step}: pod {pod.name} is evicted, deleted or on a lost node; the next attempt begins when it is"
+            f" gone (from a lost node only by kubectl delete pod --force {pod.name})"
+        )
+        return State("working", Reason.DISRUPTED, words)
     if pod.started:
         return State("working", Reason.RUNNING, f"step {job.step}, attempt {job.attempt}, runs in pod {pod.name}")
     return _not_started(job, pod)

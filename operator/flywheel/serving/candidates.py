@@ -26,7 +26,8 @@ def next_rollout(runs: Sequence[FlywheelRun], status: AdapterDeploymentStatus) -
     created, claim = run.metadata.creation_timestamp, run.status.workspace_claim
     if created is None or claim is None:
         return None
-    if any((revision.run_created, revision.iteration) >= (created, candidate.iteration) for revision in taken):
+    age = (created, candidate.iteration, run.metadata.name)
+    if any((revision.run_created, revision.iteration, revision.run) >= age for revision in taken):
         return None
     return Rollout(
         digest=candidate.digest,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
-from flywheel.loop.attempts import BACKOFF_FIRST, BACKOFF_MOST, DEFAULT_ATTEMPTS
+from flywheel.loop.attempts import BACKOFF_FIRST, BACKOFF_MOST, DEFAULT_ATTEMPTS, seconds_until
 from flywheel.loop.state import State
 from flywheel.serving.calls import LoadModel
 from flywheel.serving.ending import AT_ONCE_SECONDS, reject, serving_state
@@ -33,18 +33,16 @@ def load(
     if failed:
         count = attempt.failures + 1
         seconds = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
-        retry_at = (now + timedelta(seconds=seconds)).isoformat()
+        retry_at = now + timedelta(seconds=seconds)
         attempt = attempt.model_copy(
             update={"failures": count, "retry_at": retry_at, "message": failed[0].message[:512]}
         )
         if step == "load" and count >= DEFAULT_ATTEMPTS and status.rollout is not None:
             return reject(observed, status, status.rollout, failed[0].message, now)
     status = status.model_copy(update={"step": step, "attempt": attempt})
-    wait = 0.0
-    if attempt.retry_at is not None:
-        wait = (datetime.fromisoformat(attempt.retry_at) - now).total_seconds()
-    if wait > 0:
-        words = f"{attempt.message}; tried again at {attempt.retry_at}"
+    wait = seconds_until(attempt.retry_at, now)
+    if attempt.retry_at is not None and wait > 0:
+        words = f"{attempt.message}; tried again at {attempt.retry_at.isoformat()}"
         return settled(observed, status, State("blocked", Reason.TARGET_UNAVAILABLE, words), now, requeue_after=wait)
     names = ", ".join(sorted(call.endpoint.pod for call in calls))
     state = State("working", Reason.LOADING, f"loading {short(calls[0].revision)} as {calls[0].model} on {names}")

@@ -68,18 +68,20 @@ def _job(
             state = State("working", _DOING[step], f"step {step} for {name_of(rollout)}: Job {job.name} was created")
             return settled(observed, status, state, now, create=(job,))
         case Wait():
-            return settled(observed, status, outcome.state, now, requeue_after=outcome.requeue_after)
+            again = outcome.requeue_after
+            return settled(observed, status, outcome.state, now, delete=outcome.delete, requeue_after=again)
         case GaveUp():
             # Too few probes is for the spec to mend; all else that verify finds is in its figures.
             if outcome.bad_input and step != "verify":
                 return reject(observed, status, rollout, outcome.state.message, now)
             # The candidate is not to blame: the old one serves on, and this is tried again.
-            retry_at = (now + timedelta(seconds=TRY_AGAIN_SECONDS)).isoformat()
+            retry_at = now + timedelta(seconds=TRY_AGAIN_SECONDS)
             fresh = outcome.attempt.model_copy(
                 update={"failures": 0, "disruptions": 0, "waits": 1, "retry_at": retry_at}
             )
             status = status.model_copy(update={"attempt": fresh})
-            state = State("blocked", outcome.state.reason, f"{outcome.state.message}; tried again at {retry_at}")
+            words = f"{outcome.state.message}; tried again at {retry_at.isoformat()}"
+            state = State("blocked", outcome.state.reason, words)
             return settled(observed, status, state, now, requeue_after=TRY_AGAIN_SECONDS)
 
 

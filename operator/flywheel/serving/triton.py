@@ -164,6 +164,16 @@ def look(endpoint: Endpoint, model: str, guard: Guard) -> ServingPodView:
     return ServingPodView(endpoint, revision=stable, candidates=revisions)
 
 
+def look_seconds(pods: int) -> float:
+    """The longest that looking at so many pods may take: a few calls each, a few pods at a time."""
+    return (1 + pods // _AT_ONCE) * 4 * LOOK_SECONDS
+
+
+def perform_seconds(calls: int) -> float:
+    """The longest that so many calls may take: a load is waited for, and then awaited as long again."""
+    return (1 + calls // _AT_ONCE) * (2 * LOAD_SECONDS + 4 * LOOK_SECONDS)
+
+
 def look_at_all(endpoints: Sequence[Endpoint], model: str, guard: Guard) -> tuple[ServingPodView, ...]:
     """All pods at once; slow ones do not wait for each other."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:

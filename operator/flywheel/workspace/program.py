@@ -19,7 +19,7 @@ from types import FrameType
 from pydantic import ValidationError
 
 from flywheel.api.conditions import Reason
-from flywheel.api.request import Input, StepRequest
+from flywheel.api.request import Input, PublishParameters, StepRequest
 from flywheel.api.result import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -31,6 +31,7 @@ from flywheel.api.result import (
 )
 from flywheel.workspace.manifest import Manifest, WrongInputError, check_input, list_files, seal
 from flywheel.workspace.store import UnsafePathError, Workspace
+from flywheel.workspace.volumes import volume_fault
 
 log = logging.getLogger("flywheel.step")
 
@@ -156,8 +157,17 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         return EXIT_FAILED, _failure(Reason.OUT_OF_MEMORY, "the step ran out of memory")
     except Exception as error:  # noqa: BLE001 - the last line of the program: everything becomes a result and a log
         traceback.print_exc()
+        if (fault := volume_fault(error, _volumes(attempt))) is not None:
+            return EXIT_TRY_LATER, _failure(*fault)
         # The text may quote data or a server: only the class leaves the pod, the log has the rest.
         return EXIT_FAILED, _failure(Reason.STEP_FAILED, f"{type(error).__name__}: see the log of the step's pod")
+
+
+def _volumes(attempt: Attempt) -> tuple[Path, ...]:
+    """The claims' folders that the step may write."""
+    parameters = attempt.request.parameters
+    repository = (Path(parameters.repository_path),) if isinstance(parameters, PublishParameters) else ()
+    return (attempt.workspace.root, *repository)
 
 
 def _failure(reason: Reason, message: str) -> StepResult:

@@ -41,7 +41,7 @@ def test_the_operator_changes_only_what_is_its_own() -> None:
     }
     kinds = ("curricula", "flywheelruns", "adapterdeployments")
     assert changes == {
-        *((f"{kind}/status", "patch") for kind in kinds),
+        *((f"{kind}/status", "update") for kind in kinds),
         *((f"{kind}/finalizers", "update") for kind in kinds),
         ("jobs", "create"),
         ("jobs", "delete"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from flywheel.controller import labels
 from flywheel.controller.cache import Cache
-from flywheel.controller.observe_jobs import JOB_UID
+from flywheel.controller.observe_jobs import JOB_NAME, JOB_UID, left_behind
 from flywheel.controller.resources import JOB, POD, RUN
 
 
@@ -28,9 +29,11 @@ def job(uid: str, version: int, owner: str = "owner") -> dict[str, Any]:
     return {"metadata": metadata}
 
 
-def pod(uid: str, version: int, job_uid: str, owner: str = "owner") -> dict[str, Any]:
-    marks = {labels.OWNER_UID: owner, JOB_UID: job_uid}
+def pod(uid: str, version: int, job_uid: str, owner: str = "owner", deleting: bool = False) -> dict[str, Any]:
+    marks = {labels.OWNER_UID: owner, JOB_UID: job_uid, JOB_NAME: f"job-{job_uid}"}
+    marks |= {labels.STEP: "exam", labels.ITERATION: "1", labels.ATTEMPT: "1"}
     metadata = {"name": f"pod-{uid}", "namespace": "n", "uid": uid, "resourceVersion": str(version), "labels": marks}
+    metadata |= {"deletionTimestamp": "2026-11-21T04:00:00Z"} if deleting else {}
     return {"metadata": metadata, "status": {"phase": "Running"}}
 
 
@@ -83,6 +86,29 @@ def test_what_a_deleted_pod_said_is_kept_while_its_job_is_there() -> None:
     assert cache.replace(POD, [], version=9, namespace=None) == []
     cache.remove(JOB, "j")
     assert cache.pods_of("owner") == [] and cache.jobs_of("owner") == []
+
+
+def test_a_running_pod_outlives_its_job_in_the_cache() -> None:
+    """Its Job was deleted by hand: until the pod is gone the next attempt waits."""
+    for phase, lost in itertools.product(("Running", "Failed"), (False, True)):
+        cache = Cache()
+        cache.update(JOB, job("j", 1))
+        cache.update(POD, pod("p", 2, "j"))
+        cache.remove(JOB, "j")
+        (left,) = left_behind(cache.jobs_of("owner"), cache.pods_of("owner"))
+        assert (left.step, left.iteration, left.attempt, left.deleting) == ("exam", 1, 1, True)
+        cache.update(POD, pod("p", 3, "j", deleting=True) | {"status": {"phase": phase}})
+        assert left_behind(cache.jobs_of("owner"), cache.pods_of("owner")) == ([left] if phase == "Running" else [])
+        cache.replace(POD, [], version=9, namespace=None) if lost else cache.remove(POD, "p")
+        assert cache.pods_of("owner") == []
+
+
+def test_a_pod_of_no_job_holds_nothing_up() -> None:
+    """Somebody's copy of a pod of ours, to look at it."""
+    copied = pod("p", 1, "")
+    cache = Cache()
+    cache.update(POD, copied)
+    assert left_behind(cache.jobs_of("owner"), cache.pods_of("owner")) == []
 
 
 def test_jobs_count_only_for_the_object_that_controls_them() -> None:

@@ -27,24 +27,33 @@ NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
 
 def test_an_idle_watch_is_not_a_silent_one() -> None:
-    watches = Watches(clock=lambda: 0.0)
+    time = [0.0]
+    watches = Watches(clock=lambda: time[0])
     watches.saw("Job", 10)
-    watches.listed("Job", 10, now=0.0)
-    assert watches.stuck(now=1e6) == ()
-    watches.listed("Job", 11, now=100.0)  # the listing knows what the watch has not told
-    assert watches.stuck(now=100.0 + SILENT_SECONDS) == ()
-    assert watches.stuck(now=101.0 + SILENT_SECONDS) == ("Job",)
-    watches.listed("Job", 15, now=150.0)  # still owed since 100
-    assert watches.stuck(now=101.0 + SILENT_SECONDS) == ("Job",)
+    watches.listed("Job", 10)
+    assert not watches.owing
+    time[0] = 100.0
+    watches.listed("Job", 11)  # the listing knows what the watch has not told
+    assert watches.owing
+    time[0] = 1e6
+    assert watches.silent() == ()  # only another listing proves anything
+    watches.unanswered()
+    assert not watches.owing
+    watches.listed("Job", 11)
+    time[0] += SILENT_SECONDS
+    watches.listed("Job", 15)
+    assert watches.silent() == ("Job",)
+    watches.saw("Job", 14)
+    assert watches.silent() == ("Job",)
     watches.saw("Job", 15)
-    assert watches.stuck(now=1e6) == ()
+    assert watches.silent() == () and not watches.owing
 
 
 def test_what_is_owed_is_forgotten_when_it_is_gone() -> None:
     watches = Watches(clock=lambda: 0.0)
-    watches.listed("Pod", 7, now=0.0)
-    watches.listed("Pod", 0, now=60.0)
-    assert watches.stuck(now=1e6) == ()
+    watches.listed("Pod", 7)
+    watches.listed("Pod", 0)
+    assert not watches.owing
 
 
 def test_newest_progress_line() -> None:
@@ -80,6 +89,31 @@ def test_progress_is_read_and_written_only_so_often() -> None:
     assert logs.reads == 6 and written == ["0", "60", "120"]
     logs.lines = ""
     assert reader.look(status, "n", "p", "u", NOW + timedelta(seconds=300))[0] is None
+
+
+def test_progress_of_a_thousand_runs_floods_nobody() -> None:
+    """Five logs a second, or twice that where turns fall together; and in time each has its turn."""
+    logs: Any = _Logs()
+    reader, told = ProgressReader(logs), set[int]()
+    due = dict.fromkeys(range(1000), 0.0)
+    for second in range(600):
+        before = logs.reads
+        for pod in [pod for pod, at in due.items() if at <= second]:
+            found, again = reader.look(FlywheelRunStatus(), "n", "p", f"u{pod}", NOW + timedelta(seconds=second))
+            due[pod] = second + again
+            told |= {pod} if found is not None else set()
+        assert logs.reads - before <= 10
+    assert len(told) == 1000 and logs.reads <= 5 * 600 * 1.1
+
+
+def test_progress_goes_on_when_the_clock_has_gone_back() -> None:
+    logs: Any = _Logs()
+    reader, status = ProgressReader(logs), FlywheelRunStatus()
+    found, _ = reader.look(status, "n", "p", "u", NOW + timedelta(days=400))
+    assert found is not None
+    logs.lines = "progress 2"
+    later, _ = reader.look(status.model_copy(update={"progress": found}), "n", "p", "u", NOW)
+    assert later is not None and later.line == "2"
 
 
 class _Events:
@@ -134,12 +168,15 @@ def test_health() -> None:
     assert health.live() == "" and "API server" in health.ready()  # away is not dead
     time[0] = 161.0
     assert "event loop" in health.live()
-    health.beat_at, health.stuck_watches = 161.0, ("Job",)
+    health.beat_at, health.silent_watches = 161.0, ("Job",)
     assert "Job" in health.live()
-    health.stuck_watches, health.dead_workers = (), 1
+    health.silent_watches, health.dead_workers = (), 1
     assert "workers" in health.live()
-    health.dead_workers, health.stuck_workers = 0, ("FlywheelRun",)
-    assert "FlywheelRun" in health.live()
+    health.dead_workers = 0
+    with health.deadlines.within("FlywheelRun review/a", 1.0):
+        time[0] = 162.1
+        assert "FlywheelRun review/a" in health.live()
+    assert health.live() == ""
 
 
 def test_settings(tmp_path: Path) -> None:

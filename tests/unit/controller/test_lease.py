@@ -273,7 +273,7 @@ def test_near_its_end_the_guard_lets_no_write_through() -> None:
         lambda: api.create(JOB, "n", {}),
         lambda: api.update(JOB, "n", "x", {}),
         lambda: api.delete(JOB, "n", "x", "uid"),
-        lambda: api.apply_status(RUN, "n", "x", {}),
+        lambda: api.update_status(RUN, "n", "x", {}),
         lambda: api.patch(EVENT, "n", "x", {}),
     ]
     for write in writes:

@@ -87,6 +87,13 @@ def test_jobs_take_their_newest_pod() -> None:
     assert job_view(job_record(job()), []).state == "Pending"
 
 
+@pytest.mark.parametrize(("made_from", "outdated"), [(None, False), ("3", True), ("4", False)])
+def test_a_job_knows_the_spec_it_was_made_from(made_from: str | None, outdated: bool) -> None:
+    found = job()
+    found["metadata"]["labels"] |= {"flywheel.dev/generation": made_from} if made_from else {}
+    assert job_view(job_record(found), [], generation=4).outdated == outdated
+
+
 def test_a_job_ends_with_its_condition_not_before() -> None:
     criteria = {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}
     assert job_record(job(status=criteria)).ended is None

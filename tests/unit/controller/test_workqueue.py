@@ -53,7 +53,6 @@ def test_a_key_is_never_worked_on_twice_at_once(virtual: Any) -> None:
         for number in range(40):
             found.add(f"key-{number % 5}")
             await asyncio.sleep(0.1)
-        assert found.oldest_busy() <= 1.0
         await asyncio.sleep(20)
         assert found.depth == 0 and found.dead_workers() == 0
         await found.stop()
@@ -118,7 +117,6 @@ def test_slow_keys_do_not_hold_up_others(virtual: Any) -> None:
         for key in ("slow", "a", "b", "c"):
             found.add(key)
         await asyncio.sleep(100)
-        assert found.oldest_busy() == 100.0
         await found.stop()
 
     virtual(main)

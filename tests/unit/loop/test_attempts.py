@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,18 @@ from resources import NOW, digest
 from flywheel.api.curriculum import Attempt
 from flywheel.api.jobs import JobSettings
 from flywheel.api.result import AbsentFigures, AnswerFigures, StepError, StepResult
-from flywheel.loop.attempts import MAX_DISRUPTIONS, Accepted, GaveUp, Outcome, Start, Wait, advance, halt
+from flywheel.loop.attempts import (
+    BACKOFF_MOST,
+    MAX_DISRUPTIONS,
+    Accepted,
+    GaveUp,
+    Outcome,
+    Start,
+    Wait,
+    advance,
+    halt,
+    seconds_until,
+)
 from flywheel.loop.observed import JobView, PodView
 
 LATER = StepResult(error=StepError(reason="TeacherKeyRefused", message="the teacher refused the key")).to_message()
@@ -191,6 +203,39 @@ def test_a_job_without_a_pod_is_looked_at_again() -> None:
     assert isinstance(first, Wait) and first.requeue_after == 40 and first.state.kind == "working"
     later = advance(jobs, Attempt(ordinal=1), JobSettings(), NOW + timedelta(seconds=60), "answer")
     assert isinstance(later, Wait) and later.requeue_after is None and later.state.kind == "blocked"
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_blocked_job_of_an_older_spec_is_made_anew_and_costs_nothing(running: bool) -> None:
+    pod = PodView("pod", "1", started=running, waiting_reason="" if running else "ImagePullBackOff")
+    job = replace(view(4, "Running" if running else "Pending", pod, rereads=None), outdated=True)
+    before = Attempt(ordinal=4, judged=3, failures=1, waits=2)
+    outcome = advance([job], before, JobSettings(attempts=2), NOW, "answer")
+    assert isinstance(outcome, Wait)
+    assert outcome.delete == (() if running else ("job-4",))
+    if not running:
+        following = advance([], outcome.attempt, JobSettings(attempts=2), NOW, "answer")
+        assert isinstance(following, Start) and (following.attempt.ordinal, following.rereads) == (5, None)
+        assert following.attempt.failures == 1
+
+
+def test_a_blocked_job_of_this_spec_is_waited_for() -> None:
+    outcome = advance(
+        [view(1, "Pending", PodView("pod", "1", unschedulable="0/1"))], Attempt(), JobSettings(), NOW, "answer"
+    )
+    assert isinstance(outcome, Wait) and outcome.state.kind == "blocked" and not outcome.delete
+
+
+def test_a_job_at_work_is_followed_whatever_status_says() -> None:
+    outcome = advance([view(1, "Running")], Attempt(ordinal=5000, judged=70), JobSettings(), NOW, "answer")
+    assert isinstance(outcome, Wait) and outcome.attempt.ordinal == 1
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_a_wait_is_never_longer_than_any_that_is_made(seconds: int) -> None:
+    """The clock has gone back since it was written."""
+    wait = seconds_until(NOW + timedelta(seconds=seconds), NOW)
+    assert wait == (seconds if 0 < seconds <= 2 * BACKOFF_MOST else 0)
 
 
 def test_halting_counts_nothing_and_forgets_nothing() -> None:

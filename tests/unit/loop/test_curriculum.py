@@ -237,3 +237,22 @@ def test_whatever_happens_the_newest_generation_is_prepared(numbers: bytes) -> N
             break
     assert data.ready() == ("True", "Prepared")
     assert data.status["preparedGeneration"] == data.generation == data.status["observedGeneration"]
+
+
+@pytest.mark.parametrize(
+    "conditions", [[], [{"type": "Ready", "status": "False"}], [{"type": "Stalled", "status": "True"}]]
+)
+def test_conditions_written_by_hand_are_written_anew(conditions: list[dict[str, Any]]) -> None:
+    data = Data()
+    data.look()
+    data.end(data.created[0].name)
+    data.look()
+    truth = data.status["conditions"]
+    said = {"reason": "Made", "message": "up", "lastTransitionTime": NOW.isoformat()}
+    data.status = data.status | {"conditions": [said | entry for entry in conditions]}
+    data.look()
+    data.look()
+    assert [entry | {"lastTransitionTime": None} for entry in data.status["conditions"]] == [
+        entry | {"lastTransitionTime": None} for entry in truth
+    ]
+    assert len(data.created) == 1 and data.writes == 3

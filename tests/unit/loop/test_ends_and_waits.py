@@ -68,6 +68,7 @@ def test_a_step_is_quoted_and_a_broken_message_is_not() -> None:
     [
         (POD, "working", "WaitingForPod", "start"),
         (BEGUN, "working", "Running", "pod-x"),
+        (replace(BEGUN, disrupted=True), "working", "Disrupted", "kubectl delete pod --force pod-x"),
         (replace(POD, waiting_reason="ErrImagePull"), "blocked", "ImageUnavailable", "registry"),
         (replace(POD, waiting_reason="ImagePullBackOff"), "blocked", "ImageUnavailable", "registry"),
         (

@@ -104,7 +104,7 @@ def test_whatever_a_step_says(data: st.DataObject, place: tuple[int, str], code:
     try:
         world.reconcile()
     except UnexpectedResultError as error:
-        assert "validate measured no adapter" in str(error) or "test measured no adapter" in str(error)
+        assert "measured no" in str(error) or "compared the adapter with nothing" in str(error)
         return
     check_written("flywheelruns.yaml", world.status, world.read_status().conditions, world.events)
     world.to_end()

@@ -10,7 +10,7 @@ from simulation import World
 
 from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.request import EvaluateParameters, MeasureParameters, ReportParameters, TrainParameters
-from flywheel.api.result import AbsentFigures, ExamFigures, MeasureFigures, PrepareFigures, StepResult
+from flywheel.api.result import AbsentFigures, Accuracy, ExamFigures, MeasureFigures, PrepareFigures, StepResult
 from flywheel.loop.accept import UnexpectedResultError, accept
 from flywheel.loop.attempts import Accepted
 from flywheel.loop.decide import decide_run, next_step
@@ -127,17 +127,8 @@ def test_an_ended_run_deletes_what_a_lost_write_left() -> None:
     world = World(spec=run_spec(maxIterations=9))
     until(world, "exam", 2)
     stray = world.created[-1].name
-    world.status = world.status | {
-        "conditions": [
-            {
-                "type": "Completed",
-                "status": "True",
-                "reason": "Stopped",
-                "message": "m",
-                "lastTransitionTime": world.now.isoformat(),
-            }
-        ]
-    }
+    said = {"status": "True", "reason": "Stopped", "message": "m", "lastTransitionTime": world.now.isoformat()}
+    world.status = world.status | {"conditions": [said | {"type": kind} for kind in ("Ready", "Completed")]}
     observed = world.observe()
     plan = decide_run(observed, world.now)
     assert plan.delete == (stray,) and plan.status == observed.run.status and not plan.events
@@ -255,6 +246,17 @@ def test_a_result_that_is_not_the_steps_own_is_refused(step: str, result: StepRe
     spec = World().observe().run.spec
     with pytest.raises(UnexpectedResultError):
         accept(_status(), spec, step, Accepted(result, 1))
+
+
+@pytest.mark.parametrize(
+    ("iteration", "arms"), [(0, {}), (1, {"candidate": Accuracy(accuracy=0.5, low=0.4, high=0.6)})]
+)
+def test_a_measurement_that_compares_with_nothing_is_refused(iteration: int, arms: dict[str, Accuracy]) -> None:
+    """Another image's: what follows would take the gap for a hand in status."""
+    status = FlywheelRunStatus(current=Iteration(number=iteration, adapter=digest("a")))
+    result = StepResult(manifest=digest("m"), figures=MeasureFigures(step="validate", items=1, arms=arms))
+    with pytest.raises(UnexpectedResultError, match=r"measured no untrained|compared the adapter with nothing"):
+        accept(status, World().observe().run.spec, "validate", Accepted(result, 1))
 
 
 def test_requests_need_a_pinned_run_with_an_iteration() -> None:

@@ -17,6 +17,7 @@ from flywheel.api.flywheelrun import AcceptedStep, Arm, Best, Candidate, Flywhee
 from flywheel.api.jobs import StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import ObjectName, decimal_text
+from flywheel.api.request import Input
 from flywheel.loop.gate import best_untrained, deserves_test, held_out_spent, passes
 from flywheel.loop.naming import adapter_folder, attempt_folder, attempt_of_folder, job_name, run_folder
 from flywheel.loop.state import Kind, State, conditions
@@ -135,6 +136,18 @@ def test_folders_tell_their_attempt(attempt: int) -> None:
     assert attempt_of_folder(attempt_folder(home, 3, "train", attempt)) == attempt
     with pytest.raises(ValueError, match="no attempt"):
         attempt_of_folder(home)
+
+
+@given(
+    object_names | st.sampled_from(["n" * 253, ".".join(["name-with-dots-at-200"] * 11), "a" * 199 + "-.-" + "b" * 51])
+)
+def test_folders_fit_a_file_system(name: str) -> None:
+    """255 bytes a name, whatever the resource is called; the uid tells apart what is cut."""
+    owner = Metadata(name=name, namespace="n" * 63, uid="0123456789abcdef")
+    folder = attempt_folder(run_folder(owner), 999, "validate", 99_999)
+    assert max(len(part.encode()) for part in folder.split("/")) <= 255
+    assert run_folder(owner).endswith("-01234567")
+    Input(name="x", path=folder, digest=digest("x"))
 
 
 def test_an_adapters_folder_has_no_colon() -> None:

@@ -157,6 +157,18 @@ def test_the_newest_run_wins_and_deleting_it_changes_nothing() -> None:
     assert len([job for job in world.jobs.values() if job.step == "stage"]) == 1
 
 
+def test_runs_of_the_same_second_come_one_after_the_other() -> None:
+    """Kubernetes counts seconds: their names decide, and the later one is not taken for the one that serves."""
+    world = World(runs=[run_with(1, name="a")])
+    world.settle()
+    world.runs = [run_with(1, name="a"), run_with(2, name="b")]
+    world.settle()
+    assert world.disk == digest(2)
+    world.runs = [run_with(1, name="a")]
+    world.settle()
+    assert world.disk == digest(2)
+
+
 def test_too_few_probes_block_until_the_spec_is_changed() -> None:
     world = World(runs=[run_with(1)], pods={"triton-0": Pod()})
     first(world, staged=digest(1))

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from crash_points import Disk, watched
+from faults_table import AddRow, Row
 
 from flywheel.api.result import AbsentFigures
 from flywheel.api.task import PreparedTask
@@ -30,6 +31,7 @@ from flywheel.workspace.store import Workspace
 
 ITERATION = "runs/review/severity-1/iter-1"
 CONCURRENCY = 3
+KILLED = "killed at a change on disk"
 CHANGING = ("curricula", "runs", "ledger", "adapters", "deployments", "models")
 Step = Callable[[Any, int], Any]
 
@@ -44,9 +46,9 @@ class Scene:
     teaching: bool = False
 
 
-def crash_everywhere(bench: Any, scene: Scene) -> None:
+def crash_everywhere(bench: Any, scene: Scene, row: Row) -> None:
     """Kill the first attempt at each change, on a fresh copy each time; look at what it left; make the second."""
-    points, paid_twice = 0, list[int]()
+    points = 0
     whole = clone(bench, "whole")
     with watched(disk(whole)) as counted:
         golden = outcome(whole, scene, scene.run(whole, 1))
@@ -57,6 +59,7 @@ def crash_everywhere(bench: Any, scene: Scene) -> None:
             scene.run(broken, 1)
         if not dying.dead:
             break
+        row.cases += 1
         half_done_counts_as_nothing(broken, scene, golden)
         recorded = replies(broken) - replies(bench)
         again = scene.run(broken, 2)
@@ -64,14 +67,13 @@ def crash_everywhere(bench: Any, scene: Scene) -> None:
         models_are_whole(broken)
         if scene.teaching:
             usage, calls = again.result.figures.usage, Counter(asked(broken)[len(before) :])
+            row.calls += recorded - usage.recorded
             assert usage.recorded == recorded, "what was recorded is not asked again"
-            twice = calls.total() - len(calls)
-            assert twice <= usage.lost_in_flight <= CONCURRENCY
-            paid_twice.append(twice)
+            # Calls that were being made may have been paid for: at most as many as are made at once.
+            assert calls.total() - len(calls) <= usage.lost_in_flight <= CONCURRENCY
+        row.converged += 1
     # Two threads may make the same folder at once.
     assert abs(points - len(counted.changes)) < CONCURRENCY
-    print(f"killed at {points} points, all converged; calls asked twice: {sum(paid_twice)}", end="")
-    print(f", at most {max(paid_twice)} a kill" if paid_twice else "")
 
 
 def clone(bench: Any, name: str) -> Any:
@@ -147,25 +149,25 @@ def models_are_whole(bench: Any) -> None:
             assert adapter_digest(Workspace(models / ".adapters"), digest.replace(":", "-")) == digest
 
 
-def test_prepare(bench: Any) -> None:
+def test_prepare(bench: Any, add_row: AddRow) -> None:
     def run(at: Any, attempt: int) -> Any:
         return at.prepare(attempt)
 
     home = run(clone(bench, "first"), 1).result.path
-    crash_everywhere(bench, Scene(run, home))
+    crash_everywhere(bench, Scene(run, home), add_row("prepare", KILLED))
 
 
-def test_exam(taught: Any) -> None:
+def test_exam(taught: Any, add_row: AddRow) -> None:
     inputs = [taught.prepare().entry("curriculum", "task.json", "pools/exam")]
     parameters = {"teacher": {**taught.teacher, "concurrency": CONCURRENCY}, "questions": 8}
 
     def run(at: Any, attempt: int) -> Any:
         return at.run("exam", f"{ITERATION}/exam/a{attempt}", parameters, inputs=inputs, attempt=attempt)
 
-    crash_everywhere(taught, Scene(run, f"{ITERATION}/exam/a1", ("ledger",), teaching=True))
+    crash_everywhere(taught, Scene(run, f"{ITERATION}/exam/a1", ("ledger",), teaching=True), add_row("exam", KILLED))
 
 
-def test_evaluate(taught: Any) -> None:
+def test_evaluate(taught: Any, add_row: AddRow) -> None:
     prepared = taught.prepare()
     teacher = {**taught.teacher, "concurrency": CONCURRENCY}
     pool = [prepared.entry("curriculum", "task.json", "pools/exam")]
@@ -177,7 +179,9 @@ def test_evaluate(taught: Any) -> None:
     def run(at: Any, attempt: int) -> Any:
         return at.run("evaluate", f"{ITERATION}/evaluate/a{attempt}", parameters, inputs=inputs, attempt=attempt)
 
-    crash_everywhere(taught, Scene(run, f"{ITERATION}/evaluate/a1", ("ledger",), teaching=True))
+    crash_everywhere(
+        taught, Scene(run, f"{ITERATION}/evaluate/a1", ("ledger",), teaching=True), add_row("evaluate", KILLED)
+    )
 
 
 def publishing(shop: Any, phase: str) -> Step:
@@ -190,23 +194,29 @@ def publishing(shop: Any, phase: str) -> Step:
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["", "over a damaged copy"])
-def test_publish_stage(shop: Any, damaged: bool) -> None:
+def test_publish_stage(shop: Any, damaged: bool, add_row: AddRow) -> None:
     shutil.copytree(shop.repository / "severity", shop.repository / "severity-cand-99999999")
     if damaged:
         copied = shop.repository / ".adapters" / shop.folder.name
         copied.mkdir(parents=True)
         (copied / "contract.json").write_text("{")
     home = str(shop.folder.relative_to(shop.bench.root))
-    crash_everywhere(shop.bench, Scene(publishing(shop, "stage"), home, ("models",)))
+    crash_everywhere(
+        shop.bench,
+        Scene(publishing(shop, "stage"), home, ("models",)),
+        add_row("publish, stage" + ", over a damaged copy" * damaged, KILLED),
+    )
 
 
-def test_publish_commit(shop: Any) -> None:
+def test_publish_commit(shop: Any, add_row: AddRow) -> None:
     assert shop.publish().code == 0
     shop.inputs = []
-    crash_everywhere(shop.bench, Scene(publishing(shop, "commit"), None, ("models",)))
+    crash_everywhere(
+        shop.bench, Scene(publishing(shop, "commit"), None, ("models",)), add_row("publish, commit", KILLED)
+    )
 
 
-def test_cleanup(bench: Any) -> None:
+def test_cleanup(bench: Any, add_row: AddRow) -> None:
     home = "runs/review/severity-1"
     for number, step, attempt in itertools.product((1, 2, 3), ("train", "test"), (1, 2)):
         bench.workspace.write_bytes(f"{home}/iter-{number}/{step}/a{attempt}/deep/file", b"12345")
@@ -217,7 +227,7 @@ def test_cleanup(bench: Any) -> None:
         return at.run("cleanup", output, parameters, iteration=3, attempt=attempt)
 
     beside = (f"{home}/iter-1", f"{home}/iter-2", f"{home}/iter-3/train", f"{home}/iter-3/test")
-    crash_everywhere(bench, Scene(run, f"{home}/iter-3/cleanup/a1", beside))
+    crash_everywhere(bench, Scene(run, f"{home}/iter-3/cleanup/a1", beside), add_row("cleanup", KILLED))
 
 
 class Pod:
@@ -236,7 +246,7 @@ class Pod:
         return Reply('{"issue_type":"major"}', "sha256:" + "a" * 64)
 
 
-def test_verify(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify(bench: Any, monkeypatch: pytest.MonkeyPatch, add_row: AddRow) -> None:
     monkeypatch.setattr(verify, "TritonPod", Pod)
     prepared = PreparedTask.model_validate(bench.workspace.read_json(f"{bench.prepare().result.path}/task.json"))
     contract = Contract(
@@ -268,4 +278,4 @@ def test_verify(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(at: Any, attempt: int) -> Any:
         return at.run("verify", f"{home}/a{attempt}", parameters, inputs=inputs, attempt=attempt)
 
-    crash_everywhere(bench, Scene(run, f"{home}/a1"))
+    crash_everywhere(bench, Scene(run, f"{home}/a1"), add_row("verify", KILLED))

@@ -17,6 +17,7 @@ from flywheel.loop.decide import RunPlan, decide_run, ended
 from flywheel.loop.gate import best_untrained, proven_better
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.plan import StepJob
+from flywheel.loop.soundness import damage
 
 if TYPE_CHECKING:
     from simulation import World
@@ -134,6 +135,7 @@ def _missing_step(status: FlywheelRunStatus) -> str:
 def check_write(world: World) -> None:
     """A status as it is written."""
     assert world.read_status().to_json_object() == world.status
+    assert world.ended or damage(world.read_status()) is None
     assert len(json.dumps(world.status)) < MAX_STATUS_BYTES
     for key, value in accepted_steps(world.read_status()).items():
         assert world.accepted.setdefault(key, value) == value, "one accepted attempt per step"

@@ -22,7 +22,8 @@ from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[3]
 STEP = """
-import os, signal, sys
+import errno, os, signal, sys
+from pathlib import Path
 from flywheel.api.result import ExamFigures, StepResult, VerifyFigures
 from flywheel.workspace.program import BadInputError, FruitlessError, TryLaterError, run
 
@@ -34,6 +35,12 @@ def step(attempt):
     if how == "fruitless": raise FruitlessError("no reply could be read", "Unreadable")
     if how == "crash": raise RuntimeError("hunter2")
     if how == "memory": raise MemoryError
+    if how.startswith("E"):
+        code, _, file = how.partition(" ")
+        path = Path(os.environ["FLYWHEEL_WORKSPACE"]) / file if file else None
+        error = OSError(getattr(errno, code), "hunter2", *([str(path)] if path else []))
+        if file == "chained": raise RuntimeError("cannot serialize") from error
+        raise error
     if how == "term": os.kill(os.getpid(), signal.SIGTERM)
     if how == "huge":
         agreed = {f"10.0.0.{n}:8001": 1 for n in range(100)}
@@ -84,6 +91,30 @@ def test_how_a_step_ends(tmp_path: Path, how: str, code: int, reason: str) -> No
     assert result is not None and result.error is not None and result.figures is None
     assert result.error.reason == reason and result.error.message
     assert "hunter2" not in result.error.message
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "reason", "words"),
+    [
+        ("ENOSPC", 75, "VolumeFull", "the workspace is full: enlarge it"),  # a failed write names no file
+        ("ENOSPC runs/x", 75, "VolumeFull", "the workspace is full"),
+        ("ENOSPC chained", 75, "VolumeFull", "the workspace is full"),
+        ("ENOSPC /dev/shm/x", 75, "VolumeFull", "the volume of /dev/shm is full"),
+        ("EDQUOT runs/x", 75, "VolumeFull", "raise its quota"),
+        ("EROFS runs/x", 75, "VolumeReadOnly", "mounted read-write"),
+        ("EACCES runs/x", 75, "VolumeReadOnly", "open to group"),
+        ("EROFS /opt/venv/x", 1, "StepFailed", "OSError"),  # of the image: no wait mends it
+        ("EACCES", 1, "StepFailed", "PermissionError"),
+        ("EIO runs/x", 1, "StepFailed", "OSError"),
+    ],
+)
+def test_a_volume_that_is_full_or_read_only_is_waited_for(
+    tmp_path: Path, how: str, code: int, reason: str, words: str
+) -> None:
+    ended, result, _ = ran(tmp_path, how, json.dumps(request()))
+    assert result is not None and result.error is not None
+    assert (ended, result.error.reason) == (code, reason)
+    assert words in result.error.message and "hunter2" not in result.error.message
 
 
 def test_a_step_that_is_done_leaves_its_manifest_and_its_result(tmp_path: Path) -> None:
