@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 Path = tuple[str | int, ...]
 OPEN, INT_OR_STRING = "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string"
 _FEW = 3
+_DEEPEST = 25_000
 _DROP = object()
 _WRONG_TYPES: list[Any] = [None, True, 0, -1, 0.5, 3.0, "", "text", "5", "true", [], [{}], ["x"], {}, {"x": 1}]
 _NUMBERS = [-1, 0, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 1e308, -0.0, 1.5, 1e3]
@@ -156,6 +157,10 @@ def _wrongs(schema: Schema) -> SearchStrategy[Any]:
     return st.one_of(options)
 
 
+def _copied(value: Any) -> Any:
+    return json.loads(json.dumps(value))  # copy.deepcopy takes two frames a level
+
+
 def _put(value: Any, path: Path, wrong: Any) -> None:
     """Set it there; where two changes meet and the place is gone, leave it."""
     *parents, last = path
@@ -169,9 +174,9 @@ def _put(value: Any, path: Path, wrong: Any) -> None:
     if isinstance(value, dict):
         value.pop(last, None)
         if wrong is not _DROP:
-            value[last] = copy.deepcopy(wrong)
+            value[last] = _copied(wrong)
     elif isinstance(value, list) and isinstance(last, int) and last < len(value):
-        value[last : last + 1] = [] if wrong is _DROP else [copy.deepcopy(wrong)]
+        value[last : last + 1] = [] if wrong is _DROP else [_copied(wrong)]
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,7 @@ def cases(
     draw: st.DrawFn, schema: Schema, settle: Callable[[Schema], None], contradictions: list[dict[str, Any]]
 ) -> Case:
     """A legal spec (`settle` makes its fields fit each other), then a contradiction or two places changed."""
+    sys.setrecursionlimit(_DEEPEST)  # hypothesis sets it to 2000 more than the caller's depth
     spec = draw(legal(schema))
     settle(spec)
     found: dict[str, Any] = {"metadata": {"name": draw(st.sampled_from(_NAMES))}, "spec": spec}

@@ -9,6 +9,7 @@ from pathlib import Path
 from bed_node import DONE, HOLD
 from bed_operator import OperatorProcess
 from bed_resources import curriculum, run
+
 from conftest import Bed
 
 ONCE = {"prepare": 1, "validate": 2, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}

@@ -16,8 +16,8 @@ from bed_control_plane import ControlPlane
 from bed_node import HOLD, Ending, Stage, Stages
 from bed_resources import curriculum, run
 from bed_results import failure
-from conftest import Bed, Object, made_bed
 
+from conftest import Bed, Object, made_bed
 from flywheel.controller.client import Api
 from flywheel.controller.health import API_AWAY_SECONDS
 from flywheel.controller.resources import RUN

@@ -12,8 +12,8 @@ import pytest
 from bed_control_plane import ControlPlane
 from bed_node import HOLD, Ending, Stages, request_of
 from bed_resources import curriculum, run
-from conftest import Bed, Object, made_bed
 
+from conftest import Bed, Object, made_bed
 from flywheel.api.request import StepRequest
 from flywheel.controller.client import Api
 from flywheel.controller.resources import CURRICULUM, JOB, RUN

@@ -11,8 +11,8 @@ import yaml
 from bed_control_plane import NAMESPACED, NAMESPACED_USER, OPERATOR_USER, ROOT, ControlPlane
 from bed_node import DONE, HOLD
 from bed_resources import curriculum, deployment, run
-from conftest import Bed, made_bed
 
+from conftest import Bed, made_bed
 from flywheel.controller.client import Api, ApiError
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, RUN, Resource

@@ -10,9 +10,9 @@ import pytest
 from bed_node import HOLD, Stages
 from bed_operator import ThreadedOperator
 from bed_resources import curriculum, run
-from conftest import Bed
 from kubernetes.config import incluster_config
 
+from conftest import Bed
 from flywheel.controller.client import connect
 
 ACCOUNT = "flywheel-operator"

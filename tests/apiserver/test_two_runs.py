@@ -8,8 +8,8 @@ import pytest
 from bed_node import HOLD, Stages, now
 from bed_resources import curriculum, deployment, run
 from bed_serving import MODEL, Serving
-from conftest import Bed
 
+from conftest import Bed
 from flywheel.controller.resources import DEPLOYMENT, RUN
 
 

@@ -33,10 +33,10 @@ from bed_control_plane import ControlPlane
 from bed_node import HOLD, Ending, Node, Stages
 from bed_operator import OperatorProcess, client_for
 from bed_resources import curriculum, run
-from conftest import Bed, as_admin, with_operator
 from kubernetes import watch as kubernetes_watch
 from kubernetes.client import CustomObjectsApi
 
+from conftest import Bed, as_admin, with_operator
 from flywheel.controller.client import Api
 from flywheel.controller.labels import OWNER_UID
 from flywheel.controller.resources import JOB, POD, RUN, Resource
