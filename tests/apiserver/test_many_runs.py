@@ -1,10 +1,11 @@
-"""Many runs at once: none is forgotten, none is done twice, and the API server is not flooded."""
+"""Many runs at once: none is forgotten, none is done twice, and nothing of them is left when they are gone."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from bed_node import DONE, HOLD
+from bed_operator import ThreadedOperator
 from bed_resources import curriculum, run
 
 from conftest import Bed
@@ -16,7 +17,7 @@ RUNS = 50
 def test_fifty_runs(bed: Bed) -> None:
     """All of them start their first step, once."""
     bed.node.script = lambda request: DONE if request.step == "prepare" else HOLD
-    bed.operator()
+    operator = bed.operator()
     bed.apply(curriculum(bed.namespace))
     items = [run(bed.namespace, f"run-{number:02}") for number in range(RUNS)]
     bed.apply({"apiVersion": "v1", "kind": "List", "items": items})
@@ -26,6 +27,16 @@ def test_fifty_runs(bed: Bed) -> None:
     runs, _ = bed.api.list(RUN, bed.namespace)
     assert {entry["status"]["step"] for entry in bed.until("statuses", lambda: _all_have_status(bed))} == {"validate"}
     assert len(runs) == RUNS
+    assert len(_named_series(operator)) >= RUNS
+    bed.plane.kubectl("delete", "fwr", "--all", "-n", bed.namespace, "--wait=false")
+    bed.until("no run", lambda: not bed.api.list(RUN, bed.namespace)[0])
+    bed.until("no series of a run", lambda: not _named_series(operator))
+
+
+def _named_series(operator: ThreadedOperator) -> list[str]:
+    """Series of metrics that name a run: they come and must go with it."""
+    families = operator.metrics.registry.collect()
+    return [sample.name for family in families for sample in family.samples if "run-" in sample.labels.get("name", "")]
 
 
 def _all_have_status(bed: Bed) -> list[dict[str, dict[str, str]]]:
