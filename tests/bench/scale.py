@@ -23,11 +23,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "apiserver"))
+sys.path.extend(str(Path(__file__).parents[1] / room) for room in ("apiserver", "unit/support"))
 
 from bed_control_plane import ControlPlane
 from bed_node import HOLD, Ending, Node, Stages
@@ -35,6 +35,7 @@ from bed_operator import OperatorProcess, client_for
 from bed_resources import curriculum, run
 from kubernetes import watch as kubernetes_watch
 from kubernetes.client import CustomObjectsApi
+from urllib3.exceptions import ProtocolError
 
 from conftest import Bed, as_admin, with_operator
 from flywheel.controller.client import Api
@@ -112,10 +113,11 @@ class Ends:
 
     def _follow(self) -> None:
         resource = (RUN.group, RUN.version, NAMESPACE, RUN.plural)
-        for event in self._watch.stream(CustomObjectsApi(self._client).list_namespaced_custom_object, *resource):
-            item: Object = event["object"]
-            if (item.get("status") or {}).get("step") != "train":
-                self._moved.setdefault(item["metadata"]["name"], time.monotonic())
+        with suppress(ProtocolError):  # the API server is stopped last, which ends the watch
+            for event in self._watch.stream(CustomObjectsApi(self._client).list_namespaced_custom_object, *resource):
+                item: Object = event["object"]
+                if (item.get("status") or {}).get("step") not in (None, "train"):
+                    self._moved.setdefault(item["metadata"]["name"], time.monotonic())
 
     def latencies(self, names: list[str]) -> list[float]:
         """Seconds for each of these runs."""
@@ -212,7 +214,7 @@ def main() -> None:
     """Print the table."""
     sizes = [int(word) for word in sys.argv[1:]] or list(SIZES)
     rows: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, contextmanager(with_operator)(Path(folder) / "plane") as plane:
+    with tempfile.TemporaryDirectory() as folder, contextmanager(with_operator)(Path(folder)) as plane:
         api = as_admin(plane)
         pattern = lead_one(plane, api)
         ends, made = Ends(plane, api), 0
