@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -62,7 +62,7 @@ def _entry(kind: Resource, item: Object) -> Entry:
     )
 
 
-def _readable(kind: Resource, items: Iterable[Object]) -> Iterator[Entry]:
+def readable(kind: Resource, items: Iterable[Object]) -> Iterator[Entry]:
     """Somebody else's object may carry our label: one such must not cost the listing. Its watch event is logged."""
     for item in items:
         with suppress(ValueError):
@@ -102,9 +102,8 @@ class Cache:
         with self._lock:
             return self._remove(kind.kind, uid)
 
-    def replace(self, kind: Resource, items: Iterable[Object], version: int, namespace: str | None) -> list[Entry]:
+    def replace(self, kind: Resource, listed: Sequence[Entry], version: int, namespace: str | None) -> list[Entry]:
         """Take a listing as the truth: what it changed, with lost deletions among it."""
-        listed = list(_readable(kind, items))
         with self._lock:
             changed = [taken for entry in listed if (taken := self._take(entry)) is not None]
             there = {entry.uid for entry in listed}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import urllib3
@@ -97,19 +97,28 @@ class Api:
         # Every try may connect slowly and be answered slowly, and then the answer may come slowly.
         self._longest = (_MOST_RETRIES + 1) * sum(timeout) + timeout[1]
 
-    def list(self, kind: Resource, namespace: str | None, selector: str = "") -> tuple[list[Object], int]:
-        """All objects, page by page, and the version of the listing."""
-        found: list[Object] = []
+    def pages(self, kind: Resource, namespace: str | None, selector: str = "") -> Iterator[tuple[list[Object], int]]:
+        """All objects, a page at a time, each with the version of the listing: a page is large, all are very large."""
         token = ""
         while True:
             query = {"limit": str(_PAGE), "labelSelector": selector, "continue": token}
             page = self._json("list", "GET", kind, kind.path(namespace), query)
-            for entry in cast("list[Object]", page.get("items") or []):
-                # Items of a list say nothing of their kind.
-                found.append({"apiVersion": kind.api_version, "kind": kind.kind, **entry})
+            # Items of a list say nothing of their kind.
+            own = {"apiVersion": kind.api_version, "kind": kind.kind}
+            items = cast("list[Object]", page.get("items") or [])
+            yield [{**own, **entry} for entry in items], int(page["metadata"]["resourceVersion"])
             token = page["metadata"].get("continue") or ""
             if not token:
-                return found, int(page["metadata"]["resourceVersion"])
+                return
+
+    def list(self, kind: Resource, namespace: str | None, selector: str = "") -> tuple[list[Object], int]:
+        """All objects at once, and the version of the listing."""
+        found: list[Object] = []
+        version = 0
+        for items, listed_at in self.pages(kind, namespace, selector):
+            found += items
+            version = listed_at
+        return found, version
 
     def get(self, kind: Resource, namespace: str, name: str) -> Object | None:
         """One object, or None."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flywheel.controller.apply import StaleError, Tools
-from flywheel.controller.cache import Entry
+from flywheel.controller.cache import Entry, readable
 from flywheel.controller.client import ApiError
 from flywheel.controller.fields import text
 from flywheel.controller.health import Health
@@ -158,15 +158,25 @@ class Host:
         self.health.api_answered_at = self.health.clock()
 
     async def _list(self, kind: Resource, namespace: str | None) -> int:
-        selector = "" if kind in OWNERS else OWNER_UID
         loop = asyncio.get_running_loop()
-        items, version = await loop.run_in_executor(self._listing, self.tools.api.list, kind, namespace, selector)
-        changed = self.tools.cache.replace(kind, items, version, namespace)
+        listed, newest, version = await loop.run_in_executor(self._listing, self._entries, kind, namespace)
+        changed = self.tools.cache.replace(kind, listed, version, namespace)
         if self.health.synced and changed:
             self.metrics.audit_drift.labels(kind.kind).inc(len(changed))
         for entry in changed:
             self._wake(kind, entry)
-        return max((int(item["metadata"]["resourceVersion"]) for item in items), default=0)
+        return newest
+
+    def _entries(self, kind: Resource, namespace: str | None) -> tuple[list[Entry], int, int]:
+        """What there is, its newest version, and the listing's; of each page only the projections outlive it."""
+        selector = "" if kind in OWNERS else OWNER_UID
+        listed: list[Entry] = []
+        newest = version = 0
+        for items, listed_at in self.tools.api.pages(kind, namespace, selector):
+            version = listed_at
+            newest = max([newest, *(int(item["metadata"]["resourceVersion"]) for item in items)])
+            listed += readable(kind, items)
+        return listed, newest, version
 
     async def _audit(self) -> None:
         """Listings find what watches lost, and watches that are silent."""

@@ -61,6 +61,8 @@ def kopf_settings() -> Any:
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = _ForEver()
     settings.queueing.exit_timeout = 2
+    # Each object has a task that holds it until it is idle for so long: ten thousand of them after a listing.
+    settings.queueing.idle_timeout = 0.1
     settings.process.ultimate_exiting_timeout = 20
     settings.execution.max_workers = 2
     settings.persistence.finalizer = "flywheel.dev/unused"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.controller import labels
-from flywheel.controller.cache import Cache
+from flywheel.controller.cache import Cache, readable
 from flywheel.controller.observe_jobs import JOB_NAME, JOB_UID, left_behind
 from flywheel.controller.resources import JOB, POD, RUN
 
@@ -54,10 +54,11 @@ def test_a_listing_finds_lost_deletions_but_not_what_is_newer() -> None:
     cache = Cache()
     for name, uid, version in (("old", "1", 5), ("kept", "2", 6), ("made-after", "3", 12)):
         cache.update(RUN, run(name, uid, version))
-    changed = cache.replace(RUN, [run("kept", "2", 6), run("missed", "4", 9)], version=10, namespace=None)
+    listed = list(readable(RUN, [run("kept", "2", 6), run("missed", "4", 9)]))
+    changed = cache.replace(RUN, listed, version=10, namespace=None)
     assert {entry.name for entry in changed} == {"old", "missed"}
     assert {entry.name for entry in cache.all(RUN)} == {"kept", "missed", "made-after"}
-    assert cache.replace(RUN, [run("kept", "2", 6), run("missed", "4", 9)], version=11, namespace=None) == []
+    assert cache.replace(RUN, listed, version=11, namespace=None) == []
 
 
 def test_a_listing_of_one_namespace_leaves_others_alone() -> None:

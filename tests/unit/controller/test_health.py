@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -53,11 +53,11 @@ class Server:
         self.objects.setdefault(kind.kind, []).append(made)
         return made
 
-    def list(self, kind: Resource, namespace: str | None, selector: str = "") -> tuple[list[Object], int]:
+    def pages(self, kind: Resource, namespace: str | None, selector: str = "") -> Iterator[tuple[list[Object], int]]:
         self._answer()
         self.listings += 1
         found = self.objects.get(kind.kind, [])
-        return [entry for entry in found if namespace in (None, entry["metadata"]["namespace"])], self.version
+        yield [entry for entry in found if namespace in (None, entry["metadata"]["namespace"])], self.version
 
     def update_status(self, _kind: Resource, _namespace: str, _name: str, body: Object) -> Object:
         if self.stop_at.is_set():
@@ -253,7 +253,7 @@ def test_listings_that_ended(virtual: Virtual) -> None:
         def broken(*_: Any) -> None:
             raise KeyError("metadata")
 
-        server.list = broken  # type: ignore[method-assign,assignment]
+        server.pages = broken  # type: ignore[method-assign,assignment]
         red = await watched(health, RED_SECONDS)
         assert red and "ended" in red[0][1]
 
