@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from flywheel.api.conditions import Condition
-from flywheel.api.curriculum import Attempt, Revision
+from flywheel.api.curriculum import Attempt
 from flywheel.api.jobs import Jobs, StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
@@ -30,6 +30,7 @@ from flywheel.api.model import (
     rules,
 )
 from flywheel.api.model import Rule as Cel
+from flywheel.api.pinned import PinnedRevision
 from flywheel.api.request import Lora
 
 
@@ -307,10 +308,10 @@ class FlywheelRunStatus(Open):
     conditions: list[Condition] = Field(
         default_factory=list[Condition],
         max_length=16,
-        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted.",
+        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered.",
         json_schema_extra=list_map("type"),
     )
-    curriculum: Revision | None = Field(default=None, description="The revision that the run is pinned to.")
+    curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
     workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
     iteration: Ordinal = Field(default=0, description="Iteration at work; 0 measures the untrained student.")
     step: str | None = Field(default=None, max_length=32, description="Step at work.")

@@ -13,23 +13,28 @@ from flywheel.api.conditions import (
     HELD_OUT_EXHAUSTED,
     READY,
     STALLED,
+    UNDERPOWERED,
     Event,
     Reason,
 )
 from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
+from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
 from flywheel.loop.exits import known_reason
-from flywheel.loop.gate import deserves_test, held_out_spent
+from flywheel.loop.finding import with_finding
+from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
+from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, condition, conditions, holds, news
 from flywheel.loop.stopping import stop_after
+from flywheel.loop.underpowered import held_out_sizes, underpowered
 from flywheel.loop.waiting import starting
 
 RunPlan = Plan[FlywheelRunStatus]
@@ -93,8 +98,9 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
         return None, status.model_copy(update={"current": current})
     fresh = curriculum.status.prepared_generation == curriculum.metadata.generation
     if fresh and curriculum.status.revision is not None and holds(curriculum.status.conditions, READY):
+        revision = curriculum.status.revision.model_dump() | {"pools": held_out_sizes(curriculum)}
         pinned = {
-            "curriculum": curriculum.status.revision,
+            "curriculum": PinnedRevision.model_validate(revision),
             "workspace_claim": curriculum.spec.workspace.persistent_volume_claim.claim_name,
             "current": Iteration(number=0),
         }
@@ -242,6 +248,7 @@ def _settled(
 ) -> RunPlan:
     """The plan with the conditions of a state; a change of state that people should hear of is an event."""
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
+    status = with_finding(status, UNDERPOWERED, underpowered(observed.run.spec, status), generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from flywheel.api.flywheelrun import Arm, FlywheelRunSpec, FlywheelRunStatus, Gain, Iteration
+from flywheel.api.flywheelrun import Arm, FlywheelRunStatus, Gain, Iteration
 from flywheel.loop.inputs import UNTRAINED_ARMS
 
 
@@ -28,11 +28,6 @@ def deserves_test(status: FlywheelRunStatus, iteration: Iteration) -> bool:
     if untrained is None or not proven_better(iteration.gains, untrained.name):
         return False
     return status.candidate is None or proven_better(iteration.gains, "incumbent")
-
-
-def held_out_spent(status: FlywheelRunStatus, spec: FlywheelRunSpec) -> bool:
-    """Whether the test pool was opened as often as it may be."""
-    return status.test_openings >= spec.gate.max_test_openings
 
 
 def passes(arms: Sequence[Arm], gains: Sequence[Gain], has_incumbent: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.request import (
@@ -21,11 +22,13 @@ from flywheel.api.request import (
 )
 from flywheel.loop.naming import attempt_folder, ledger_folder, run_folder
 from flywheel.loop.observed import RunObserved
+from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.retention import expired_through, still_needed
 
 UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
 CANDIDATE_ARM = "candidate"
 RECORDED_PROBES = 60
+VALIDATION_LEVEL = Decimal("0.95")
 TEACHING = ("exam", "evaluate")
 
 
@@ -156,6 +159,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
             model_path=observed.model_path,
             pool="validation",
             untrained_arms=True,
+            level=VALIDATION_LEVEL,
             batch_size=batch,
         )
         return _Plan(parameters, [_curriculum(status, "validation", "curriculum")])
@@ -178,6 +182,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         pool="validation",
         untrained_arms=False,
         comparisons=comparisons,
+        level=VALIDATION_LEVEL,
         batch_size=batch,
     )
     return _Plan(parameters, inputs)
@@ -201,7 +206,7 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         pool="test",
         untrained_arms=True,
         comparisons=comparisons,
-        level=1 - spec.gate.alpha / spec.gate.max_test_openings,
+        level=1 - share_of_alpha(spec),
         probes=RECORDED_PROBES,
         batch_size=spec.student.batch_size,
     )

@@ -18,8 +18,9 @@ from flywheel.api.jobs import StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import ObjectName, decimal_text
 from flywheel.api.request import Input
-from flywheel.loop.gate import best_untrained, deserves_test, held_out_spent, passes
+from flywheel.loop.gate import best_untrained, deserves_test, passes
 from flywheel.loop.naming import adapter_folder, attempt_folder, attempt_of_folder, job_name, run_folder
+from flywheel.loop.openings import held_out_spent
 from flywheel.loop.state import Kind, State, conditions
 from flywheel.loop.stopping import stop_after
 
