@@ -86,6 +86,9 @@ class Reason(StrEnum):
     TOO_FEW_ITEMS = "TooFewItems"
     PLATEAU_UNCLEAR = "PlateauUnclear"
     ENOUGH_ITEMS = "EnoughItems"
+    PROMPTING_AS_GOOD = "PromptingAsGood"
+    ADAPTER_BETTER = "AdapterBetter"
+    NO_GAIN_PROVEN = "NoGainProven"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"

@@ -308,7 +308,8 @@ class FlywheelRunStatus(Open):
     conditions: list[Condition] = Field(
         default_factory=list[Condition],
         max_length=16,
-        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered.",
+        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
+        " PromptingSuffices.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")

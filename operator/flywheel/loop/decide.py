@@ -11,6 +11,7 @@ from flywheel.api.conditions import (
     COMPLETED,
     FAILED,
     HELD_OUT_EXHAUSTED,
+    PROMPTING_SUFFICES,
     READY,
     STALLED,
     UNDERPOWERED,
@@ -30,6 +31,7 @@ from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, condition, conditions, holds, news
@@ -249,6 +251,7 @@ def _settled(
     """The plan with the conditions of a state; a change of state that people should hear of is an event."""
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
     status = with_finding(status, UNDERPOWERED, underpowered(observed.run.spec, status), generation, now)
+    status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):
