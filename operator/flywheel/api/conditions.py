@@ -56,6 +56,7 @@ class Reason(StrEnum):
     POD_REFUSED = "PodRefused"
     JOB_CONFLICT = "JobConflict"
     STATUS_DAMAGED = "StatusDamaged"
+    GATE_LABELS = "GateLabels"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"

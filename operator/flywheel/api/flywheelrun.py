@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt
+from flywheel.api.gate import Gate
 from flywheel.api.jobs import Jobs, StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
-    Chance,
     ClaimRef,
     Closed,
     DecimalText,
@@ -110,18 +110,6 @@ class Training(Closed):
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("exactly one of epochs and maxSteps must be set")
         return self
-
-
-class Gate(Closed):
-    """What an adapter must prove before it may be rolled out."""
-
-    alpha: Chance = Field(
-        default=Decimal("0.05"),
-        description="Chance, over all openings of the test pool together, of promoting an adapter that is no better.",
-    )
-    max_test_openings: int = Field(
-        default=5, ge=1, le=100, description="How often the test pool may be opened; each test is made at alpha / this."
-    )
 
 
 class Plateau(Closed):
@@ -267,6 +255,15 @@ class Candidate(Open):
     test: AcceptedStep = Field(description="The attempt that tested it, with its probes.")
 
 
+class FloorReport(Open):
+    """Whether a label's recall is held on the test pool."""
+
+    label: str = Field(max_length=63, description="The label.")
+    low: DecimalText = Field(description="Lowest lower bound of the difference of recall.")
+    margin: DecimalText = Field(description="The margin asked for.")
+    held: bool = Field(description="Whether the bound is above minus the margin.")
+
+
 class TestReport(Measured):
     """The last candidate on the test pool."""
 
@@ -284,6 +281,12 @@ class TestReport(Measured):
         max_length=8,
         description="Candidate minus each arm.",
         json_schema_extra=list_map("versus"),
+    )
+    floors: list[FloorReport] = Field(
+        default_factory=list[FloorReport],
+        max_length=16,
+        description="The labels of gate.labels.",
+        json_schema_extra=list_map("label"),
     )
 
 
@@ -330,6 +333,9 @@ class FlywheelRunStatus(Open):
     baseline_step: AcceptedStep | None = Field(default=None, description="The attempt that measured the baseline.")
     best: Best | None = Field(default=None, description="The best adapter so far on the validation pool.")
     candidate: Candidate | None = Field(default=None, description="The newest adapter that passed the gate.")
+    first_candidate: Candidate | None = Field(
+        default=None, description="The first adapter that passed the gate: later ones may not fall far below it."
+    )
     test: TestReport | None = Field(default=None, description="The newest test.")
     test_openings: int = Field(default=0, ge=0, description="How often the test pool was opened.")
     first_test: AcceptedStep | None = Field(default=None, description="The test whose untrained arms are reused.")

@@ -138,6 +138,10 @@ class MeasureParameters(Closed):
     untrained_arms: bool = Field(description="Also answer as base, likelihood and fewShot (majority is computed).")
     comparisons: list[Comparison] = Field(default_factory=list[Comparison])
     level: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1, description="Confidence level of the intervals.")
+    recall_versus: list[str] = Field(
+        default_factory=list[str],
+        description="Arms, by their names in the figures, against which the recall of each label is compared.",
+    )
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
     batch_size: int = 32
 

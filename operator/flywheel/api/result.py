@@ -7,9 +7,9 @@ pod may say anything, and what is accepted must fit into a status.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_serializer, model_validator
 
 from flywheel.api.model import Digest, Open, Word
 
@@ -46,11 +46,21 @@ class Accuracy(Open):
 
 
 class Difference(Open):
-    """Paired difference in balanced accuracy: the arm under test minus the other."""
+    """Paired difference in balanced accuracy: the arm under test minus the other. A list of three in JSON: room."""
 
     difference: _Gain
     low: _Gain
     high: _Gain
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> object:
+        listed = cast("list[object]", value) if isinstance(value, list) else []
+        return dict(zip(("difference", "low", "high"), listed, strict=True)) if len(listed) == 3 else value
+
+    @model_serializer
+    def _to_list(self) -> list[float]:
+        return [self.difference, self.low, self.high]
 
 
 class PrepareFigures(Open):
@@ -104,12 +114,17 @@ class TrainFigures(Open):
 
 
 class MeasureFigures(Open):
-    """Arms on a held-out pool; `differences` are candidate minus the named arm."""
+    """Arms on a held-out pool; `differences` are candidate minus the named arm.
+
+    recall_lows: per label in the task's order, the lowest of the lower bounds of the difference of recall against the
+    arms that the plan named; -1 for a label without items.
+    """
 
     step: Literal["validate", "test"]
     items: _Count
     arms: dict[_Name, Accuracy] = Field(max_length=8)
     differences: dict[_Name, Difference] = Field(default_factory=dict[str, Difference], max_length=8)
+    recall_lows: list[_Gain] = Field(default_factory=list[float], max_length=16)
     probes: _Count = 0
 
 

@@ -25,6 +25,7 @@ from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
 from flywheel.loop.exits import known_reason
 from flywheel.loop.finding import with_finding
+from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.naming import job_name
@@ -59,6 +60,8 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
     if blocked is None and (fault := damage(status)) is not None:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
         blocked = State("blocked", Reason.STATUS_DAMAGED, words)
+    if blocked is None and status.curriculum is not None:
+        blocked = floors_blocked(observed.run.spec, status)
     if blocked is not None:
         return _settled(observed, status, blocked, now)
     return _advance_run(observed, status, now)

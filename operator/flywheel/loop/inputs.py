@@ -20,12 +20,12 @@ from flywheel.api.request import (
     TeacherParameters,
     TrainParameters,
 )
+from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
 from flywheel.loop.naming import attempt_folder, ledger_folder, run_folder
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.retention import expired_through, still_needed
 
-UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
 CANDIDATE_ARM = "candidate"
 RECORDED_PROBES = 60
 VALIDATION_LEVEL = Decimal("0.95")
@@ -197,9 +197,13 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     comparisons: list[Comparison] = []
     if status.first_test is not None and status.first_test_iteration is not None:
         inputs.append(_of(observed, "reuse", status.first_test_iteration, status.first_test, "answers"))
-    if status.candidate is not None:
-        inputs.append(_of(observed, "incumbent", status.candidate.iteration, status.candidate.test, "answers"))
-        comparisons.append(Comparison(name="incumbent", input="incumbent", arm=CANDIDATE_ARM))
+    for name, other in (("incumbent", status.candidate), ("first", further_first(status))):
+        if other is not None:
+            inputs.append(_of(observed, name, other.iteration, other.test, "answers"))
+            comparisons.append(Comparison(name=name, input=name, arm=CANDIDATE_ARM))
+    # Of the untrained arms the one that validation found best: declared before the test pool is opened.
+    untrained = best_untrained(status.baseline)
+    recall_versus = [entry.name for entry in comparisons] or ([untrained.name] if untrained is not None else [])
     parameters = MeasureParameters(
         step="test",
         model_path=observed.model_path,
@@ -207,6 +211,7 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         untrained_arms=True,
         comparisons=comparisons,
         level=1 - share_of_alpha(spec),
+        recall_versus=recall_versus,
         probes=RECORDED_PROBES,
         batch_size=spec.student.batch_size,
     )

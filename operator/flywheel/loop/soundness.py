@@ -100,4 +100,6 @@ def _tests(status: FlywheelRunStatus, current: Iteration) -> str | None:
         return f"status.candidate is of iteration {candidate.iteration}, which has no test"
     if passed and (candidate is None or status.test is None or candidate.iteration != status.test.iteration):
         return "status.candidate is not the one that status.test says has passed"
+    if (candidate is None) != (status.first_candidate is None):
+        return "status.candidate and firstCandidate are not both there"
     return None

@@ -21,7 +21,7 @@ from flywheel.api.flywheelrun import FlywheelRunStatus
 from flywheel.api.request import CleanupParameters, MeasureParameters, ReportParameters, StepRequest
 from flywheel.api.result import AbsentFigures, Figures, StepError, StepResult
 from flywheel.loop.decide import RunPlan, decide_run, ended
-from flywheel.loop.inputs import UNTRAINED_ARMS
+from flywheel.loop.gate import UNTRAINED_ARMS
 from flywheel.loop.observed import JobView, PodView, RunObserved
 from flywheel.loop.plan import StepJob
 
@@ -329,4 +329,5 @@ class World:
             "items": 300,
             "arms": {name: self._accuracy(request.iteration) for name in arms},
             "differences": {name: self.script.of(gains) for name in compared},
+            "recall_lows": [-0.01] * 4 if parameters.recall_versus else [],
         }
