@@ -10,6 +10,7 @@ from flywheel.api.item import Answer, Item, Probe
 from flywheel.api.request import MeasureParameters
 from flywheel.api.result import MeasureFigures, StepResult
 from flywheel.api.task import PreparedTask
+from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, BadInputError, run
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ def measure(attempt: Attempt) -> StepResult:
         raise BadInputError(f"this program does not know the step {attempt.request.step}")
     prepared = PreparedTask.model_validate(attempt.workspace.read_json(attempt.input_path("curriculum", "task.json")))
     items = _pool(attempt, parameters.pool)
+    terms = parameters.opening
+    opened = open_test_pool(attempt.workspace, attempt.request, terms, [item.id for item in items]) if terms else None
+    if opened is not None and not opened.allowed:
+        log.warning("test pool opened %d times, %s of alpha spent: no test", opened.openings, opened.spent)
+        spent = float(opened.spent)
+        refusal = MeasureFigures(step="test", items=len(items), arms={}, openings=opened.openings, spent=spent)
+        return attempt.seal(refusal)
 
     # Torch takes seconds to import: bad input is refused before.
     from flywheel_student.arms import CANDIDATE, Sitting
@@ -58,6 +66,8 @@ def measure(attempt: Attempt) -> StepResult:
         differences=differences,
         recall_lows=recall_lows,
         probes=len(probes),
+        openings=opened.openings if opened else 0,
+        spent=float(opened.spent) if opened else 0.0,
     )
     return attempt.seal(figures)
 

@@ -25,6 +25,7 @@ from flywheel.api.model import (
     PositiveDecimal,
     RelativePath,
     Share,
+    SpentText,
     Word,
     list_map,
     rules,
@@ -233,6 +234,7 @@ class Iteration(Open):
         json_schema_extra=list_map("versus"),
     )
     tested: bool = Field(default=False, description="Whether the test pool was opened for it.")
+    refused: bool = Field(default=False, description="Whether its test was refused: other runs have spent the pool.")
 
 
 class Best(Open):
@@ -337,7 +339,10 @@ class FlywheelRunStatus(Open):
         default=None, description="The first adapter that passed the gate: later ones may not fall far below it."
     )
     test: TestReport | None = Field(default=None, description="The newest test.")
-    test_openings: int = Field(default=0, ge=0, description="How often the test pool was opened.")
+    test_openings: int = Field(
+        default=0, ge=0, description="How often the test pool was opened, by all runs that share its items."
+    )
+    alpha_spent: SpentText = Field(default="0", description="What these openings have spent of alpha.")
     first_test: AcceptedStep | None = Field(default=None, description="The test whose untrained arms are reused.")
     first_test_iteration: int | None = Field(default=None, ge=1, description="The iteration of that test.")
     history: list[Iteration] = Field(

@@ -31,7 +31,11 @@ class Gate(Closed):
         description="Chance, over all openings of the test pool together, of promoting an adapter that is no better.",
     )
     max_test_openings: int = Field(
-        default=5, ge=1, le=100, description="How often the test pool may be opened; each test is made at alpha / this."
+        default=5,
+        ge=1,
+        le=100,
+        description="How often the test pool may be opened, by all runs that share its items. A test is made at"
+        " alpha / this, and none where alpha would be overspent.",
     )
     first_margin: Share = Field(
         default=Decimal("0.02"),

@@ -20,6 +20,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda val
 Rounded = Annotated[_Finite, Field(ge=-1e9, le=1e9)]
 _Share = Annotated[_Finite, Field(ge=0, le=1)]
 _Gain = Annotated[_Finite, Field(ge=-1, le=1)]
+_Spent = Annotated[float, Field(allow_inf_nan=False, ge=0, le=100), AfterValidator(lambda value: round(value, 9))]
 _Count = Annotated[int, Field(ge=0, le=10**15)]
 # Of a pool, an arm or a reason.
 _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
@@ -55,8 +56,9 @@ class Difference(Open):
     @model_validator(mode="before")
     @classmethod
     def _from_list(cls, value: object) -> object:
-        listed = cast("list[object]", value) if isinstance(value, list) else []
-        return dict(zip(("difference", "low", "high"), listed, strict=True)) if len(listed) == 3 else value
+        if not isinstance(value, list) or len(listed := cast("list[object]", value)) != 3:
+            return cast(object, value)
+        return dict(zip(("difference", "low", "high"), listed, strict=True))
 
     @model_serializer
     def _to_list(self) -> list[float]:
@@ -118,6 +120,8 @@ class MeasureFigures(Open):
 
     recall_lows: per label in the task's order, the lowest of the lower bounds of the difference of recall against the
     arms that the plan named; -1 for a label without items.
+    openings, spent: how often the test pool's items were opened by all runs so far, and what that spent of alpha.
+    Without arms the opening was refused, because openings or alpha are spent.
     """
 
     step: Literal["validate", "test"]
@@ -126,6 +130,8 @@ class MeasureFigures(Open):
     differences: dict[_Name, Difference] = Field(default_factory=dict[str, Difference], max_length=8)
     recall_lows: list[_Gain] = Field(default_factory=list[float], max_length=16)
     probes: _Count = 0
+    openings: Annotated[int, Field(ge=0, le=10**6)] = 0
+    spent: _Spent = 0.0
 
 
 class PublishFigures(Open):

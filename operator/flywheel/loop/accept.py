@@ -32,6 +32,7 @@ from flywheel.loop.attempts import Accepted
 from flywheel.loop.floors import floor_reports
 from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+from flywheel.loop.openings import opened
 
 
 class UnexpectedResultError(ValueError):
@@ -169,8 +170,12 @@ def _tested(
     status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, entry: AcceptedStep, figures: MeasureFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     arm = figures.arms.get(CANDIDATE_ARM)
-    if arm is None or current.adapter is None:
-        raise UnexpectedResultError(f"iteration {current.number}: test measured no adapter")
+    if not figures.arms and figures.openings:
+        words = f"iteration {current.number} is not tested: the test pool was opened {figures.openings} times"
+        status = _update_current(status, refused=True).model_copy(update=opened(status, figures))
+        return status, (Event(reason=Reason.HELD_OUT_SPENT, message=words),)
+    if arm is None or current.adapter is None or not figures.openings:
+        raise UnexpectedResultError(f"iteration {current.number}: test measured no adapter or opened no pool")
     report = TestReport.model_validate(
         _measured(arm, figures.items)
         | {"iteration": current.number, "passed": False, "arms": _arms(figures), "gains": _gains(figures)}
@@ -178,7 +183,7 @@ def _tested(
     )
     passed = passes(spec.gate, status, report)
     report = report.model_copy(update={"passed": passed})
-    update: dict[str, object] = {"test": report, "test_openings": status.test_openings + 1}
+    update = opened(status, figures) | {"test": report}
     if status.first_test is None:
         update |= {"first_test": entry, "first_test_iteration": current.number}
     if not passed:

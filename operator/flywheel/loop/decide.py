@@ -24,7 +24,7 @@ from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
 from flywheel.loop.exits import known_reason
-from flywheel.loop.finding import with_finding
+from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
@@ -35,7 +35,7 @@ from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
-from flywheel.loop.state import State, condition, conditions, holds, news
+from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
 from flywheel.loop.underpowered import held_out_sizes, underpowered
 from flywheel.loop.waiting import starting
@@ -267,19 +267,15 @@ def _with_held_out(
 ) -> FlywheelRunStatus:
     """The status with HeldOutExhausted where this iteration deserved a test that may not be made."""
     spec, generation = observed.run.spec, observed.run.metadata.generation
-    before = next((entry for entry in status.conditions if entry.type == HELD_OUT_EXHAUSTED), None)
-    if held_out_spent(status, spec):
+    words = f"the test pool was opened {status.test_openings} times and {status.alpha_spent} of alpha"
+    words = f"{words} {spec.gate.alpha} is spent, by all runs that share its items"
+    if held_out_spent(status, spec) or current.refused:
         if current.tested or not deserves_test(status, current):
             return status
-        words = (
-            f"the test pool was opened {status.test_openings} times, as often as gate.maxTestOpenings allows:"
-            f" iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
-        )
-        fresh = condition(before, HELD_OUT_EXHAUSTED, "True", Reason.HELD_OUT_SPENT, words, generation, now)
-    elif before is not None:
-        words = f"the test pool was opened {status.test_openings} times, gate.maxTestOpenings allows more"
-        fresh = condition(before, HELD_OUT_EXHAUSTED, "False", Reason.HELD_OUT_LEFT, words, generation, now)
+        words = f"{words}: iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
+        finding = Finding(True, Reason.HELD_OUT_SPENT, words)
+    elif any(entry.type == HELD_OUT_EXHAUSTED for entry in status.conditions):
+        finding = Finding(False, Reason.HELD_OUT_LEFT, f"{words}: gate.maxTestOpenings allows more")
     else:
         return status
-    kept = [entry for entry in status.conditions if entry.type != HELD_OUT_EXHAUSTED]
-    return status.model_copy(update={"conditions": [*kept, fresh]})
+    return with_finding(status, HELD_OUT_EXHAUSTED, finding, generation, now)

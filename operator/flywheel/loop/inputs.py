@@ -18,10 +18,11 @@ from flywheel.api.request import (
     ReportParameters,
     StepRequest,
     TeacherParameters,
+    TestTerms,
     TrainParameters,
 )
 from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
-from flywheel.loop.naming import attempt_folder, ledger_folder, run_folder
+from flywheel.loop.naming import attempt_folder, ledger_folder, openings_folder, run_folder
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.retention import expired_through, still_needed
@@ -56,10 +57,16 @@ def build_request(
         attempt=ordinal,
         seed=run.spec.seed,
         output=attempt_folder(home, current.number, step, ordinal),
-        also_writable=[ledger_folder(run.metadata.namespace)] if plan.parameters.step in TEACHING else [],
+        also_writable=_also_writable(run.metadata.namespace, plan.parameters.step),
         inputs=plan.inputs,
         parameters=plan.parameters,
     )
+
+
+def _also_writable(namespace: str, step: str) -> list[str]:
+    if step in TEACHING:
+        return [ledger_folder(namespace)]
+    return [openings_folder(namespace)] if step == "test" else []
 
 
 def _current(status: FlywheelRunStatus) -> Iteration:
@@ -212,6 +219,12 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         comparisons=comparisons,
         level=1 - share_of_alpha(spec),
         recall_versus=recall_versus,
+        opening=TestTerms(
+            folder=openings_folder(observed.run.metadata.namespace),
+            share=share_of_alpha(spec),
+            alpha=spec.gate.alpha,
+            most=spec.gate.max_test_openings,
+        ),
         probes=RECORDED_PROBES,
         batch_size=spec.student.batch_size,
     )

@@ -32,10 +32,11 @@ from flywheel.api.result import (
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
 ARMS = ("majority", "base", "likelihood", "fewShot", "candidate")
-VERSUS = ("base", "likelihood", "fewShot", "incumbent", "patience", "first")
+VERSUS = ("base", "likelihood", "fewShot", "incumbent")
 LONG_HOME = f"runs/{'n' * 63}/{'r' * 253}-01234567/iter-100/validate/a123"
 USAGE = Usage(calls=99999, recorded=99999, lost_in_flight=256, input_tokens=10**9, output_tokens=10**9)
 ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
+DIFFERENCE = Difference(difference=-0.12345, low=-0.54321, high=-0.98765)
 LARGEST: list[Figures] = [
     PrepareFigures(
         revision="0123456789abcdef",
@@ -46,16 +47,21 @@ LARGEST: list[Figures] = [
     AnswerFigures(items=10000, score=ACCURACY),
     EvaluateFigures(proficiency=10, new_examples=100000, training_items=10**7, rejected=99999, usage=USAGE),
     TrainFigures(adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345),
-    *(
-        MeasureFigures(
-            step=step,
-            items=99999,
-            arms=dict.fromkeys(ARMS, ACCURACY),
-            differences=dict.fromkeys(VERSUS, Difference(difference=-0.12345, low=-0.54321, high=-0.98765)),
-            recall_lows=[-0.12345] * 16,
-            probes=1000,
-        )
-        for step in ("validate", "test")
+    MeasureFigures(
+        step="validate",
+        items=99999,
+        arms=dict.fromkeys(ARMS, ACCURACY),
+        differences=dict.fromkeys((*VERSUS, "patience"), DIFFERENCE),
+    ),
+    MeasureFigures(
+        step="test",
+        items=99999,
+        arms=dict.fromkeys(ARMS, ACCURACY),
+        differences=dict.fromkeys((*VERSUS, "first"), DIFFERENCE),
+        recall_lows=[-0.12345] * 16,
+        probes=1000,
+        openings=100,
+        spent=0.123456789,
     ),
     PublishFigures(phase="commit", adapter=digest("a")),
     VerifyFigures(probes=1000, agreed={f"10.244.100.{number}:8001": 1000 for number in range(20)}, passed=True),
