@@ -78,7 +78,9 @@ def _measured(request: StepRequest, number: int) -> MeasureFigures:
     differences = {
         name: Difference(difference=gain, low=gain - 0.05, high=gain + 0.05) for name, gain in versus.items()
     }
-    return MeasureFigures(step=step, items=300, arms={**arms, "candidate": accuracy(better)}, differences=differences)
+    opened = {"openings": number, "spent": 0.01 * number} if step == "test" else {}
+    arms["candidate"] = accuracy(better)
+    return MeasureFigures(step=step, items=300, arms=arms, differences=differences, **opened)
 
 
 def result(request: StepRequest) -> StepResult:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from mlbed import TASK, Bed
+from mlbed import LABELS, TASK, Bed
 
 from flywheel.api.item import Answer, Probe
 from flywheel.api.request import Input
 from flywheel.api.result import AnswerFigures, MeasureFigures, StepResult
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import TaskTokens
+from flywheel.statistics.paired import recall_differences
 from flywheel.workspace.program import BadInputError
 
+OPENING = {"folder": "openings/test", "share": "0.05", "alpha": "0.05", "most": 1}
 UNTRAINED = {"base", "likelihood", "fewShot", "majority"}
 
 
@@ -37,6 +39,7 @@ def tested(bed: Bed, curriculum: Input, trained: tuple[StepResult, str]) -> Step
     from flywheel_student.measure import measure
 
     parameters = {"step": "test", "modelPath": bed.model, "pool": "test", "untrainedArms": True, "probes": 5}
+    parameters |= {"recallVersus": ["likelihood", "fewShot"], "opening": OPENING}
     inputs = [curriculum, bed.input(trained[0], "adapter", "adapter")]
     return bed.carry_out(measure, "runs/test/r/iter-1/test/a1", parameters, inputs)
 
@@ -92,6 +95,31 @@ def test_a_test_records_probes_on_which_base_and_candidate_disagree(bed: Bed, te
     assert figures(tested).probes == len(probes) == 5
     assert all(probe.candidate != probe.base for probe in probes)
     assert set(figures(tested).arms) == UNTRAINED | {"candidate"}
+
+
+def test_a_test_bounds_the_loss_of_recall_of_each_label(bed: Bed, tested: StepResult) -> None:
+    """By the worst of the arms asked for: the same answers, read again here."""
+    candidate, *others = (
+        answers(bed, f"{tested.path}/answers/{arm}.jsonl") for arm in ("candidate", "likelihood", "fewShot")
+    )
+    truth = {line.id: line.truth for line in candidate}
+    labels = [{line.id: line.label for line in lines} for lines in (candidate, *others)]
+    found = [recall_differences(truth, labels[0], other, level=0.95) for other in labels[1:]]
+    wanted = [min(each[label].low for each in found) for label in LABELS]
+    assert figures(tested).recall_lows == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_pool_that_is_spent_is_not_opened_by_another_run(
+    bed: Bed, curriculum: Input, tested: StepResult, trained: tuple[StepResult, str]
+) -> None:
+    from flywheel_student.measure import measure
+
+    assert (figures(tested).openings, figures(tested).spent) == (1, 0.05)
+    parameters = {"step": "test", "modelPath": bed.model, "pool": "test", "untrainedArms": True, "opening": OPENING}
+    inputs = [curriculum, bed.input(trained[0], "adapter", "adapter")]
+    refused = bed.carry_out(measure, "runs/test/other/iter-1/test/a1", parameters, inputs)
+    assert figures(refused).arms == {} and (figures(refused).openings, figures(refused).spent) == (1, 0.05)
+    assert not bed.workspace.exists("runs/test/other/iter-1/test/a1/answers")
 
 
 def test_a_later_test_takes_the_untrained_answers_of_the_first(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from flywheel.api.item import Answer, Item, Probe
 from flywheel.api.request import MeasureParameters
-from flywheel.api.result import Difference, MeasureFigures, StepResult
+from flywheel.api.result import MeasureFigures, StepResult
 from flywheel.api.task import PreparedTask
+from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, BadInputError, run
 
 if TYPE_CHECKING:
@@ -25,11 +26,18 @@ def measure(attempt: Attempt) -> StepResult:
         raise BadInputError(f"this program does not know the step {attempt.request.step}")
     prepared = PreparedTask.model_validate(attempt.workspace.read_json(attempt.input_path("curriculum", "task.json")))
     items = _pool(attempt, parameters.pool)
+    terms = parameters.opening
+    opened = open_test_pool(attempt.workspace, attempt.request, terms, [item.id for item in items]) if terms else None
+    if opened is not None and not opened.allowed:
+        log.warning("test pool opened %d times, %s of alpha spent: no test", opened.openings, opened.spent)
+        spent = float(opened.spent)
+        refusal = MeasureFigures(step="test", items=len(items), arms={}, openings=opened.openings, spent=spent)
+        return attempt.seal(refusal)
 
     # Torch takes seconds to import: bad input is refused before.
     from flywheel_student.arms import CANDIDATE, Sitting
     from flywheel_student.opening import open_student
-    from flywheel_student.scores import score
+    from flywheel_student.scores import difference, recall_lower_bounds, score
 
     student, tokens = open_student(attempt, prepared, parameters.model_path)
     sitting = Sitting(student, tokens, parameters.step, parameters.batch_size)
@@ -45,12 +53,21 @@ def measure(attempt: Attempt) -> StepResult:
         attempt.workspace.write_jsonl(attempt.path("probes.jsonl"), [probe.to_json_object() for probe in probes])
 
     level, seed = float(parameters.level), attempt.request.seed
+    others = _others(attempt, parameters, arms) if CANDIDATE in arms else {}
+    differences = {
+        name: difference(arms[CANDIDATE], other, name, level=level, seed=seed) for name, other in others.items()
+    }
+    compared = [others[name] for name in parameters.recall_versus]
+    recall_lows = recall_lower_bounds(prepared.task, arms[CANDIDATE], compared, level=level) if compared else []
     figures = MeasureFigures(
         step=parameters.step,
         items=len(items),
         arms={arm: score(prepared.task, answers, level=level, seed=seed) for arm, answers in arms.items()},
-        differences=_differences(attempt, parameters, arms) if CANDIDATE in arms else {},
+        differences=differences,
+        recall_lows=recall_lows,
         probes=len(probes),
+        openings=opened.openings if opened else 0,
+        spent=float(opened.spent) if opened else 0.0,
     )
     return attempt.seal(figures)
 
@@ -88,18 +105,14 @@ def _recorded(attempt: Attempt, name: str, arm: str) -> list[Answer]:
     return [Answer.model_validate(line) for line in attempt.workspace.read_jsonl(path)]
 
 
-def _differences(
-    attempt: Attempt, parameters: MeasureParameters, arms: dict[str, list[Answer]]
-) -> dict[str, Difference]:
-    """Candidate minus every other arm here, and minus the recorded arms that the plan names."""
+def _others(attempt: Attempt, parameters: MeasureParameters, arms: dict[str, list[Answer]]) -> dict[str, list[Answer]]:
+    """Every arm here that is not the candidate, and the recorded arms that the plan names."""
     from flywheel_student.arms import CANDIDATE
-    from flywheel_student.scores import difference
 
     others = {arm: answers for arm, answers in arms.items() if arm != CANDIDATE}
     for comparison in parameters.comparisons:
         others[comparison.name] = _recorded(attempt, comparison.input, comparison.arm)
-    level, seed = float(parameters.level), attempt.request.seed
-    return {name: difference(arms[CANDIDATE], other, name, level=level, seed=seed) for name, other in others.items()}
+    return others
 
 
 def _probes(attempt: Attempt, sitting: Sitting, most: int) -> list[Probe]:

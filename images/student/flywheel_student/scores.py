@@ -9,7 +9,7 @@ from flywheel.api.result import Accuracy, Difference
 from flywheel.api.task import Task
 from flywheel.statistics.confusion import Confusion
 from flywheel.statistics.intervals import balanced_accuracy
-from flywheel.statistics.paired import balanced_accuracy_difference
+from flywheel.statistics.paired import balanced_accuracy_difference, recall_differences
 from flywheel.workspace.program import BadInputError
 
 
@@ -28,14 +28,24 @@ def score(task: Task, answers: Sequence[Answer], *, level: float, seed: int) -> 
 
 def difference(arm: Sequence[Answer], other: Sequence[Answer], name: str, *, level: float, seed: int) -> Difference:
     """Arm minus other, paired by item; raises BadInputError where the items or their labels differ."""
-    truth = {answer.id: answer.truth for answer in arm}
-    if truth != {answer.id: answer.truth for answer in other}:
+    truth = _truth(arm)
+    if truth != _truth(other):
         raise BadInputError(f"comparison {name}: its answers are for other items: measure both on the same revision")
-    paired = balanced_accuracy_difference(
-        truth,
-        {answer.id: answer.label for answer in arm},
-        {answer.id: answer.label for answer in other},
-        level=level,
-        seed=seed,
-    )
+    paired = balanced_accuracy_difference(truth, _labels(arm), _labels(other), level=level, seed=seed)
     return Difference(difference=paired.difference, low=paired.low, high=paired.high)
+
+
+def recall_lower_bounds(
+    task: Task, arm: Sequence[Answer], others: Sequence[Sequence[Answer]], *, level: float
+) -> list[float]:
+    """Per label of the task, the lowest lower bound of arm minus other in recall; -1 for a label without items."""
+    found = [recall_differences(_truth(arm), _labels(arm), _labels(other), level=level) for other in others]
+    return [min(by_label[label].low if label in by_label else -1.0 for by_label in found) for label in task.label.order]
+
+
+def _truth(answers: Sequence[Answer]) -> dict[str, str]:
+    return {answer.id: answer.truth for answer in answers}
+
+
+def _labels(answers: Sequence[Answer]) -> dict[str, str | None]:
+    return {answer.id: answer.label for answer in answers}

@@ -10,9 +10,12 @@ from pydantic import Field
 
 from flywheel.api.model import Open
 
-ConditionType = Literal["Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted"]
+ConditionType = Literal[
+    "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices"
+]
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
-COMPLETED, FAILED, HELD_OUT_EXHAUSTED = "Completed", "Failed", "HeldOutExhausted"
+COMPLETED, FAILED = "Completed", "Failed"
+HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
 
 
 class Reason(StrEnum):
@@ -53,6 +56,7 @@ class Reason(StrEnum):
     POD_REFUSED = "PodRefused"
     JOB_CONFLICT = "JobConflict"
     STATUS_DAMAGED = "StatusDamaged"
+    GATE_LABELS = "GateLabels"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
@@ -79,6 +83,13 @@ class Reason(StrEnum):
     DISRUPTED = "Disrupted"
     VERIFICATION_FAILED = "VerificationFailed"
     HELD_OUT_SPENT = "HeldOutSpent"
+    # information, whatever the state
+    TOO_FEW_ITEMS = "TooFewItems"
+    PLATEAU_UNCLEAR = "PlateauUnclear"
+    ENOUGH_ITEMS = "EnoughItems"
+    PROMPTING_AS_GOOD = "PromptingAsGood"
+    ADAPTER_BETTER = "AdapterBetter"
+    NO_GAIN_PROVEN = "NoGainProven"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from flywheel.api.conditions import Condition
-from flywheel.api.curriculum import Attempt, Revision
+from flywheel.api.curriculum import Attempt
+from flywheel.api.gate import Gate
 from flywheel.api.jobs import Jobs, StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
-    Chance,
     ClaimRef,
     Closed,
     DecimalText,
@@ -25,11 +25,13 @@ from flywheel.api.model import (
     PositiveDecimal,
     RelativePath,
     Share,
+    SpentText,
     Word,
     list_map,
     rules,
 )
 from flywheel.api.model import Rule as Cel
+from flywheel.api.pinned import PinnedRevision
 from flywheel.api.request import Lora
 
 
@@ -109,18 +111,6 @@ class Training(Closed):
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("exactly one of epochs and maxSteps must be set")
         return self
-
-
-class Gate(Closed):
-    """What an adapter must prove before it may be rolled out."""
-
-    alpha: Chance = Field(
-        default=Decimal("0.05"),
-        description="Chance, over all openings of the test pool together, of promoting an adapter that is no better.",
-    )
-    max_test_openings: int = Field(
-        default=5, ge=1, le=100, description="How often the test pool may be opened; each test is made at alpha / this."
-    )
 
 
 class Plateau(Closed):
@@ -244,6 +234,7 @@ class Iteration(Open):
         json_schema_extra=list_map("versus"),
     )
     tested: bool = Field(default=False, description="Whether the test pool was opened for it.")
+    refused: bool = Field(default=False, description="Whether its test was refused: other runs have spent the pool.")
 
 
 class Best(Open):
@@ -266,6 +257,15 @@ class Candidate(Open):
     test: AcceptedStep = Field(description="The attempt that tested it, with its probes.")
 
 
+class FloorReport(Open):
+    """Whether a label's recall is held on the test pool."""
+
+    label: str = Field(max_length=63, description="The label.")
+    low: DecimalText = Field(description="Lowest lower bound of the difference of recall.")
+    margin: DecimalText = Field(description="The margin asked for.")
+    held: bool = Field(description="Whether the bound is above minus the margin.")
+
+
 class TestReport(Measured):
     """The last candidate on the test pool."""
 
@@ -283,6 +283,12 @@ class TestReport(Measured):
         max_length=8,
         description="Candidate minus each arm.",
         json_schema_extra=list_map("versus"),
+    )
+    floors: list[FloorReport] = Field(
+        default_factory=list[FloorReport],
+        max_length=16,
+        description="The labels of gate.labels.",
+        json_schema_extra=list_map("label"),
     )
 
 
@@ -307,10 +313,11 @@ class FlywheelRunStatus(Open):
     conditions: list[Condition] = Field(
         default_factory=list[Condition],
         max_length=16,
-        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted.",
+        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
+        " PromptingSuffices.",
         json_schema_extra=list_map("type"),
     )
-    curriculum: Revision | None = Field(default=None, description="The revision that the run is pinned to.")
+    curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
     workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
     iteration: Ordinal = Field(default=0, description="Iteration at work; 0 measures the untrained student.")
     step: str | None = Field(default=None, max_length=32, description="Step at work.")
@@ -328,8 +335,14 @@ class FlywheelRunStatus(Open):
     baseline_step: AcceptedStep | None = Field(default=None, description="The attempt that measured the baseline.")
     best: Best | None = Field(default=None, description="The best adapter so far on the validation pool.")
     candidate: Candidate | None = Field(default=None, description="The newest adapter that passed the gate.")
+    first_candidate: Candidate | None = Field(
+        default=None, description="The first adapter that passed the gate: later ones may not fall far below it."
+    )
     test: TestReport | None = Field(default=None, description="The newest test.")
-    test_openings: int = Field(default=0, ge=0, description="How often the test pool was opened.")
+    test_openings: int = Field(
+        default=0, ge=0, description="How often the test pool was opened, by all runs that share its items."
+    )
+    alpha_spent: SpentText = Field(default="0", description="What these openings have spent of alpha.")
     first_test: AcceptedStep | None = Field(default=None, description="The test whose untrained arms are reused.")
     first_test_iteration: int | None = Field(default=None, ge=1, description="The iteration of that test.")
     history: list[Iteration] = Field(

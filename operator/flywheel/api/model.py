@@ -74,6 +74,8 @@ PositiveDecimal = Annotated[
 ]
 # A share, an accuracy or a difference of two, as `decimal_text` writes it into a status.
 DecimalText = Annotated[str, Field(max_length=16, pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,6})?$")]
+# What was spent of alpha.
+SpentText = Annotated[str, Field(max_length=16, pattern=r"^[0-9]{1,3}(\.[0-9]{1,9})?$")]
 # Of Jobs and iterations: names have room for it, and a key that is refused for years stays below.
 Ordinal = Annotated[int, Field(ge=0, le=999_999_999)]
 # DNS-1123 subdomain: the name of another object.

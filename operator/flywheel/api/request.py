@@ -125,6 +125,16 @@ class Comparison(Closed):
     arm: str = Field(description="Name of the arm there.")
 
 
+class TestTerms(Closed):
+    """On what terms the test pool is opened: over all runs that share its items."""
+
+    __test__ = False  # not a pytest class
+    folder: RelativePath = Field(description="Where openings are recorded, mounted writable.")
+    share: Decimal = Field(gt=0, lt=1, description="What this opening spends of alpha.")
+    alpha: Decimal = Field(gt=0, lt=1, description="What all openings together may spend.")
+    most: int = Field(ge=1, description="How often the items may be opened.")
+
+
 class MeasureParameters(Closed):
     """validate and test: answer the held-out pool and compare.
 
@@ -138,6 +148,11 @@ class MeasureParameters(Closed):
     untrained_arms: bool = Field(description="Also answer as base, likelihood and fewShot (majority is computed).")
     comparisons: list[Comparison] = Field(default_factory=list[Comparison])
     level: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1, description="Confidence level of the intervals.")
+    recall_versus: list[str] = Field(
+        default_factory=list[str],
+        description="Arms, by their names in the figures, against which the recall of each label is compared.",
+    )
+    opening: TestTerms | None = Field(default=None, description="On what terms the test pool is opened; test only.")
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
     batch_size: int = 32
 
@@ -213,7 +228,9 @@ class StepRequest(Closed):
     attempt: int = Field(ge=1)
     seed: int = 0
     output: RelativePath = Field(description="Directory that the step may write: its attempt, or prepare's home.")
-    also_writable: list[RelativePath] = Field(default_factory=list[str], description="ledger/<ns>, adapters/<ns>.")
+    also_writable: list[RelativePath] = Field(
+        default_factory=list[str], description="ledger/<ns>, adapters/<ns>, openings/<ns>."
+    )
     inputs: list[Input] = Field(default_factory=list[Input])
     parameters: Parameters
 

@@ -7,9 +7,9 @@ pod may say anything, and what is accepted must fit into a status.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_serializer, model_validator
 
 from flywheel.api.model import Digest, Open, Word
 
@@ -20,6 +20,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda val
 Rounded = Annotated[_Finite, Field(ge=-1e9, le=1e9)]
 _Share = Annotated[_Finite, Field(ge=0, le=1)]
 _Gain = Annotated[_Finite, Field(ge=-1, le=1)]
+_Spent = Annotated[float, Field(allow_inf_nan=False, ge=0, le=100), AfterValidator(lambda value: round(value, 9))]
 _Count = Annotated[int, Field(ge=0, le=10**15)]
 # Of a pool, an arm or a reason.
 _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
@@ -46,11 +47,22 @@ class Accuracy(Open):
 
 
 class Difference(Open):
-    """Paired difference in balanced accuracy: the arm under test minus the other."""
+    """Paired difference in balanced accuracy: the arm under test minus the other. A list of three in JSON: room."""
 
     difference: _Gain
     low: _Gain
     high: _Gain
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> object:
+        if not isinstance(value, list) or len(listed := cast("list[object]", value)) != 3:
+            return cast(object, value)
+        return dict(zip(("difference", "low", "high"), listed, strict=True))
+
+    @model_serializer
+    def _to_list(self) -> list[float]:
+        return [self.difference, self.low, self.high]
 
 
 class PrepareFigures(Open):
@@ -104,13 +116,22 @@ class TrainFigures(Open):
 
 
 class MeasureFigures(Open):
-    """Arms on a held-out pool; `differences` are candidate minus the named arm."""
+    """Arms on a held-out pool; `differences` are candidate minus the named arm.
+
+    recall_lows: per label in the task's order, the lowest of the lower bounds of the difference of recall against the
+    arms that the plan named; -1 for a label without items.
+    openings, spent: how often the test pool's items were opened by all runs so far, and what that spent of alpha.
+    Without arms the opening was refused, because openings or alpha are spent.
+    """
 
     step: Literal["validate", "test"]
     items: _Count
     arms: dict[_Name, Accuracy] = Field(max_length=8)
     differences: dict[_Name, Difference] = Field(default_factory=dict[str, Difference], max_length=8)
+    recall_lows: list[_Gain] = Field(default_factory=list[float], max_length=16)
     probes: _Count = 0
+    openings: Annotated[int, Field(ge=0, le=10**6)] = 0
+    spent: _Spent = 0.0
 
 
 class PublishFigures(Open):

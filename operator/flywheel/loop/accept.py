@@ -29,8 +29,10 @@ from flywheel.api.result import (
     Usage,
 )
 from flywheel.loop.attempts import Accepted
+from flywheel.loop.floors import floor_reports
 from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+from flywheel.loop.openings import opened
 
 
 class UnexpectedResultError(ValueError):
@@ -66,7 +68,7 @@ def accept(
         case MeasureFigures(step="validate"):
             return _validated(status, current, entry, figures)
         case MeasureFigures():
-            return _tested(status, current, entry, figures)
+            return _tested(status, spec, current, entry, figures)
         case _:
             raise UnexpectedResultError(f"{figures.step} is no step of a run")
 
@@ -165,30 +167,39 @@ def _validated(
 
 
 def _tested(
-    status: FlywheelRunStatus, current: Iteration, entry: AcceptedStep, figures: MeasureFigures
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, entry: AcceptedStep, figures: MeasureFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     arm = figures.arms.get(CANDIDATE_ARM)
-    if arm is None or current.adapter is None:
-        raise UnexpectedResultError(f"iteration {current.number}: test measured no adapter")
-    arms, gains = _arms(figures), _gains(figures)
-    passed = passes(arms, gains, has_incumbent=status.candidate is not None)
+    if not figures.arms and figures.openings:
+        words = f"iteration {current.number} is not tested: the test pool was opened {figures.openings} times"
+        status = _update_current(status, refused=True).model_copy(update=opened(status, figures))
+        return status, (Event(reason=Reason.HELD_OUT_SPENT, message=words),)
+    if arm is None or current.adapter is None or not figures.openings:
+        raise UnexpectedResultError(f"iteration {current.number}: test measured no adapter or opened no pool")
     report = TestReport.model_validate(
-        _measured(arm, figures.items) | {"iteration": current.number, "passed": passed, "arms": arms, "gains": gains}
+        _measured(arm, figures.items)
+        | {"iteration": current.number, "passed": False, "arms": _arms(figures), "gains": _gains(figures)}
+        | {"floors": floor_reports(spec, status, figures.recall_lows)}
     )
-    update: dict[str, object] = {"test": report, "test_openings": status.test_openings + 1}
+    passed = passes(spec.gate, status, report)
+    report = report.model_copy(update={"passed": passed})
+    update = opened(status, figures) | {"test": report}
     if status.first_test is None:
         update |= {"first_test": entry, "first_test_iteration": current.number}
     if not passed:
         status = _update_current(status, tested=True).model_copy(update=update)
-        words = f"iteration {current.number} is not proven better on the test pool ({report.accuracy}): not promoted"
+        broken = ", ".join(f"{floor.label} ({floor.low})" for floor in report.floors if not floor.held)
+        lost = f"; floors not held, by lower bound: {broken}" if broken else ""
+        words = f"iteration {current.number} does not pass on the test pool ({report.accuracy}): not promoted{lost}"
         return status, (Event(reason=Reason.REJECTED, message=words),)
-    update["candidate"] = Candidate(
+    candidate = Candidate(
         iteration=current.number,
         digest=current.adapter,
         train=accepted(current, "train"),
         validated=accepted(current, "validate"),
         test=entry,
     )
+    update |= {"candidate": candidate, "first_candidate": status.first_candidate or candidate}
     status = _update_current(status, tested=True).model_copy(update=update)
     words = f"iteration {current.number} passed the gate: {report.accuracy} ({report.low} to {report.high}) on test"
     return status, (Event(reason=Reason.CANDIDATE, message=words),)

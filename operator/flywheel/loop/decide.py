@@ -11,25 +11,33 @@ from flywheel.api.conditions import (
     COMPLETED,
     FAILED,
     HELD_OUT_EXHAUSTED,
+    PROMPTING_SUFFICES,
     READY,
     STALLED,
+    UNDERPOWERED,
     Event,
     Reason,
 )
 from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
+from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
 from flywheel.loop.exits import known_reason
-from flywheel.loop.gate import deserves_test, held_out_spent
+from flywheel.loop.finding import Finding, with_finding
+from flywheel.loop.floors import floors_blocked
+from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
+from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
-from flywheel.loop.state import State, condition, conditions, holds, news
+from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
+from flywheel.loop.underpowered import held_out_sizes, underpowered
 from flywheel.loop.waiting import starting
 
 RunPlan = Plan[FlywheelRunStatus]
@@ -52,6 +60,8 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
     if blocked is None and (fault := damage(status)) is not None:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
         blocked = State("blocked", Reason.STATUS_DAMAGED, words)
+    if blocked is None and status.curriculum is not None:
+        blocked = floors_blocked(observed.run.spec, status)
     if blocked is not None:
         return _settled(observed, status, blocked, now)
     return _advance_run(observed, status, now)
@@ -93,8 +103,9 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
         return None, status.model_copy(update={"current": current})
     fresh = curriculum.status.prepared_generation == curriculum.metadata.generation
     if fresh and curriculum.status.revision is not None and holds(curriculum.status.conditions, READY):
+        revision = curriculum.status.revision.model_dump() | {"pools": held_out_sizes(curriculum)}
         pinned = {
-            "curriculum": curriculum.status.revision,
+            "curriculum": PinnedRevision.model_validate(revision),
             "workspace_claim": curriculum.spec.workspace.persistent_volume_claim.claim_name,
             "current": Iteration(number=0),
         }
@@ -242,6 +253,8 @@ def _settled(
 ) -> RunPlan:
     """The plan with the conditions of a state; a change of state that people should hear of is an event."""
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
+    status = with_finding(status, UNDERPOWERED, underpowered(observed.run.spec, status), generation, now)
+    status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):
@@ -254,19 +267,15 @@ def _with_held_out(
 ) -> FlywheelRunStatus:
     """The status with HeldOutExhausted where this iteration deserved a test that may not be made."""
     spec, generation = observed.run.spec, observed.run.metadata.generation
-    before = next((entry for entry in status.conditions if entry.type == HELD_OUT_EXHAUSTED), None)
-    if held_out_spent(status, spec):
+    words = f"the test pool was opened {status.test_openings} times and {status.alpha_spent} of alpha"
+    words = f"{words} {spec.gate.alpha} is spent, by all runs that share its items"
+    if held_out_spent(status, spec) or current.refused:
         if current.tested or not deserves_test(status, current):
             return status
-        words = (
-            f"the test pool was opened {status.test_openings} times, as often as gate.maxTestOpenings allows:"
-            f" iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
-        )
-        fresh = condition(before, HELD_OUT_EXHAUSTED, "True", Reason.HELD_OUT_SPENT, words, generation, now)
-    elif before is not None:
-        words = f"the test pool was opened {status.test_openings} times, gate.maxTestOpenings allows more"
-        fresh = condition(before, HELD_OUT_EXHAUSTED, "False", Reason.HELD_OUT_LEFT, words, generation, now)
+        words = f"{words}: iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
+        finding = Finding(True, Reason.HELD_OUT_SPENT, words)
+    elif any(entry.type == HELD_OUT_EXHAUSTED for entry in status.conditions):
+        finding = Finding(False, Reason.HELD_OUT_LEFT, f"{words}: gate.maxTestOpenings allows more")
     else:
         return status
-    kept = [entry for entry in status.conditions if entry.type != HELD_OUT_EXHAUSTED]
-    return status.model_copy(update={"conditions": [*kept, fresh]})
+    return with_finding(status, HELD_OUT_EXHAUSTED, finding, generation, now)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from flywheel.api.flywheelrun import Arm, FlywheelRunSpec, FlywheelRunStatus, Gain, Iteration
-from flywheel.loop.inputs import UNTRAINED_ARMS
+from flywheel.api.flywheelrun import Arm, Candidate, FlywheelRunStatus, Gain, Iteration, TestReport
+from flywheel.api.gate import Gate
+
+UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
 
 
 def best_untrained(arms: Sequence[Arm]) -> Arm | None:
@@ -30,14 +32,26 @@ def deserves_test(status: FlywheelRunStatus, iteration: Iteration) -> bool:
     return status.candidate is None or proven_better(iteration.gains, "incumbent")
 
 
-def held_out_spent(status: FlywheelRunStatus, spec: FlywheelRunSpec) -> bool:
-    """Whether the test pool was opened as often as it may be."""
-    return status.test_openings >= spec.gate.max_test_openings
+def passes(gate: Gate, status: FlywheelRunStatus, report: TestReport) -> bool:
+    """The gate, on the test pool: better than the best untrained arm and than the incumbent, every floor held.
 
-
-def passes(arms: Sequence[Arm], gains: Sequence[Gain], has_incumbent: bool) -> bool:
-    """The gate: on the test pool, better than the best untrained arm and than the incumbent."""
-    untrained = best_untrained(arms)
-    if untrained is None or not proven_better(gains, untrained.name):
+    Nor may it fall far below the first promoted adapter, so that losses that are each allowed do not add up.
+    """
+    untrained = best_untrained(report.arms)
+    if untrained is None or not proven_better(report.gains, untrained.name):
         return False
-    return not has_incumbent or proven_better(gains, "incumbent")
+    if status.candidate is not None and not proven_better(report.gains, "incumbent"):
+        return False
+    if further_first(status) is not None and not _not_far_below(report.gains, "first", gate.first_margin):
+        return False
+    return all(floor.held for floor in report.floors)
+
+
+def further_first(status: FlywheelRunStatus) -> Candidate | None:
+    """The first promoted adapter, where it is not the one in service."""
+    first, incumbent = status.first_candidate, status.candidate
+    return first if first is not None and incumbent is not None and first.iteration != incumbent.iteration else None
+
+
+def _not_far_below(gains: Sequence[Gain], versus: str, margin: Decimal) -> bool:
+    return any(gain.versus == versus and Decimal(gain.low) > -margin for gain in gains)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.request import (
@@ -17,15 +18,18 @@ from flywheel.api.request import (
     ReportParameters,
     StepRequest,
     TeacherParameters,
+    TestTerms,
     TrainParameters,
 )
-from flywheel.loop.naming import attempt_folder, ledger_folder, run_folder
+from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
+from flywheel.loop.naming import attempt_folder, ledger_folder, openings_folder, run_folder
 from flywheel.loop.observed import RunObserved
+from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.retention import expired_through, still_needed
 
-UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
 CANDIDATE_ARM = "candidate"
 RECORDED_PROBES = 60
+VALIDATION_LEVEL = Decimal("0.95")
 TEACHING = ("exam", "evaluate")
 
 
@@ -53,10 +57,16 @@ def build_request(
         attempt=ordinal,
         seed=run.spec.seed,
         output=attempt_folder(home, current.number, step, ordinal),
-        also_writable=[ledger_folder(run.metadata.namespace)] if plan.parameters.step in TEACHING else [],
+        also_writable=_also_writable(run.metadata.namespace, plan.parameters.step),
         inputs=plan.inputs,
         parameters=plan.parameters,
     )
+
+
+def _also_writable(namespace: str, step: str) -> list[str]:
+    if step in TEACHING:
+        return [ledger_folder(namespace)]
+    return [openings_folder(namespace)] if step == "test" else []
 
 
 def _current(status: FlywheelRunStatus) -> Iteration:
@@ -156,6 +166,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
             model_path=observed.model_path,
             pool="validation",
             untrained_arms=True,
+            level=VALIDATION_LEVEL,
             batch_size=batch,
         )
         return _Plan(parameters, [_curriculum(status, "validation", "curriculum")])
@@ -178,6 +189,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         pool="validation",
         untrained_arms=False,
         comparisons=comparisons,
+        level=VALIDATION_LEVEL,
         batch_size=batch,
     )
     return _Plan(parameters, inputs)
@@ -192,16 +204,27 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     comparisons: list[Comparison] = []
     if status.first_test is not None and status.first_test_iteration is not None:
         inputs.append(_of(observed, "reuse", status.first_test_iteration, status.first_test, "answers"))
-    if status.candidate is not None:
-        inputs.append(_of(observed, "incumbent", status.candidate.iteration, status.candidate.test, "answers"))
-        comparisons.append(Comparison(name="incumbent", input="incumbent", arm=CANDIDATE_ARM))
+    for name, other in (("incumbent", status.candidate), ("first", further_first(status))):
+        if other is not None:
+            inputs.append(_of(observed, name, other.iteration, other.test, "answers"))
+            comparisons.append(Comparison(name=name, input=name, arm=CANDIDATE_ARM))
+    # Of the untrained arms the one that validation found best: declared before the test pool is opened.
+    untrained = best_untrained(status.baseline)
+    recall_versus = [entry.name for entry in comparisons] or ([untrained.name] if untrained is not None else [])
     parameters = MeasureParameters(
         step="test",
         model_path=observed.model_path,
         pool="test",
         untrained_arms=True,
         comparisons=comparisons,
-        level=1 - spec.gate.alpha / spec.gate.max_test_openings,
+        level=1 - share_of_alpha(spec),
+        recall_versus=recall_versus,
+        opening=TestTerms(
+            folder=openings_folder(observed.run.metadata.namespace),
+            share=share_of_alpha(spec),
+            alpha=spec.gate.alpha,
+            most=spec.gate.max_test_openings,
+        ),
         probes=RECORDED_PROBES,
         batch_size=spec.student.batch_size,
     )

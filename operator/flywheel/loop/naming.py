@@ -56,6 +56,11 @@ def ledger_folder(namespace: str) -> str:
     return f"ledger/{namespace}"
 
 
+def openings_folder(namespace: str) -> str:
+    """Records of the namespace's opened test pools."""
+    return f"openings/{namespace}"
+
+
 def adapters_folder(namespace: str) -> str:
     """Published adapters of the namespace."""
     return f"adapters/{namespace}"

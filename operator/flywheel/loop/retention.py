@@ -22,6 +22,8 @@ def still_needed(status: FlywheelRunStatus) -> list[tuple[int, AcceptedStep]]:
         needed += [(best.iteration, best.train), (best.iteration, best.validated)]
     if (candidate := status.candidate) is not None:
         needed += [(candidate.iteration, step) for step in (candidate.train, candidate.validated, candidate.test)]
+    if (first := status.first_candidate) is not None:
+        needed.append((first.iteration, first.test))
     if status.first_test is not None and status.first_test_iteration is not None:
         needed.append((status.first_test_iteration, status.first_test))
     return needed

@@ -63,8 +63,8 @@ def _steps(entry: Iteration, current: Iteration) -> str | None:
         for field in _BROUGHT.get(step, ()):
             if getattr(entry, field) in (None, []):
                 return f"iteration {entry.number} has a result of {step} but no {field}"
-    if entry.tested != ("test" in names):
-        return f"iteration {entry.number} is tested and has no test, or the other way round"
+    if entry.tested + entry.refused != names.count("test"):
+        return f"iteration {entry.number} is tested (or refused one) and has no test, or the other way round"
     return None
 
 
@@ -90,9 +90,10 @@ def _tests(status: FlywheelRunStatus, current: Iteration) -> str | None:
     tested = sum(entry.tested for entry in (*status.history, current))
     if status.test_openings < tested:
         return f"status.testOpenings is {status.test_openings}, and {tested} iterations are tested"
-    opened = status.test_openings > 0
-    for field in ("test", "first_test", "first_test_iteration"):
-        if (getattr(status, field) is not None) != opened:
+    fields = ("test", "first_test", "first_test_iteration")
+    opened = any(getattr(status, field) is not None for field in fields) or tested > 0
+    for field in fields:
+        if (getattr(status, field) is not None) != opened or (opened and not status.test_openings):
             return f"status.testOpenings is {status.test_openings}, which does not agree with {field}"
     passed, candidate = status.test is not None and status.test.passed, status.candidate
     tested_last = current.number if current.tested else current.number - 1
@@ -100,4 +101,6 @@ def _tests(status: FlywheelRunStatus, current: Iteration) -> str | None:
         return f"status.candidate is of iteration {candidate.iteration}, which has no test"
     if passed and (candidate is None or status.test is None or candidate.iteration != status.test.iteration):
         return "status.candidate is not the one that status.test says has passed"
+    if (candidate is None) != (status.first_candidate is None):
+        return "status.candidate and firstCandidate are not both there"
     return None

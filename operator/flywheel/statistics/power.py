@@ -3,10 +3,23 @@
 Knows sizes and shares only: nothing about items or arms.
 """
 
+from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
 
 from flywheel.statistics.intervals import two_sided_z
+
+
+def even_items(strata: Sequence[int]) -> int:
+    """Items, evenly spread over the labels, that tell a difference of balanced accuracy as well as these do.
+
+    `strata` is the number of items of each label that has any. The variance of a mean of k strata's differences is
+    d / k^2 * (1 / n_1 + ... + 1 / n_k) where a share d differs in each, so that n = k^2 / (1 / n_1 + ... + 1 / n_k)
+    even items have the same; rounded down.
+    """
+    if not strata or min(strata) < 1:
+        raise ValueError(f"strata: {list(strata)} holds a label without items, or none; leave such labels out")
+    return int(len(strata) ** 2 / sum(1 / items for items in strata) + 1e-9)
 
 
 def detectable_gain(items: int, discordant: float, *, level: float, power: float = 0.8) -> float | None:

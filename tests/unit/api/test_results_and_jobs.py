@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from resources import digest
 
 from flywheel.api.jobs import Jobs, JobSettings, StepName
@@ -31,10 +32,11 @@ from flywheel.api.result import (
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
 ARMS = ("majority", "base", "likelihood", "fewShot", "candidate")
-VERSUS = ("base", "likelihood", "fewShot", "incumbent", "patience", "best")
+VERSUS = ("base", "likelihood", "fewShot", "incumbent")
 LONG_HOME = f"runs/{'n' * 63}/{'r' * 253}-01234567/iter-100/validate/a123"
 USAGE = Usage(calls=99999, recorded=99999, lost_in_flight=256, input_tokens=10**9, output_tokens=10**9)
 ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
+DIFFERENCE = Difference(difference=-0.12345, low=-0.54321, high=-0.98765)
 LARGEST: list[Figures] = [
     PrepareFigures(
         revision="0123456789abcdef",
@@ -45,15 +47,21 @@ LARGEST: list[Figures] = [
     AnswerFigures(items=10000, score=ACCURACY),
     EvaluateFigures(proficiency=10, new_examples=100000, training_items=10**7, rejected=99999, usage=USAGE),
     TrainFigures(adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345),
-    *(
-        MeasureFigures(
-            step=step,
-            items=99999,
-            arms=dict.fromkeys(ARMS, ACCURACY),
-            differences=dict.fromkeys(VERSUS, Difference(difference=-0.12345, low=-0.54321, high=-0.98765)),
-            probes=1000,
-        )
-        for step in ("validate", "test")
+    MeasureFigures(
+        step="validate",
+        items=99999,
+        arms=dict.fromkeys(ARMS, ACCURACY),
+        differences=dict.fromkeys((*VERSUS, "patience"), DIFFERENCE),
+    ),
+    MeasureFigures(
+        step="test",
+        items=99999,
+        arms=dict.fromkeys(ARMS, ACCURACY),
+        differences=dict.fromkeys((*VERSUS, "first"), DIFFERENCE),
+        recall_lows=[-0.12345] * 16,
+        probes=1000,
+        openings=100,
+        spent=0.123456789,
     ),
     PublishFigures(phase="commit", adapter=digest("a")),
     VerifyFigures(probes=1000, agreed={f"10.244.100.{number}:8001": 1000 for number in range(20)}, passed=True),
@@ -107,6 +115,15 @@ def test_shares_are_rounded_and_survive(value: float) -> None:
     assert abs(made.difference - value) <= 0.00005 + 1e-12
     figures = MeasureFigures(step="test", items=1, arms={}, differences={"base": made})
     assert MeasureFigures.model_validate(figures_json(figures)) == figures
+
+
+def test_a_difference_is_three_numbers_and_nothing_else() -> None:
+    made = Difference(difference=0.1, low=0.0, high=0.2)
+    assert made.to_json_object() == [0.1, 0.0, 0.2]
+    assert Difference.model_validate([0.1, 0.0, 0.2]) == Difference.model_validate(dict(made)) == made
+    for odd in ([], [0.1, 0.0], [0.1, 0.0, 0.2, 0.3], [0.1, 0.0, None], "0.1"):
+        with pytest.raises(ValidationError):
+            Difference.model_validate(odd)
 
 
 FIELDS: dict[str, list[Any]] = {

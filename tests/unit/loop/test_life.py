@@ -9,8 +9,16 @@ from resources import curriculum, curriculum_spec, digest, ready, run_spec
 from simulation import World
 
 from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
-from flywheel.api.request import EvaluateParameters, MeasureParameters, ReportParameters, TrainParameters
-from flywheel.api.result import AbsentFigures, Accuracy, ExamFigures, MeasureFigures, PrepareFigures, StepResult
+from flywheel.api.request import EvaluateParameters, MeasureParameters, ReportParameters, StepRequest, TrainParameters
+from flywheel.api.result import (
+    AbsentFigures,
+    Accuracy,
+    ExamFigures,
+    Figures,
+    MeasureFigures,
+    PrepareFigures,
+    StepResult,
+)
 from flywheel.loop.accept import UnexpectedResultError, accept
 from flywheel.loop.attempts import Accepted
 from flywheel.loop.decide import decide_run, next_step
@@ -110,17 +118,40 @@ def test_lowering_the_openings_during_a_test_takes_the_test_back() -> None:
     assert reason(world, "HeldOutExhausted") == "HeldOutSpent"
 
 
-def test_more_openings_end_the_exhaustion() -> None:
-    world = World(spec=run_spec(maxIterations=4) | {"gate": {"maxTestOpenings": 1}})
-    world.accuracies = [0.3, 0.5, 0.6, 0.7, 0.8]
+def test_more_openings_end_the_exhaustion_as_far_as_alpha_goes() -> None:
+    world = World(spec=run_spec(maxIterations=6) | {"gate": {"maxTestOpenings": 2}})
+    world.accuracies = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    until(world, "exam", 2)
+    world.edit(gate={"maxTestOpenings": 1})
     until(world, "exam", 3)
     exhausted = next(entry for entry in world.reconcile().status.conditions if entry.type == "HeldOutExhausted")
     assert exhausted.status == "True" and "iteration 2" in exhausted.message
     world.edit(gate={"maxTestOpenings": 5})
     status = world.to_end()
-    assert [entry.number for entry in status.history if entry.tested] == [1, 3, 4]
-    left = next(entry for entry in status.conditions if entry.type == "HeldOutExhausted")
-    assert (left.status, left.reason) == ("False", "HeldOutLeft")
+    assert [entry.number for entry in status.history if entry.tested] == [1, 3, 4], "0.025 and two of 0.01"
+    spent = next(entry for entry in status.conditions if entry.type == "HeldOutExhausted")
+    assert (spent.status, status.test_openings, status.alpha_spent) == ("True", 3, "0.045")
+
+
+class SharedWorld(World):
+    """Another run has opened the test pool as often as it may be."""
+
+    def figures(self, request: StepRequest) -> Figures:
+        if request.step != "test":
+            return super().figures(request)
+        return MeasureFigures(step="test", items=300, arms={}, openings=5, spent=0.05)
+
+
+def test_a_pool_that_other_runs_have_spent_is_not_opened_and_the_run_goes_on() -> None:
+    world = SharedWorld(spec=run_spec(maxIterations=3), accuracies=[0.3, 0.5, 0.6, 0.7])
+    status = world.to_end()
+    tests = [job.request.iteration for job in world.created if job.step == "test"]
+    assert tests == [1], "once it is known nothing is asked again"
+    assert [entry.refused for entry in status.history] == [True, False, False]
+    assert not any(entry.tested for entry in status.history) and status.candidate is None and status.test is None
+    held = {entry.type: entry for entry in status.conditions}
+    assert held["HeldOutExhausted"].status == "True" and held["Completed"].reason == "MaxIterations"
+    assert "opened 5 times and 0.05 of alpha 0.05 is spent" in held["HeldOutExhausted"].message
 
 
 def test_an_ended_run_deletes_what_a_lost_write_left() -> None:

@@ -13,13 +13,26 @@ from hypothesis import strategies as st
 from resources import NOW, digest, flywheel_run, run_spec
 
 from flywheel.api.conditions import Condition, Reason
-from flywheel.api.flywheelrun import AcceptedStep, Arm, Best, Candidate, FlywheelRunStatus, Gain, Iteration, Measured
+from flywheel.api.flywheelrun import (
+    AcceptedStep,
+    Arm,
+    Best,
+    Candidate,
+    FloorReport,
+    FlywheelRunStatus,
+    Gain,
+    Iteration,
+    Measured,
+    TestReport,
+)
+from flywheel.api.gate import Gate
 from flywheel.api.jobs import StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import ObjectName, decimal_text
 from flywheel.api.request import Input
-from flywheel.loop.gate import best_untrained, deserves_test, held_out_spent, passes
+from flywheel.loop.gate import best_untrained, deserves_test, passes
 from flywheel.loop.naming import adapter_folder, attempt_folder, attempt_of_folder, job_name, run_folder
+from flywheel.loop.openings import held_out_spent
 from flywheel.loop.state import Kind, State, conditions
 from flywheel.loop.stopping import stop_after
 
@@ -30,6 +43,11 @@ STEP = AcceptedStep(name="validate", attempt=1, digest=digest("x"))
 
 def gain(versus: str, low: str, high: str = "0.5000") -> Gain:
     return Gain(versus=versus, difference="0.1000", low=low, high=high)
+
+
+def report_of(arms: list[Arm], gains: list[Gain], floors: list[FloorReport] | None = None) -> TestReport:
+    figures = {"accuracy": "0.7", "low": "0.6", "high": "0.8", "iteration": 3, "passed": False}
+    return TestReport.model_validate(figures | {"arms": arms, "gains": gains, "floors": floors or []})
 
 
 def arms(**accuracies: str) -> list[Arm]:
@@ -76,15 +94,38 @@ def test_the_gate_asks_the_best_untrained_arm_and_the_incumbent(
 ) -> None:
     answered = {name: value for name, value in accuracies.items() if name != "majority"}
     best = best_untrained(arms(**accuracies))
+    candidate = Candidate(iteration=1, digest=digest("b"), train=STEP, validated=STEP, test=STEP)
+    status = FlywheelRunStatus(candidate=candidate if has_incumbent else None)
+
+    def passed(gains: list[Gain]) -> bool:
+        return passes(Gate(), status, report_of(arms(**accuracies), gains))
+
     if not answered:
-        assert best is None and not passes(arms(**accuracies), [gain("base", "1.0")], has_incumbent=False)
+        assert best is None and not passes(Gate(), FlywheelRunStatus(), report_of([], [gain("base", "1.0")]))
         return
     assert best is not None and Decimal(best.accuracy) == max(Decimal(value) for value in answered.values())
     others = [gain(name, "0.9000") for name in answered if name != best.name]
     gains = [*others, gain(best.name, low), gain("incumbent", incumbent)]
     wanted = Decimal(low) > 0 and (not has_incumbent or Decimal(incumbent) > 0)
-    assert passes(arms(**accuracies), gains, has_incumbent) == wanted
-    assert not passes(arms(**accuracies), others, has_incumbent)
+    assert passed(gains) == wanted
+    assert not passed(others)
+
+
+@given(signed, st.decimals(0, 1, places=4), st.booleans(), st.lists(st.booleans(), max_size=3))
+def test_the_gate_looks_back_at_the_first_promoted_and_at_every_floor(
+    low: str, margin: Decimal, further: bool, held: list[bool]
+) -> None:
+    first, incumbent = (
+        Candidate(iteration=number, digest=digest("b"), train=STEP, validated=STEP, test=STEP)
+        for number in (1, 2 if further else 1)
+    )
+    status = FlywheelRunStatus(candidate=incumbent, first_candidate=first)
+    floors = [FloorReport(label=str(place), low="0.1", margin="0.1", held=each) for place, each in enumerate(held)]
+    report = report_of(arms(base="0.4"), [gain("base", "0.1"), gain("incumbent", "0.1"), gain("first", low)], floors)
+    gate = Gate(first_margin=margin)
+    assert passes(gate, status, report) == (all(held) and (not further or Decimal(low) > -margin))
+    unmeasured = report.model_copy(update={"gains": report.gains[:2]})
+    assert passes(gate, status, unmeasured) == (all(held) and not further)
 
 
 @given(signed, signed, st.booleans(), st.booleans())

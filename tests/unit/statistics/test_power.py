@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.statistics.paired import Pairs, tango
-from flywheel.statistics.power import detectable_gain
+from flywheel.statistics.power import detectable_gain, even_items
 
 
 @pytest.mark.parametrize(("items", "points"), [(300, 6.3), (1000, 3.4)])
@@ -57,6 +57,36 @@ def test_more_items_show_less_and_more_certainty_needs_more(
 def test_too_few_items_show_nothing() -> None:
     assert detectable_gain(10, 0.05, level=0.95) is None
     assert detectable_gain(3, 1.0, level=0.95, power=0.9) is None  # three wins of three are not significant
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=16))
+def test_uneven_labels_are_worth_fewer_items(strata: list[int]) -> None:
+    even = even_items(strata)
+    assert len(strata) * min(strata) <= even <= sum(strata)
+    assert (even == sum(strata)) == (len(set(strata)) == 1) or sum(strata) - even <= 1
+
+
+def test_the_worth_of_uneven_labels_is_that_of_their_variance() -> None:
+    """Balanced accuracy of 200 + 50 + 50 items wanders as that of 200 even ones does."""
+    random, sizes = Random(3), (200, 50, 50)
+    even = even_items(sizes)
+
+    def wander(strata: tuple[int, ...]) -> float:
+        means = [
+            sum(sum(random.random() < 0.15 for _ in range(items)) / items for items in strata) / len(strata)
+            for _ in range(1500)
+        ]
+        centre = sum(means) / len(means)
+        return sum((mean - centre) ** 2 for mean in means) / len(means)
+
+    assert even == 200
+    assert wander(sizes) == pytest.approx(wander((even // 3 + 1,) * 3), rel=0.15)
+
+
+@pytest.mark.parametrize("strata", [[], [3, 0]])
+def test_labels_without_items_are_refused(strata: list[int]) -> None:
+    with pytest.raises(ValueError, match="leave such labels out"):
+        even_items(strata)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from jsonschema import Draft4Validator
 
 from flywheel.api.crd import all_crds
 from flywheel.api.flywheelrun import FlywheelRunStatus
-from flywheel.api.request import StepRequest
+from flywheel.api.request import MeasureParameters, StepRequest
 from flywheel.loop.decide import RunPlan, decide_run, ended
 from flywheel.loop.gate import best_untrained, proven_better
 from flywheel.loop.observed import RunObserved
@@ -54,6 +54,8 @@ def check_plan(world: World, observed: RunObserved, plan: RunPlan) -> None:
         assert not any(entry.view.active for entry in world.jobs.values()), "two active Jobs of one run"
         assert not observed.run.spec.suspend and not observed.run.spec.stop.now
         _check_job(world, plan.status, job)
+    if before.first_candidate is not None:
+        assert plan.status.first_candidate == before.first_candidate
     if before.best is not None:
         assert plan.status.best is not None
         assert Decimal(plan.status.best.accuracy) >= Decimal(before.best.accuracy)
@@ -82,15 +84,18 @@ def _check_job(world: World, status: FlywheelRunStatus, job: StepJob) -> None:
         known = world.accepted | accepted_steps(status)
         assert known[(int(number), step)] == (int(attempt), entry.digest)
     if request.step == "test":
-        _check_test(world, status)
+        _check_test(world, status, job)
 
 
-def _check_test(world: World, status: FlywheelRunStatus) -> None:
+def _check_test(world: World, status: FlywheelRunStatus, job: StepJob) -> None:
     """The test pool is opened for a new best that validation proved better, and seldom."""
-    current, gate = status.current, world.spec.get("gate", {"maxTestOpenings": 5})
+    current, most = status.current, world.spec.get("gate", {}).get("maxTestOpenings", 5)
     assert current is not None and status.best is not None
     assert status.best.iteration == current.number
-    assert status.test_openings < gate["maxTestOpenings"]
+    assert status.test_openings < most
+    opening = job.request.parameters.opening if isinstance(job.request.parameters, MeasureParameters) else None
+    if job.rereads is None:
+        assert opening is not None and opening.alpha >= opening.share + Decimal(status.alpha_spent)
     untrained = best_untrained(status.baseline)
     assert untrained is not None and proven_better(current.gains, untrained.name)
     assert status.candidate is None or proven_better(current.gains, "incumbent")

@@ -69,6 +69,10 @@ def ready(generation: int = 1) -> dict[str, Any]:
         "observedGeneration": generation,
         "preparedGeneration": generation,
         "revision": {"name": name, "path": f"{home}/{name}", "digest": digest(name)},
+        "pools": [
+            {"name": pool, "items": 300, "labels": " ".join(f"{label}=75" for label in LABELS)}
+            for pool in ("exam", "curriculum", "validation", "test", "probe")
+        ],
         "conditions": [
             {
                 "type": "Ready",

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import checks
@@ -21,7 +22,7 @@ from flywheel.api.flywheelrun import FlywheelRunStatus
 from flywheel.api.request import CleanupParameters, MeasureParameters, ReportParameters, StepRequest
 from flywheel.api.result import AbsentFigures, Figures, StepError, StepResult
 from flywheel.loop.decide import RunPlan, decide_run, ended
-from flywheel.loop.inputs import UNTRAINED_ARMS
+from flywheel.loop.gate import UNTRAINED_ARMS
 from flywheel.loop.observed import JobView, PodView, RunObserved
 from flywheel.loop.plan import StepJob
 
@@ -93,6 +94,7 @@ class World:
     events: list[Event] = field(default_factory=list[Event])
     accuracies: Sequence[float] = ()  # by iteration, where the script shall not choose
     unproven_tests: int = 0  # how many tests come out as no proof
+    openings: dict[int, Decimal] = field(default_factory=dict[int, Decimal])  # what each iteration's test has spent
     honest: bool = True  # whether status is only what the operator wrote
     writes: int = 0
     uids: int = 0
@@ -309,6 +311,13 @@ class World:
                 value = self._measured(request)
         return StepResult.model_validate({"figures": {"step": request.step} | value}).figures or AbsentFigures()
 
+    def _opening(self, request: StepRequest, parameters: MeasureParameters) -> dict[str, Any]:
+        """As the records would tell: an iteration's test is one opening, however often it is tried."""
+        if parameters.opening is None:
+            return {}
+        self.openings.setdefault(request.iteration, parameters.opening.share)
+        return {"openings": len(self.openings), "spent": float(sum(self.openings.values()))}
+
     def _accuracy(self, iteration: int) -> dict[str, float]:
         value = self.accuracies[iteration] if self.accuracies else self.script.of([0.7, 0.5, 0.6, 0.8])
         return {"accuracy": value, "low": value - 0.05, "high": value + 0.05}
@@ -329,4 +338,6 @@ class World:
             "items": 300,
             "arms": {name: self._accuracy(request.iteration) for name in arms},
             "differences": {name: self.script.of(gains) for name in compared},
+            "recall_lows": [-0.01] * 4 if parameters.recall_versus else [],
+            **self._opening(request, parameters),
         }

@@ -1,0 +1,31 @@
+"""What is found out about a run beside the state it is in: conditions that inform and hold nothing up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flywheel.api.conditions import Reason
+from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.loop.state import condition
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether it holds, why, and what to do about it."""
+
+    holds: bool
+    reason: Reason
+    message: str
+
+
+def with_finding(
+    status: FlywheelRunStatus, kind: str, finding: Finding | None, generation: int, now: datetime
+) -> FlywheelRunStatus:
+    """The status with this condition, or without it where nothing is found; equal where nothing is new."""
+    before = next((entry for entry in status.conditions if entry.type == kind), None)
+    kept = [entry for entry in status.conditions if entry.type != kind]
+    if finding is not None:
+        said = "True" if finding.holds else "False"
+        kept.append(condition(before, kind, said, finding.reason, finding.message, generation, now))
+    return status.model_copy(update={"conditions": kept})

@@ -1,0 +1,107 @@
+"""Underpowered: the held-out items cannot show what the run asks for (SCIENCE 4). Said, never a reason to stop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+
+from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import Curriculum
+from flywheel.api.flywheelrun import FlywheelRunSpec, FlywheelRunStatus, Gain
+from flywheel.api.pinned import LabelItems, PoolItems
+from flywheel.loop.finding import Finding
+from flywheel.loop.gate import best_untrained
+from flywheel.loop.inputs import VALIDATION_LEVEL
+from flywheel.loop.openings import share_of_alpha
+from flywheel.statistics.power import detectable_gain, even_items
+
+# Of the answers of two arms, before anything is measured: what SCIENCE assumes.
+DISCORDANT = 0.15
+
+
+def held_out_sizes(curriculum: Curriculum) -> list[PoolItems]:
+    """Sizes of validation and test as a Curriculum's status tells them; without labels where they cannot be read."""
+    order = curriculum.spec.task.label.order
+    pattern = " ".join(rf"{re.escape(label)}=([0-9]+)" for label in order)
+    found: list[PoolItems] = []
+    for pool in curriculum.status.pools:
+        if pool.name in ("validation", "test"):
+            read = re.fullmatch(pattern, pool.labels)
+            counts = zip(order, read.groups() if read else (), strict=False)
+            labels = [LabelItems(label=label, items=int(count)) for label, count in counts]
+            found.append(PoolItems(name=pool.name, items=pool.items, labels=labels))
+    return found
+
+
+def underpowered(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Finding | None:
+    """Whether the pools are too small for what `spec.stop` asks, or the newest plateau interval tells nothing.
+
+    None where nothing is asked or the sizes are not known.
+    """
+    shown, asked = _shown(spec, status), list(_asked(spec, status))
+    sizes = f"{' and '.join(_can_show(*entry) for entry in shown.items())} (80 % power, 15 % of the answers differing)"
+    missed = [
+        f"{gain:.4f} ({field})"
+        for field, gain, pools in asked
+        if any(pool in shown and _beyond(shown[pool][1], gain) for pool in pools)
+    ]
+    unclear = _unclear(spec, status)
+    if missed:
+        words = f"{sizes}; {' and '.join(missed)} is asked for: take more held-out items, or ask for larger gains"
+        return Finding(True, Reason.TOO_FEW_ITEMS, f"{words}; {unclear}" if unclear else words)
+    if unclear:
+        return Finding(True, Reason.PLATEAU_UNCLEAR, f"{unclear}; more held-out items would tell")
+    return Finding(False, Reason.ENOUGH_ITEMS, f"{sizes}: enough for what is asked") if shown and asked else None
+
+
+def _shown(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> dict[str, tuple[int, float | None]]:
+    """Per pool its items, and the smallest gain in balanced accuracy that they can show."""
+    found: dict[str, tuple[int, float | None]] = {}
+    for name, level in (("validation", VALIDATION_LEVEL), ("test", 1 - share_of_alpha(spec))):
+        pool = status.curriculum.pool(name) if status.curriculum is not None else None
+        if pool is None or pool.items == 0:
+            continue
+        strata = [entry.items for entry in pool.labels if entry.items]
+        items = even_items(strata) if strata else pool.items
+        found[name] = (pool.items, detectable_gain(items, DISCORDANT, level=float(level)))
+    return found
+
+
+def _asked(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Iterator[tuple[str, Decimal, tuple[str, ...]]]:
+    """Which field asks for which gain, and the pools that must show it."""
+    if spec.stop.plateau is not None:
+        yield "stop.plateau.minDelta", spec.stop.plateau.min_delta, ("validation",)
+    untrained = best_untrained(status.baseline)
+    if spec.stop.accuracy is not None and untrained is not None:
+        gain = spec.stop.accuracy - Decimal(untrained.accuracy)
+        if gain > 0:
+            yield f"stop.accuracy above the untrained {untrained.name}", gain, ("validation", "test")
+
+
+def _beyond(smallest: float | None, gain: Decimal) -> bool:
+    return smallest is None or Decimal(smallest) > gain
+
+
+def _can_show(pool: str, found: tuple[int, float | None]) -> str:
+    items, gain = found
+    return f"{items} {pool} items show {'no gain at all' if gain is None else f'a gain from {gain:.4f}'}"
+
+
+def _unclear(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> str | None:
+    """In words, that the newest gain over `patience` iterations may be nothing and may be minDelta."""
+    gain = _newest_patience(status)
+    if spec.stop.plateau is None or gain is None:
+        return None
+    if not Decimal(gain.low) <= 0 <= spec.stop.plateau.min_delta <= Decimal(gain.high):
+        return None
+    return (
+        f"the gain over {spec.stop.plateau.patience} iterations is {gain.difference} ({gain.low} to {gain.high}),"
+        f" which may be nothing or minDelta {spec.stop.plateau.min_delta}: no plateau, the run goes on"
+    )
+
+
+def _newest_patience(status: FlywheelRunStatus) -> Gain | None:
+    iterations = [*status.history, *([status.current] if status.current is not None else [])]
+    newest = next((entry for entry in reversed(iterations) if entry.validation is not None), None)
+    return next((gain for gain in newest.gains if gain.versus == "patience"), None) if newest is not None else None
