@@ -10,9 +10,10 @@ from pydantic import Field
 
 from flywheel.api.model import Open
 
-ConditionType = Literal["Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted"]
+ConditionType = Literal["Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "TeacherRefusals"]
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED, HELD_OUT_EXHAUSTED = "Completed", "Failed", "HeldOutExhausted"
+TEACHER_REFUSALS = "TeacherRefusals"
 
 
 class Reason(StrEnum):
@@ -38,6 +39,7 @@ class Reason(StrEnum):
     TARGET_REACHED = "TargetReached"
     PLATEAU = "Plateau"
     MAX_ITERATIONS = "MaxIterations"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
     STOPPED = "Stopped"
     # blocked: goes on when the cause is mended
     CURRICULUM_NOT_FOUND = "CurriculumNotFound"
@@ -65,6 +67,7 @@ class Reason(StrEnum):
     LABEL_ABSENT = "LabelAbsent"
     REVISION_DAMAGED = "RevisionDamaged"
     TEACHER_REPLIES = "TeacherReplies"
+    TEACHER_MODEL_CHANGED = "TeacherModelChanged"
     LEDGER_DAMAGED = "LedgerDamaged"
     EXAMPLES_TOO_LONG = "ExamplesTooLong"
     TRAINING_DIVERGED = "TrainingDiverged"
@@ -79,6 +82,8 @@ class Reason(StrEnum):
     DISRUPTED = "Disrupted"
     VERIFICATION_FAILED = "VerificationFailed"
     HELD_OUT_SPENT = "HeldOutSpent"
+    REFUSALS_MANY = "RefusalsMany"
+    REFUSALS_FEW = "RefusalsFew"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"
