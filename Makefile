@@ -59,11 +59,12 @@ shuffled: setup ## Control: the demo's training on shuffled labels must fall to 
 	$(RUN) flywheel run --local --rehearsal-teacher --shuffle-labels --iterations 1 \
 		--workspace "$${XDG_CACHE_HOME:-$$HOME/.cache}/flywheel/local/shuffled" examples/code-review
 
-bench: images ## Figures: demo by step, overhead, memory, writes, training and inference speed, a thousand runs
+bench: images ## Figures: demo by step, overhead, memory, writes, training and inference speed, a thousand runs, rate towards the teacher
 	examples/code-review/demo
 	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) python tests/bench/demo_steps.py
 	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" tests/bench/ml_training.py
 	$(RUN) python tests/bench/scale.py
+	PYTHONPATH=operator $(RUN) python tests/bench/teacher_rate.py
 
 cluster-up: ## Start the cluster (CLUSTER=current REGISTRY=...: use the current kube context instead)
 	$(CLUSTER_TOOL) up

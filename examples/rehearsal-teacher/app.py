@@ -1,27 +1,32 @@
 """The rehearsal teacher: a stand-in for a large model behind the OpenAI chat completions API. For tests and the demo.
 
 It is no language model. It reads the prompt, knows only that prompt and teacher.jsonl, and computes its grades.
-Settings: REHEARSAL_API_KEY (required), REHEARSAL_STOCK, REHEARSAL_LOG, REHEARSAL_HOST, REHEARSAL_PORT.
+Settings: REHEARSAL_API_KEY (required), REHEARSAL_STOCK, REHEARSAL_LOG, REHEARSAL_HOST, REHEARSAL_PORT,
+REHEARSAL_KNOBS (what shall go wrong, knobs.py), REHEARSAL_REQUESTS_PER_MINUTE.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from knobs import Knobs
 from pydantic import BaseModel, Field, ValidationError
 from reading import UnreadableError, read_prompt
 from record import Record
-from teaching import Teacher
+from teaching import Teacher, break_json
 
 MODEL = "rehearsal"
 _BYTES_A_TOKEN = 4
+_SLOW_SECONDS = 3.0
 
 
 class Message(BaseModel):
@@ -40,8 +45,9 @@ class ChatRequest(BaseModel):
     max_tokens: int | None = None
 
 
-def build(teacher: Teacher, record: Record, key: str) -> FastAPI:
+def build(teacher: Teacher, record: Record, key: str, knobs: Knobs | None = None) -> FastAPI:
     """The server."""
+    knobs = knobs or Knobs()
     app = FastAPI(title="Rehearsal teacher (a stand-in, not a language model)")
 
     @app.get("/healthz")
@@ -61,7 +67,17 @@ def build(teacher: Teacher, record: Record, key: str) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def completions(request: Request) -> JSONResponse:
         body = await request.body()
-        purpose, response = _answer(teacher, body) if _allowed(request, key) else ("", _error(401, "invalid_api_key"))
+        if not _allowed(request, key):
+            record.add(body, "", 401)
+            return _error(401, "invalid_api_key")
+        draw, in_time = knobs.arrive(body, time.monotonic())
+        purpose, response = "", _turned_away(knobs, draw, in_time)
+        if response is None:
+            purpose, response = _answer(teacher, body, knobs, draw)
+        if knobs.turned("slow", draw):
+            await asyncio.sleep(_SLOW_SECONDS)
+        if knobs.turned("dead", draw):
+            response.headers["content-length"] = str(len(response.body) + 1)
         record.add(body, purpose, response.status_code)
         return response
 
@@ -72,7 +88,17 @@ def _allowed(request: Request, key: str) -> bool:
     return hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {key}".encode())
 
 
-def _answer(teacher: Teacher, body: bytes) -> tuple[str, JSONResponse]:
+def _turned_away(knobs: Knobs, draw: str, in_time: bool) -> JSONResponse | None:
+    if not in_time or knobs.turned("busy", draw):
+        return _error(429, "rate_limit_exceeded", "too many requests")
+    if knobs.turned("busyFor", draw):
+        response = _error(429, "rate_limit_exceeded", "too many requests")
+        response.headers["retry-after"] = "1"
+        return response
+    return _error(503, "overloaded", "too much to do") if knobs.turned("ill", draw) else None
+
+
+def _answer(teacher: Teacher, body: bytes, knobs: Knobs, draw: str) -> tuple[str, JSONResponse]:
     try:
         asked = ChatRequest.model_validate_json(body)
     except ValidationError as error:
@@ -84,8 +110,30 @@ def _answer(teacher: Teacher, body: bytes) -> tuple[str, JSONResponse]:
         assignment = read_prompt(prompt)
     except UnreadableError as error:
         return "", _error(400, "unreadable_prompt", str(error))
-    text = json.dumps(teacher.reply(assignment, prompt), ensure_ascii=False)
-    return assignment.purpose, JSONResponse(_completion(prompt, text, asked.max_completion_tokens or asked.max_tokens))
+    text = json.dumps(teacher.reply(assignment, prompt, knobs, draw), ensure_ascii=False)
+    completion = _completion(prompt, text, asked.max_completion_tokens or asked.max_tokens)
+    _spoil(completion, assignment.purpose, knobs, draw)
+    return assignment.purpose, JSONResponse(completion)
+
+
+def _spoil(completion: dict[str, Any], purpose: str, knobs: Knobs, draw: str) -> None:
+    choice = completion["choices"][0]
+    message = choice["message"]
+    if purpose != "repair" and knobs.turned("badJson", draw):
+        message["content"] = break_json(message["content"])
+    if knobs.turned("cut", draw):
+        message["content"] = message["content"][: len(message["content"]) // 2]
+        choice["finish_reason"] = "length"
+    if knobs.turned("thinking", draw):
+        message["content"] = f'<think>Perhaps {{"exam": []}}?</think>\n{message["content"]}'
+    if knobs.turned("refuse", draw):
+        message |= {"content": None, "refusal": "I cannot help with that."}
+    if knobs.turned("filter", draw):
+        choice["finish_reason"] = "content_filter"
+    if knobs.turned("swapped", draw):
+        completion["model"] = f"{MODEL}-2"
+    if knobs.turned("unmetered", draw):
+        del completion["usage"]
 
 
 def _completion(prompt: str, text: str, limit: int | None) -> dict[str, Any]:
@@ -131,8 +179,9 @@ def main() -> None:
     print(f"* model: it hands out {teacher.items} prepared items and computes its grades.")
     print("*" * 78, flush=True)
     record = Record(Path(os.environ.get("REHEARSAL_LOG", "/tmp/rehearsal-requests.jsonl")))  # noqa: S108
+    knobs = Knobs.read(os.environ.get("REHEARSAL_KNOBS", ""), os.environ.get("REHEARSAL_REQUESTS_PER_MINUTE", ""))
     uvicorn.run(
-        build(teacher, record, key),
+        build(teacher, record, key, knobs),
         host=os.environ.get("REHEARSAL_HOST", "0.0.0.0"),  # noqa: S104 - a server in a pod
         port=int(os.environ.get("REHEARSAL_PORT", "8000")),
         log_level="warning",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Purpose = Literal["exam", "dataset", "evaluation"]
+Purpose = Literal["exam", "dataset", "evaluation", "repair"]
 _BLOCK = re.compile(r"^BEGIN DATA (\S+) (\S+)\n(.*?)\nEND DATA \1 \2$", re.DOTALL | re.MULTILINE)
 _WANTED = re.compile(r'^Write exactly (\d+) new .*? has "([^"]+)" = ("(?:[^"\\]|\\.)*")', re.MULTILINE)
 _REPLY = re.compile(r'^Reply with one JSON object and nothing else:\n\{"(\w+)":', re.MULTILINE)
@@ -40,10 +40,12 @@ def read_prompt(text: str) -> Assignment:
     wanted = _WANTED.search(text)
     if reply is not None and reply[1] == "proficiency" and "figures" in data:
         return Assignment("evaluation", data)
+    if reply is not None and isinstance(data.get("broken"), str):
+        return Assignment("repair", data)
     if reply is not None and wanted is not None and reply[1] in ("exam", "dataset"):
         purpose: Purpose = "exam" if reply[1] == "exam" else "dataset"
         return Assignment(purpose, data, wanted[2], json.loads(wanted[3]), int(wanted[1]))
-    raise UnreadableError("the prompt asks neither for an exam, nor for a dataset, nor for an evaluation")
+    raise UnreadableError("the prompt asks for no exam, no dataset, no evaluation and no repair")
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from knobs import ORDER, Knobs
 from reading import Assignment, texts
 
 _GOOD, _WEAK = 0.8, 0.7
@@ -30,23 +31,59 @@ class Teacher:
         """Size of the stock."""
         return len(self._items)
 
-    def reply(self, assignment: Assignment, prompt: str) -> dict[str, Any]:
-        """The JSON object that the prompt asks for."""
+    def reply(self, assignment: Assignment, prompt: str, knobs: Knobs | None = None, draw: str = "") -> dict[str, Any]:
+        """The JSON object that the prompt asks for, spoiled as the knobs say."""
+        knobs = knobs or Knobs()
+        if assignment.purpose == "repair":
+            return mended(assignment.data["broken"])
         if assignment.purpose == "evaluation":
-            return evaluation(assignment.data["figures"])
-        return {assignment.purpose: self._choose(assignment, prompt)}
+            grade = evaluation(assignment.data["figures"])
+            if knobs.turned("flatter", draw):
+                grade = {"proficiency": 10, "feedback": {"strengths": ["It can do everything."], "weaknesses": []}}
+            return grade
+        items = self._choose(assignment, prompt, knobs, draw)
+        if knobs.turned("skew", draw):
+            items = items[:1]
+        for place, item in enumerate(items[1:], start=1):
+            if knobs.turned("duplicates", f"{draw} {place}"):
+                items[place] = items[0]
+            elif knobs.turned("injected", f"{draw} {place}"):
+                items[place] = {**item, "question": {key: f"{ORDER} {text}" for key, text in item["question"].items()}}
+        seeds = assignment.data.get("seeds") or []
+        if seeds and knobs.turned("leak", draw):
+            items = [*seeds, *items][: assignment.count]
+        return {assignment.purpose: items}
 
-    def _choose(self, assignment: Assignment, prompt: str) -> list[dict[str, Any]]:
-        seen = set(texts(assignment.data))
-        fitting = [
-            item
-            for item in self._items
-            if item["output"].get(assignment.label_path) == assignment.label
-            and not all(text in seen for text in texts(item["input"]))
-        ]
+    def _choose(self, assignment: Assignment, prompt: str, knobs: Knobs, request: str) -> list[dict[str, Any]]:
+        seen, path = set(texts(assignment.data)), assignment.label_path
+        free = [item for item in self._items if not all(text in seen for text in texts(item["input"]))]
+        labels = list(dict.fromkeys(item["output"].get(path) for item in self._items))
         draw = random.Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - a choice, not a secret
+        fitting = [item for item in free if item["output"].get(path) == assignment.label]
         chosen = draw.sample(fitting, min(assignment.count, len(fitting)))
-        return [{"question": item["input"], "answer": item["output"]} for item in chosen]
+        for place in range(len(chosen)):
+            other = None
+            if knobs.turned("wrongLabel", f"{request} {place}"):
+                other = draw.choice([label for label in labels if label != assignment.label])
+            elif knobs.turned("wrongOrder", f"{request} {place}"):
+                other = labels[labels.index(assignment.label) - 1]
+            if other is not None:
+                chosen[place] = draw.choice([item for item in free if item["output"].get(path) == other])
+        return [{"question": item["input"], "answer": {**item["output"], path: assignment.label}} for item in chosen]
+
+
+def break_json(text: str) -> str:
+    """The same words without the quotation marks of the keys: no program reads that."""
+    return text.replace('"question":', "question:").replace('"answer":', "answer:")
+
+
+def mended(broken: str) -> dict[str, Any]:
+    """What `break_json` broke; an empty object where it was something else."""
+    try:
+        value = json.loads(broken.replace("question:", '"question":').replace("answer:", '"answer":'))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def evaluation(figures: dict[str, Any]) -> dict[str, Any]:

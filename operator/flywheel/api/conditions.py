@@ -11,11 +11,13 @@ from pydantic import Field
 from flywheel.api.model import Open
 
 ConditionType = Literal[
-    "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices"
-]
+    "Ready", "Reconciling", "Stalled", "Completed", "Failed",
+    "HeldOutExhausted", "Underpowered", "PromptingSuffices", "TeacherRefusals",
+]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
+TEACHER_REFUSALS = "TeacherRefusals"
 
 
 class Reason(StrEnum):
@@ -41,6 +43,7 @@ class Reason(StrEnum):
     TARGET_REACHED = "TargetReached"
     PLATEAU = "Plateau"
     MAX_ITERATIONS = "MaxIterations"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
     STOPPED = "Stopped"
     # blocked: goes on when the cause is mended
     CURRICULUM_NOT_FOUND = "CurriculumNotFound"
@@ -69,6 +72,7 @@ class Reason(StrEnum):
     LABEL_ABSENT = "LabelAbsent"
     REVISION_DAMAGED = "RevisionDamaged"
     TEACHER_REPLIES = "TeacherReplies"
+    TEACHER_MODEL_CHANGED = "TeacherModelChanged"
     LEDGER_DAMAGED = "LedgerDamaged"
     EXAMPLES_TOO_LONG = "ExamplesTooLong"
     TRAINING_DIVERGED = "TrainingDiverged"
@@ -90,6 +94,8 @@ class Reason(StrEnum):
     PROMPTING_AS_GOOD = "PromptingAsGood"
     ADAPTER_BETTER = "AdapterBetter"
     NO_GAIN_PROVEN = "NoGainProven"
+    REFUSALS_MANY = "RefusalsMany"
+    REFUSALS_FEW = "RefusalsFew"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"

@@ -15,10 +15,12 @@ from flywheel.api.jobs import Jobs, StepName
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
+    Amount,
     ClaimRef,
     Closed,
     DecimalText,
     Digest,
+    Duration,
     LocalRef,
     Open,
     Ordinal,
@@ -31,8 +33,10 @@ from flywheel.api.model import (
     rules,
 )
 from flywheel.api.model import Rule as Cel
+from flywheel.api.money import Prices
 from flywheel.api.pinned import PinnedRevision
 from flywheel.api.request import Lora
+from flywheel.api.result import ServedModel
 
 
 class ModelClaim(ClaimRef):
@@ -63,6 +67,20 @@ class Limits(Closed):
     """How hard the teacher may be asked."""
 
     concurrency: int = Field(default=4, ge=1, le=256, description="Calls under way at once.")
+    requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Most requests that begin in any minute, repeated ones included, spread evenly; absent: no limit.",
+    )
+    tokens_per_minute: int | None = Field(
+        default=None,
+        ge=1000,
+        le=1_000_000_000,
+        description="Most tokens, in and out, of requests that begin in any minute. A request counts with the most that"
+        " it can use until it is known what it used; one that is larger than the limit goes alone. No limit if absent.",
+    )
+    call_timeout: Duration = Field(default="5m", description="Longest that one request may take.")
 
 
 class Teacher(Closed):
@@ -79,6 +97,7 @@ class Teacher(Closed):
         description="Secret with the keys apiKey and hosts (the hosts the key may be sent to, separated by commas)."
     )
     limits: Limits = Field(default_factory=Limits, description="How hard the teacher may be asked.")
+    prices: Prices | None = Field(default=None, description="What its tokens cost.")
 
 
 class Exam(Closed):
@@ -123,6 +142,30 @@ class Plateau(Closed):
     )
 
 
+class Budget(Closed):
+    """Most that the run may be charged for its teacher. Requests that were cut off count as what they might cost."""
+
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Cel("has(self.teacherTokens) || has(self.cost)", "one of teacherTokens and cost must be set")
+        )
+    }
+    teacher_tokens: int | None = Field(default=None, ge=1, le=10**15, description="Teacher tokens, in and out.")
+    cost: Amount | None = Field(default=None, description="Money, in the currency of teacher.prices.")
+    reserve_for_finish: Share = Field(
+        default=Decimal("0"),
+        description="Share of each limit that exams may not touch, so that an iteration that was begun can be taught,"
+        " trained and put to the gate.",
+    )
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Budget:
+        """The CEL rule above, for those who do not ask an API server."""
+        if self.teacher_tokens is None and self.cost is None:
+            raise ValueError("one of teacherTokens and cost must be set")
+        return self
+
+
 class Stop(Closed):
     """When the run ends. The first that holds wins."""
 
@@ -132,6 +175,7 @@ class Stop(Closed):
         description="Target: stop when the lower bound of balanced accuracy on the validation pool reaches this.",
     )
     plateau: Plateau | None = Field(default=None, description="Stop when the student no longer improves.")
+    budget: Budget | None = Field(default=None, description="Most that the run may be charged for its teacher.")
     now: bool = Field(default=False, description="Stop at once, keeping the best adapter so far.")
 
 
@@ -150,6 +194,14 @@ class Retention(Closed):
 class FlywheelRunSpec(Closed):
     """Which student, which teacher, how to train, when to stop."""
 
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Cel(
+                "!has(self.stop) || !has(self.stop.budget) || !has(self.stop.budget.cost) || has(self.teacher.prices)",
+                "stop.budget.cost needs teacher.prices",
+            )
+        )
+    }
     curriculum_ref: LocalRef = Field(
         description="The Curriculum; its current revision is pinned when the run starts. Immutable.",
         json_schema_extra=rules(IMMUTABLE),
@@ -175,6 +227,13 @@ class FlywheelRunSpec(Closed):
     )
     suspend: bool = Field(default=False, description="Stop the running Job and start none, until this is false again.")
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the steps' pods.")
+
+    @model_validator(mode="after")
+    def _priced(self) -> FlywheelRunSpec:
+        """The CEL rule above, for those who do not ask an API server."""
+        if self.stop.budget is not None and self.stop.budget.cost is not None and self.teacher.prices is None:
+            raise ValueError("stop.budget.cost needs teacher.prices")
+        return self
 
 
 class Measured(Open):
@@ -296,7 +355,24 @@ class RunUsage(Open):
     """What the run has cost so far."""
 
     teacher_calls: int = Field(default=0, ge=0, description="Teacher calls paid.")
-    teacher_tokens: int = Field(default=0, ge=0, description="Teacher tokens paid, in and out.")
+    teacher_tokens: int = Field(default=0, ge=0, description="Teacher tokens charged, in and out.")
+    teacher_input_tokens: int = Field(default=0, ge=0, description="Of these, tokens in.")
+    teacher_output_tokens: int = Field(default=0, ge=0, description="Of these, tokens out.")
+    teacher_cached_tokens: int = Field(default=0, ge=0, description="Of those in, found in the endpoint's cache.")
+    lost_in_flight: int = Field(
+        default=0, ge=0, description="Requests that were cut off: charged with the most that they can have cost."
+    )
+    unaffordable: int = Field(default=0, ge=0, description="Calls not made, because the budget did not cover them.")
+    cost: DecimalText | None = Field(default=None, description="Cost at teacher.prices, rounded up.")
+
+
+class ReplyCount(Open):
+    """Replies of the teacher that were read in one way."""
+
+    rung: Annotated[str, Field(max_length=32)] = Field(
+        description="strict, block, items, repaired, none, cut, empty, refused or filtered."
+    )
+    count: int = Field(ge=0, description="How many.")
 
 
 class Progress(Open):
@@ -314,7 +390,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
-        " PromptingSuffices.",
+        " PromptingSuffices, TeacherRefusals.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
@@ -350,6 +426,15 @@ class FlywheelRunStatus(Open):
         max_length=20,
         description="The newest iterations.",
         json_schema_extra=list_map("number"),
+    )
+    served_model: ServedModel | None = Field(
+        default=None, description="Digest of the name of the model that the teacher's endpoint answered as."
+    )
+    replies: list[ReplyCount] = Field(
+        default_factory=list[ReplyCount],
+        max_length=16,
+        description="Replies of the teacher, by how they were read.",
+        json_schema_extra=list_map("rung"),
     )
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
     progress: Progress | None = Field(default=None, description="Of the running step.")

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from flywheel.api.jobs import StepName
 from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share, list_type
+from flywheel.api.money import Allowance
 from flywheel.api.task import Task
 
 
@@ -56,8 +57,13 @@ class TeacherParameters(Closed):
     base_url: str
     model: str
     concurrency: int = 4
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    call_timeout_seconds: int = 300
     temperature: Decimal | None = None
     max_output_tokens: int = 4096
+    allowance: Allowance | None = Field(default=None, description="What the run's budget leaves for this step.")
+    served_model: str | None = Field(default=None, description="Digest of the model's name that answered first.")
 
 
 class ExamParameters(Closed):

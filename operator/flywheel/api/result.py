@@ -26,14 +26,25 @@ _Count = Annotated[int, Field(ge=0, le=10**15)]
 _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
 
 
+# Replies of the teacher by how they were read, from strict to refused.
+Rungs = dict[_Name, _Count]
+# Digest of the name of the model that answered; the name itself is the server's own text.
+ServedModel = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", max_length=12)]
+
+
 class Usage(Open):
-    """Teacher calls of one attempt: what was really paid for in it."""
+    """Teacher calls of one step, over all its attempts: what it is charged.
+
+    Requests that were cut off, and replies that do not say what they used, are charged as reserved.
+    """
 
     calls: _Count = 0
     recorded: _Count = Field(default=0, description="Calls answered from the ledger, not paid again.")
-    lost_in_flight: _Count = Field(default=0, description="Calls of an earlier attempt that were cut off, asked again.")
+    lost_in_flight: _Count = Field(default=0, description="Requests that were cut off, perhaps paid.")
     input_tokens: _Count = 0
     output_tokens: _Count = 0
+    cached_tokens: _Count = Field(default=0, description="Input tokens that the endpoint had in its cache.")
+    unaffordable: _Count = Field(default=0, description="Calls not made, because the budget does not cover them.")
 
 
 class Accuracy(Open):
@@ -81,7 +92,9 @@ class ExamFigures(Open):
     step: Literal["exam"] = "exam"
     questions: _Count
     rejected: _Count = 0
+    replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     usage: Usage = Usage()
+    served_model: ServedModel | None = None
 
 
 class AnswerFigures(Open):
@@ -100,7 +113,9 @@ class EvaluateFigures(Open):
     new_examples: _Count
     training_items: _Count
     rejected: _Count = 0
+    replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     usage: Usage = Usage()
+    served_model: ServedModel | None = None
 
 
 class TrainFigures(Open):
@@ -186,6 +201,7 @@ class StepError(Open):
 
     reason: str = Field(max_length=64)
     message: str = Field(max_length=400)
+    usage: Usage | None = Field(default=None, description="What the step was charged all the same.")
 
 
 class StepResult(Open):

@@ -70,8 +70,19 @@ class Metrics:
                 "proficiency": "The teacher's newest grade, 1 to 10.",
                 "exam_accuracy": "Accuracy on the newest exam.",
                 "validation_accuracy": "Balanced accuracy of the newest adapter on the validation pool.",
+                "teacher_calls": "Teacher calls paid so far.",
+                "teacher_input_tokens": "Teacher tokens charged so far, in.",
+                "teacher_output_tokens": "Teacher tokens charged so far, out.",
+                "teacher_cost": "Cost of the teacher so far, in the currency of teacher.prices.",
+                "teacher_lost_in_flight": "Teacher requests that were cut off, charged as reserved.",
             }.items()
         }
+        self._replies = Gauge(
+            "flywheel_run_teacher_replies",
+            "Replies of the teacher so far, by how they were read.",
+            ["namespace", "name", "rung"],
+            registry=self.registry,
+        )
 
     def queue_depth(self, queue: str, depth: int) -> None:
         """Keys waiting."""
@@ -101,7 +112,12 @@ class Metrics:
             if value is not None:
                 gauge.labels(namespace, name).set(value)
 
+    def run_replies(self, namespace: str, name: str, counts: Mapping[str, int]) -> None:
+        """How a run's replies were read."""
+        for rung, count in counts.items():
+            self._replies.labels(namespace, name, rung).set(count)
+
     def forget_run(self, namespace: str, name: str) -> None:
         """The run is gone, and its figures with it."""
-        for gauge in self._run.values():
+        for gauge in (*self._run.values(), self._replies):
             gauge.remove_by_labels({"namespace": namespace, "name": name})

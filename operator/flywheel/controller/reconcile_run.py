@@ -50,6 +50,7 @@ def reconcile_run(
     plan = _with_progress(plan, observed, progress, subject, now)
     again = apply(tools, subject, run.status, plan, now)
     metrics.run_figures(namespace, name, _figures(plan.status))
+    metrics.run_replies(namespace, name, {entry.rung: entry.count for entry in plan.status.replies})
     return again
 
 
@@ -79,4 +80,9 @@ def _figures(status: FlywheelRunStatus) -> dict[str, float | None]:
         "proficiency": status.proficiency,
         "exam_accuracy": float(status.exam_accuracy) if status.exam_accuracy is not None else None,
         "validation_accuracy": float(status.validation.accuracy) if status.validation is not None else None,
+        "teacher_calls": status.usage.teacher_calls,
+        "teacher_input_tokens": status.usage.teacher_input_tokens,
+        "teacher_output_tokens": status.usage.teacher_output_tokens,
+        "teacher_cost": float(status.usage.cost) if status.usage.cost is not None else None,
+        "teacher_lost_in_flight": status.usage.lost_in_flight,
     }

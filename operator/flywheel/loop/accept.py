@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 
 from flywheel.api.conditions import Event, Reason
@@ -15,6 +16,7 @@ from flywheel.api.flywheelrun import (
     Gain,
     Iteration,
     Measured,
+    ReplyCount,
     TestReport,
 )
 from flywheel.api.model import decimal_text
@@ -26,13 +28,15 @@ from flywheel.api.result import (
     ExamFigures,
     MeasureFigures,
     TrainFigures,
-    Usage,
 )
 from flywheel.loop.attempts import Accepted
+from flywheel.loop.budget import charged
 from flywheel.loop.floors import floor_reports
 from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
 from flywheel.loop.openings import opened
+
+_MOST_RUNGS = 16
 
 
 class UnexpectedResultError(ValueError):
@@ -51,13 +55,13 @@ def accept(
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
         case ExamFigures():
-            return _paid(status, figures.usage), (_done(current, step, f"{figures.questions} questions"),)
+            return _paid(status, spec, figures), (_done(current, step, f"{figures.questions} questions"),)
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
             status = _update_current(status, exam_accuracy=accuracy).model_copy(update={"exam_accuracy": accuracy})
             return status, (_done(current, step, f"accuracy {accuracy} by the teacher's key"),)
         case EvaluateFigures():
-            return _evaluated(status, current, figures)
+            return _evaluated(status, spec, current, figures)
         case TrainFigures():
             loss = f"{figures.last_loss:.4f}"
             status = _update_current(status, adapter=figures.adapter, loss=loss)
@@ -83,21 +87,22 @@ def _done(current: Iteration, step: str, words: str) -> Event:
     return Event(reason=Reason.STEP_COMPLETED, message=f"iteration {current.number}: {step} done, {words}")
 
 
-def _paid(status: FlywheelRunStatus, usage: Usage) -> FlywheelRunStatus:
-    total = status.usage.model_copy(
-        update={
-            "teacher_calls": status.usage.teacher_calls + usage.calls,
-            "teacher_tokens": status.usage.teacher_tokens + usage.input_tokens + usage.output_tokens,
-        }
-    )
-    return status.model_copy(update={"usage": total})
+def _paid(
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, figures: ExamFigures | EvaluateFigures
+) -> FlywheelRunStatus:
+    """The status with what the teacher was paid and how its replies were read."""
+    counts = Counter({entry.rung: entry.count for entry in status.replies})
+    counts.update(figures.replies)
+    replies = [ReplyCount(rung=rung, count=count) for rung, count in sorted(counts.items())][:_MOST_RUNGS]
+    update = {"usage": charged(spec, status.usage, figures.usage), "replies": replies}
+    return status.model_copy(update=update | {"served_model": status.served_model or figures.served_model})
 
 
 def _evaluated(
-    status: FlywheelRunStatus, current: Iteration, figures: EvaluateFigures
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, figures: EvaluateFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     status = _update_current(status, proficiency=figures.proficiency, training_items=figures.training_items)
-    status = _paid(status, figures.usage).model_copy(update={"proficiency": figures.proficiency})
+    status = _paid(status, spec, figures).model_copy(update={"proficiency": figures.proficiency})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
     return status, (_done(current, "evaluate", words),)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
 from flywheel.api.jobs import JobSettings
-from flywheel.api.result import AbsentFigures, StepResult, parse_result
+from flywheel.api.result import AbsentFigures, StepResult, Usage, parse_result
 from flywheel.loop.exits import Exit, classify, known_reason
 from flywheel.loop.observed import JobView
 from flywheel.loop.state import State
@@ -54,11 +54,12 @@ class Accepted:
 
 @dataclass(frozen=True)
 class GaveUp:
-    """No further attempt: bad input, or all attempts used."""
+    """No further attempt: bad input, or all attempts used. `usage`: what the step was charged all the same."""
 
     attempt: Attempt
     state: State
     bad_input: bool = False
+    usage: Usage | None = None
 
 
 Outcome = Start | Wait | Accepted | GaveUp
@@ -164,12 +165,11 @@ def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, n
     )
     most = settings.attempts or DEFAULT_ATTEMPTS
     if exit_.kind == "BadInput":
-        return GaveUp(attempt, State("failed", exit_.reason, exit_.message), bad_input=True)
+        return GaveUp(attempt, State("failed", exit_.reason, exit_.message), bad_input=True, usage=exit_.usage)
     if attempt.failures >= most:
         reason = exit_.reason if exit_.reason is not Reason.STEP_FAILED else Reason.ATTEMPTS_EXHAUSTED
-        return GaveUp(
-            attempt, State("failed", reason, f"all {most} attempts of step {job.step} failed: {exit_.message}")
-        )
+        words = f"all {most} attempts of step {job.step} failed: {exit_.message}"
+        return GaveUp(attempt, State("failed", reason, words), usage=exit_.usage)
     if attempt.disruptions >= MAX_DISRUPTIONS:
         words = f"step {job.step} lost {attempt.disruptions} pods to evictions: {exit_.message}"
         return GaveUp(attempt, State("failed", Reason.DISRUPTED, words))

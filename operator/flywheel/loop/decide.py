@@ -23,6 +23,7 @@ from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
 from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
+from flywheel.loop.budget import charged, out_of_budget
 from flywheel.loop.exits import known_reason
 from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
@@ -33,6 +34,7 @@ from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.prompting import prompting_suffices
+from flywheel.loop.refusals import with_refusals
 from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
@@ -129,7 +131,7 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
         if step is None:
             current = status.current or Iteration(number=0)
             status = _with_held_out(observed, status, current, now)
-            if current.number and (end := stop_after(spec, current)) is not None:
+            if current.number and (end := stop_after(spec, current, status.usage)) is not None:
                 delete = deletable(observed.jobs)
                 return _settled(observed, _close(status, current), end, now, events, delete=delete)
             status = _close(status, current)
@@ -139,6 +141,7 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
         outcome = _outcome(observed, status, step, now)
         if isinstance(outcome, Accepted):
             status, told = accept(status, spec, step, outcome)
+            status = with_refusals(status, observed.run.metadata.generation, now)
             events = (*events, *told)
             continue
         own = _jobs_of(observed, status)
@@ -199,7 +202,12 @@ def _apply(
 ) -> RunPlan:
     status = status.model_copy(update={"attempt": outcome.attempt})
     if isinstance(outcome, GaveUp):
-        return _settled(observed, status, outcome.state, now, events)
+        state, spec = outcome.state, observed.run.spec
+        if outcome.usage is not None:
+            status = status.model_copy(update={"usage": charged(spec, status.usage, outcome.usage)})
+        if state.reason is Reason.BUDGET_EXHAUSTED:
+            state = out_of_budget(spec, status.usage, state.message)
+        return _settled(observed, status, state, now, events)
     if isinstance(outcome, Wait):
         again = outcome.requeue_after
         return _settled(observed, status, outcome.state, now, events, delete=outcome.delete, requeue_after=again)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flywheel.api.conditions import Reason
-from flywheel.api.result import EXIT_BAD_INPUT, EXIT_TRY_LATER, StepError, parse_result
+from flywheel.api.result import EXIT_BAD_INPUT, EXIT_TRY_LATER, StepError, Usage, parse_result
 from flywheel.loop.observed import JobView, PodView
 
 Class = Literal["BadInput", "TryLater", "Failure", "Disruption", "NeverStarted"]
@@ -21,6 +21,7 @@ class Exit:
     kind: Class
     reason: Reason
     message: str
+    usage: Usage | None = None
 
 
 def known_reason(text: str | None, otherwise: Reason) -> Reason:
@@ -48,9 +49,10 @@ def _by_code(step: str, pod: PodView) -> Exit:
     said = _said(pod)
     reason = None if said is None else _KNOWN.get(said.reason)
     words = None if said is None else _one_line(said.message)
+    usage = None if said is None else said.usage
     if pod.exit_code == EXIT_BAD_INPUT:
         text = words or f"step {step} cannot use its input: see kubectl logs {pod.name}"
-        return Exit("BadInput", reason or Reason.BAD_INPUT, text)
+        return Exit("BadInput", reason or Reason.BAD_INPUT, text, usage)
     if pod.exit_code == EXIT_TRY_LATER:
         return Exit("TryLater", reason or Reason.TRY_LATER, words or f"step {step} asked to be tried later")
     if pod.terminated_reason == "OOMKilled" or pod.exit_code == _SIGKILL:
@@ -60,7 +62,7 @@ def _by_code(step: str, pod: PodView) -> Exit:
             f"step {step} was killed, probably out of memory (exit 137): raise jobs.steps[].resources.limits.memory",
         )
     text = words or f"step {step} failed (exit {pod.exit_code}): see kubectl logs {pod.name}"
-    return Exit("Failure", reason or Reason.STEP_FAILED, text)
+    return Exit("Failure", reason or Reason.STEP_FAILED, text, usage)
 
 
 def _said(pod: PodView) -> StepError | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
+from flywheel.api.model import duration_seconds
 from flywheel.api.request import (
     AnswerParameters,
     CleanupParameters,
@@ -21,6 +22,7 @@ from flywheel.api.request import (
     TestTerms,
     TrainParameters,
 )
+from flywheel.loop.budget import left
 from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
 from flywheel.loop.naming import attempt_folder, ledger_folder, openings_folder, run_folder
 from flywheel.loop.observed import RunObserved
@@ -100,9 +102,19 @@ def _of(observed: RunObserved, name: str, iteration: int, step: AcceptedStep, *p
     return Input(name=name, path=folder, digest=step.digest, parts=list(parts))
 
 
-def _teacher(observed: RunObserved) -> TeacherParameters:
+def _teacher(observed: RunObserved, status: FlywheelRunStatus, step: str) -> TeacherParameters:
     teacher = observed.run.spec.teacher
-    return TeacherParameters(base_url=teacher.base_url, model=teacher.model, concurrency=teacher.limits.concurrency)
+    limits = teacher.limits
+    return TeacherParameters(
+        base_url=teacher.base_url,
+        model=teacher.model,
+        concurrency=limits.concurrency,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        call_timeout_seconds=duration_seconds(limits.call_timeout),
+        allowance=left(observed.run.spec, status.usage, step),
+        served_model=status.served_model,
+    )
 
 
 def _exam(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
@@ -110,7 +122,9 @@ def _exam(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     inputs = [_curriculum(status, "exam")]
     if (before := past(status, current.number - 1)) is not None:
         inputs.append(_of(observed, "feedback", before.number, accepted(before, "evaluate"), "evaluation.json"))
-    return _Plan(ExamParameters(teacher=_teacher(observed), questions=observed.run.spec.exam.questions), inputs)
+    return _Plan(
+        ExamParameters(teacher=_teacher(observed, status, "exam"), questions=observed.run.spec.exam.questions), inputs
+    )
 
 
 def _answer(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
@@ -134,7 +148,8 @@ def _evaluate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     if observed.curriculum is None:
         raise ValueError("the run's Curriculum is gone")
     replay = observed.curriculum.spec.growth.replay
-    parameters = EvaluateParameters(teacher=_teacher(observed), examples=spec.exam.examples, replay=replay)
+    teacher = _teacher(observed, status, "evaluate")
+    parameters = EvaluateParameters(teacher=teacher, examples=spec.exam.examples, replay=replay)
     return _Plan(parameters, inputs)
 
 

@@ -1,15 +1,16 @@
-"""When a run ends after an iteration: target, plateau, number of iterations. The first that holds wins."""
+"""When a run ends after an iteration: target, plateau, budget, number of iterations. The first that holds wins."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from flywheel.api.conditions import Reason
-from flywheel.api.flywheelrun import FlywheelRunSpec, Iteration
+from flywheel.api.flywheelrun import FlywheelRunSpec, Iteration, RunUsage
+from flywheel.loop.budget import exhausted
 from flywheel.loop.state import State
 
 
-def stop_after(spec: FlywheelRunSpec, iteration: Iteration) -> State | None:
+def stop_after(spec: FlywheelRunSpec, iteration: Iteration, usage: RunUsage) -> State | None:
     """The end that this finished iteration brings, or None when the run goes on."""
     target, measured = spec.stop.accuracy, iteration.validation
     if target is not None and measured is not None and Decimal(measured.low) >= target:
@@ -19,6 +20,8 @@ def stop_after(spec: FlywheelRunSpec, iteration: Iteration) -> State | None:
         )
     if (flat := plateau(spec, iteration)) is not None:
         return flat
+    if (spent := exhausted(spec, usage)) is not None:
+        return spent
     if iteration.number >= spec.stop.max_iterations:
         return _ended(Reason.MAX_ITERATIONS, f"all {spec.stop.max_iterations} iterations are done")
     return None

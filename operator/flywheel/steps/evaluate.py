@@ -5,6 +5,7 @@ Code marks; the teacher explains and writes. Held-out items are not mounted here
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,9 @@ def evaluate(attempt: Attempt) -> StepResult:
     request, parameters = attempt.request, parameters_of(attempt, EvaluateParameters)
     task, pool = read_task(attempt), read_pool(attempt, "curriculum")
     sat = _mark(attempt, task)
-    teacher = asking.teacher_for(request, attempt.workspace, parameters.teacher)
-    evaluation = _grade(teacher, task, sat, request)
+    teacher = asking.teacher_for(attempt, parameters.teacher)
+    rungs: Counter[str] = Counter()
+    evaluation = _grade(teacher, task, sat, request, rungs)
     earlier = [] if attempt.input("previous") is None else read_lines(attempt, "previous", "dataset.jsonl", Example)
 
     known = {question_id(entry.input) for entry in [*earlier, *pool]}
@@ -60,6 +62,8 @@ def evaluate(attempt: Attempt) -> StepResult:
         Example(id=item.id, input=item.question, output=item.answer, origin="teacher", iteration=request.iteration)
         for item in writer.write(order, request.attempt)
     ]
+    if not new and teacher.usage.unaffordable:
+        raise BadInputError("the budget does not cover a new example", Reason.BUDGET_EXHAUSTED)
     if not new:
         raise FruitlessError("no reply of the teacher held a usable example: see the log", Reason.TEACHER_REPLIES)
     examples = [*earlier, *new]
@@ -71,7 +75,9 @@ def evaluate(attempt: Attempt) -> StepResult:
             new_examples=len(new),
             training_items=len(train),
             rejected=writer.rejected.total(),
+            replies=dict(rungs + writer.rungs),
             usage=teacher.usage,
+            served_model=teacher.served_model,
         )
     )
 
@@ -86,7 +92,7 @@ def _mark(attempt: Attempt, task: Task) -> _Sat:
     return _Sat(questions, answers, confusion, figures(confusion, list(answers.values())))
 
 
-def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest) -> Evaluation:
+def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest, rungs: Counter[str]) -> Evaluation:
     shown = _shown(sat, task, request.seed, request.iteration)
     variables = {**task_variables(task), "figures": sat.figures, "answers": shown}
     prompt = load_prompt("evaluation")
@@ -94,7 +100,10 @@ def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest)
     for sample in range(gradings):
         question = asking.Question(prompt, variables, f"iteration {request.iteration}", sample)
         reply = teacher.ask([question])[0]
+        if reply is None:
+            raise BadInputError("the budget does not cover the grading of the exam", Reason.BUDGET_EXHAUSTED)
         read = read_object(reply, ("proficiency", "feedback"))
+        rungs[read.rung] += 1
         evaluation = read_evaluation(read.items[0]) if read.items else None
         if evaluation is None:
             log.warning("evaluation: reply %d of %d has no readable grade (%s)", sample + 1, gradings, read.rung)
@@ -148,6 +157,7 @@ def _order(task: Task, sat: _Sat, evaluation: Evaluation, seeds: Seeds, examples
     weights = {label: 1.0 - (recall[label] or 0.0) for label in task.label.order}
     return Order(
         prompt=load_prompt("dataset"),
+        repair=load_prompt("repair"),
         name="dataset",
         slot=f"iteration {iteration}",
         quotas=weighted_quotas(examples, weights),

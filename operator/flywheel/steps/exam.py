@@ -19,14 +19,14 @@ from flywheel.teacher.asking import teacher_for
 from flywheel.teacher.feedback import Evaluation
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.writing import Order, Writer
-from flywheel.workspace.program import Attempt, FruitlessError, run
+from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
 
 
 def exam(attempt: Attempt) -> StepResult:
     """Write exam.jsonl."""
     request, parameters = attempt.request, parameters_of(attempt, ExamParameters)
     task, pool = read_task(attempt), read_pool(attempt, "exam")
-    teacher = teacher_for(request, attempt.workspace, parameters.teacher)
+    teacher = teacher_for(attempt, parameters.teacher)
     seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
     fixed = {**task_variables(task), "previous": _previous(attempt)}
 
@@ -35,6 +35,7 @@ def exam(attempt: Attempt) -> StepResult:
 
     order = Order(
         prompt=load_prompt("exam"),
+        repair=load_prompt("repair"),
         name="exam",
         slot=f"iteration {request.iteration}",
         quotas=even_quotas(parameters.questions, task.label.order),
@@ -43,13 +44,21 @@ def exam(attempt: Attempt) -> StepResult:
     )
     writer = Writer(teacher, task_schemas(task), task.label.path, {question_id(item.input) for item in pool})
     written = writer.write(order, request.attempt)
+    if teacher.usage.unaffordable and len({item.answer[task.label.path] for item in written}) < len(task.label.order):
+        raise BadInputError("the budget does not cover an exam with every label", Reason.BUDGET_EXHAUSTED)
     if not written:
         raise FruitlessError("no reply of the teacher held a usable question: see the log", Reason.TEACHER_REPLIES)
     questions = [Question(id=item.id, question=item.question, answer=item.answer) for item in written]
     attempt.workspace.write_jsonl(attempt.path("exam.jsonl"), (question.to_json_object() for question in questions))
     attempt.workspace.write_json(attempt.path("replies.json"), writer.report(order.quotas))
     return attempt.seal(
-        ExamFigures(questions=len(questions), rejected=writer.rejected.total(), usage=teacher.usage),
+        ExamFigures(
+            questions=len(questions),
+            rejected=writer.rejected.total(),
+            replies={**writer.rungs},
+            usage=teacher.usage,
+            served_model=teacher.served_model,
+        ),
     )
 
 

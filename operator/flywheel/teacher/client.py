@@ -1,15 +1,22 @@
-"""One chat completion from any OpenAI-compatible endpoint. Refusals become TryLaterError, in our own words.
+"""One chat completion from any OpenAI-compatible endpoint. Refusals become RefusedError, in our own words.
 
-Must not know prompts, items or the ledger; the server's reply text never enters a message.
+Must not know prompts, items, limits or budgets, nor ask twice; the server's reply text never enters a message.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import ssl
-from typing import Any
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
+import httpx2
 import openai
 from pydantic import BaseModel, Field, ValidationError
 
@@ -22,11 +29,17 @@ from flywheel.workspace.program import TryLaterError
 KEY_VARIABLE, HOSTS_VARIABLE = "FLYWHEEL_TEACHER_API_KEY", "FLYWHEEL_TEACHER_HOSTS"
 # A line for every request would push the step's progress out of the lines that the operator reads.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
-_TIMEOUT = openai.Timeout(300.0, connect=10.0)
+_CONNECT_SECONDS = 10.0
+# No completion is longer: what goes on and on is not read to its end.
+MOST_BYTES = 32 * 1024 * 1024
+REFUSAL, FILTERED = "refusal", "content_filter"
 
 
 class _Message(BaseModel):
+    """Reasoning, where a server tells it apart, is not read: the reply is what comes after it."""
+
     content: str | None = None
+    refusal: str | None = None
 
 
 class _Choice(BaseModel):
@@ -34,27 +47,42 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
+class _Cached(BaseModel):
+    cached_tokens: int | None = Field(default=None, ge=0, le=10**9)
+
+
 class _Tokens(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int = Field(ge=0, le=10**9)
+    completion_tokens: int = Field(ge=0, le=10**9)
+    prompt_tokens_details: _Cached | None = None
 
 
-class _Completion(BaseModel):
-    """As much of a chat completion as is used."""
-
-    model: str = ""
+class _Answer(BaseModel):
+    model: str | None = None
     choices: list[_Choice] = Field(min_length=1)
-    usage: _Tokens | None = None
+
+
+class _Bill(BaseModel):
+    usage: _Tokens
 
 
 class RefusedError(TryLaterError):
-    """The endpoint answered, and would not: such a call is not paid."""
+    """The endpoint answered, and would not: such a request is not paid. `again`: it may be repeated."""
+
+    def __init__(self, message: str, reason: Reason, again: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message, reason)
+        self.again = again
+        self.retry_after = retry_after
+
+
+class UncertainError(TryLaterError):
+    """The request may have been answered, and so paid, but its reply did not arrive."""
 
 
 class TeacherClient:
     """The endpoint of one run. Raises TryLaterError when key or hosts are missing or do not fit."""
 
-    def __init__(self, parameters: TeacherParameters, retries: int = 5) -> None:
+    def __init__(self, parameters: TeacherParameters) -> None:
         key = os.environ.get(KEY_VARIABLE, "").strip()  # Secrets made from a file end with a line break
         hosts = [host.strip() for host in os.environ.get(HOSTS_VARIABLE, "").split(",") if host.strip()]
         if not key or not hosts:
@@ -74,14 +102,12 @@ class TeacherClient:
         self._http = openai.DefaultHttpxClient(
             follow_redirects=False,
             trust_env=False,
-            timeout=_TIMEOUT,
+            timeout=openai.Timeout(parameters.call_timeout_seconds, connect=_CONNECT_SECONDS),
             verify=ssl.create_default_context(),
             event_hooks={"request": [guard]},
         )
-        # The library waits between retries as Retry-After says, else longer each time.
-        self._client = openai.OpenAI(
-            api_key=key, base_url=parameters.base_url, http_client=self._http, max_retries=retries
-        )
+        # Each request counts against limits and budget, so none is repeated down here.
+        self._client = openai.OpenAI(api_key=key, base_url=parameters.base_url, http_client=self._http, max_retries=0)
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,35 +123,64 @@ class TeacherClient:
         }
 
     def complete(self, text: str) -> Reply:
-        """Ask once; raises TryLaterError where the endpoint refuses or is away."""
+        """One request. Raises RefusedError where the endpoint will not, UncertainError where no reply arrived."""
+        deadline = time.monotonic() + self._parameters.call_timeout_seconds
         try:
-            raw = self._client.chat.completions.with_raw_response.create(
+            with self._client.chat.completions.with_streaming_response.create(
                 model=self._parameters.model, messages=[{"role": "user", "content": text}], extra_body=self.settings
-            )
+            ) as response:
+                body = self._read_all(response.iter_bytes(), deadline)
         except openai.OpenAIError as error:
             raise self._refusal(error) from error
-        return self._read(raw.content)
+        except httpx2.HTTPError as error:
+            raise self._cut_off() from error
+        return self._understood(body)
 
-    def _read(self, body: bytes) -> Reply:
-        try:
-            completion = _Completion.model_validate_json(body)
-        except ValidationError as error:
+    def _read_all(self, chunks: Iterator[bytes], deadline: float) -> bytes:
+        body = bytearray()
+        for chunk in chunks:
+            body += chunk
+            # The library's time-out is for each part of a reply, not for all of it.
+            if len(body) > MOST_BYTES or time.monotonic() > deadline:
+                raise self._cut_off()
+        return bytes(body)
+
+    def _cut_off(self) -> UncertainError:
+        where, seconds = self._parameters.base_url, self._parameters.call_timeout_seconds
+        words = (
+            f"a reply of the teacher at {where} broke off, or was not whole in {seconds} s (spec.teacher.limits"
+            f".callTimeout) and {MOST_BYTES // 2**20} MiB: it is asked again"
+        )
+        return UncertainError(words, Reason.TEACHER_UNAVAILABLE)
+
+    def _understood(self, body: bytes) -> Reply:
+        """Whatever comes is a reply, or refused: only what holds a completion or a bill has been paid."""
+        body = _writable(body)
+        answer, bill = _as(_Answer, body), _as(_Bill, body)
+        if answer is None and bill is None:
             text = "the teacher answered with something that is no chat completion: check spec.teacher.baseURL"
-            raise TryLaterError(text, Reason.TEACHER_UNAVAILABLE) from error
-        choice, usage = completion.choices[0], completion.usage or _Tokens()
+            raise RefusedError(text, Reason.TEACHER_UNAVAILABLE)
+        choice = answer.choices[0] if answer is not None else _Choice(message=_Message())
+        refused = choice.message.refusal is not None and not (choice.message.content or "").strip()
+        usage = bill.usage if bill is not None else _Tokens(prompt_tokens=0, completion_tokens=0)
+        cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details is not None else None
         return Reply(
             text=choice.message.content or "",
-            finish_reason=choice.finish_reason or "",
-            model=completion.model,
+            finish_reason=REFUSAL if refused else (choice.finish_reason or "")[:64],
+            model=((answer.model or "") if answer is not None else "")[:256],
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
+            cached_tokens=cached or 0,
+            metered=bill is not None,
         )
 
     def _refusal(self, error: openai.OpenAIError) -> TryLaterError:
         where = self._parameters.base_url
         if isinstance(error, openai.APIConnectionError):
-            kind = "did not answer in time" if isinstance(error, openai.APITimeoutError) else "cannot be reached"
-            return TryLaterError(f"the teacher at {where} {kind}: it is asked again", Reason.TEACHER_UNAVAILABLE)
+            if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+                words = f"the teacher at {where} cannot be reached: it is asked again"
+                return RefusedError(words, Reason.TEACHER_UNAVAILABLE, again=True)
+            return self._cut_off()
         status = error.status_code if isinstance(error, openai.APIStatusError) else 0
         if status in (401, 403):
             text = f"the teacher refuses the key (HTTP {status}): put a valid one into apiKey of its Secret"
@@ -137,8 +192,45 @@ class TeacherClient:
         if 300 <= status < 400:
             text = f"the teacher at {where} redirects (HTTP {status}), which is not followed: name the final baseURL"
             return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
-        if status == 429 or status >= 500:
+        if status in (408, 409, 429) or status >= 500:
             text = f"the teacher at {where} is overloaded or ill (HTTP {status}): it is asked again"
-            return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
+            seconds = retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
+            return RefusedError(text, Reason.TEACHER_UNAVAILABLE, again=True, retry_after=seconds)
         text = f"the teacher at {where} refuses the request (HTTP {status or 'none'}): check spec.teacher"
         return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the endpoint asks to be left alone, or None: retry-after-ms, or Retry-After in seconds or as a date.
+
+    RFC 9110, section 10.2.3.
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name, "")
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+            return float(text) * scale
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+def _as(kind: type[Part], body: bytes) -> Part | None:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
+def _writable(body: bytes) -> bytes:
+    """The same JSON, where half a surrogate pair, which no file could hold, is a question mark; else nothing."""
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return b""

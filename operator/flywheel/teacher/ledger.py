@@ -6,7 +6,7 @@ A call whose reply is recorded is never paid again, whoever asks. Must not know 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -42,7 +42,10 @@ class Call:
 
 
 class Intent(Open):
-    """Written before a call: what it is, and the most it can cost."""
+    """Written before a call: what it is, and the most it can cost.
+
+    `lost`: earlier requests of this call that were cut off, perhaps paid. `begun`: one is under way, or was cut off.
+    """
 
     purpose: str
     slot: str
@@ -52,17 +55,27 @@ class Intent(Open):
     payer: str
     most_input_tokens: int
     most_output_tokens: int
+    lost: int = 0
+    begun: bool = True
 
 
 class Reply(Open):
-    """Written before its use: what the teacher said. `payer` is the step that paid for it."""
+    """Written before its use: what the teacher said. `payer` is the step that paid for it.
+
+    `metered`: the endpoint said what it used; else it is charged as reserved. Cached tokens are among the input.
+    """
 
     text: str
     finish_reason: str
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    metered: bool = True
     payer: str = ""
+
+
+Entry = TypeVar("Entry", Intent, Reply)
 
 
 class Ledger:
@@ -74,26 +87,31 @@ class Ledger:
 
     def recorded(self, key: str) -> Reply | None:
         """The reply of a call that was paid before. Raises FruitlessError for an entry that cannot be read."""
-        path = self._path(key, "reply")
+        return self._read(self._path(key, "reply"), Reply)
+
+    def intended(self, key: str) -> Intent | None:
+        """The intent of a call that was begun before: without a reply it was cut off, and perhaps paid."""
+        return self._read(self._path(key, "intent"), Intent)
+
+    def _read(self, path: str, kind: type[Entry]) -> Entry | None:
         if not self._workspace.exists(path):
             return None
         try:
-            return Reply.model_validate_json(self._workspace.read_bytes(path))
+            return kind.model_validate_json(self._workspace.read_bytes(path))
         except ValidationError as error:
             text = f"{path} cannot be read: restore it, or remove it and that call is paid again"
             raise FruitlessError(text, Reason.LEDGER_DAMAGED) from error
-
-    def intended(self, key: str) -> bool:
-        """Whether the call was begun before: without a reply it was cut off, and perhaps paid."""
-        return self._workspace.exists(self._path(key, "intent"))
 
     def intend(self, key: str, intent: Intent) -> None:
         """Put the intent on disk."""
         self._write(key, "intent", intent)
 
-    def withdraw(self, key: str) -> None:
-        """Take back the intent of a call that the endpoint refused: nothing was paid."""
-        self._workspace.local(self._path(key, "intent")).unlink(missing_ok=True)
+    def withdraw(self, key: str, intent: Intent) -> None:
+        """Take back the intent of a request that the endpoint refused: nothing was paid for it."""
+        if intent.lost:
+            self._write(key, "intent", intent.model_copy(update={"begun": False}))
+        else:
+            self._workspace.local(self._path(key, "intent")).unlink(missing_ok=True)
 
     def record(self, key: str, reply: Reply) -> None:
         """Put the reply on disk."""

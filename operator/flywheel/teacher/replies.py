@@ -1,6 +1,6 @@
-"""Reads a reply by a ladder of four rungs: strict JSON, the last JSON block, item by item, nothing.
+"""Reads a reply by a ladder: strict JSON, the last JSON block, item by item, nothing. Reasoning before it is left out.
 
-Any text gives objects or a counted failure. Must not know schemas.
+Any text gives objects or a counted failure. Must not know schemas, nor ask again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any, Literal, cast
 
 from flywheel.teacher.ledger import Reply
 
-Rung = Literal["strict", "block", "items", "none", "cut", "refused"]
+# How a reply was read. `repaired` is given by the writer, where a second call put a reply that was `none` into JSON.
+Rung = Literal["strict", "block", "items", "repaired", "none", "cut", "empty", "refused", "filtered"]
+# The teacher will not: never asked again.
+UNWILLING: frozenset[Rung] = frozenset({"refused", "filtered"})
 Fields = dict[str, Any]
 _FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
 _DECODER = json.JSONDecoder()
@@ -30,34 +33,55 @@ class Read:
 
 def read_items(reply: Reply, name: str, fields: Sequence[str]) -> Read:
     """The objects of the list called `name`, or objects that have all of `fields`."""
-    if reply.finish_reason == "content_filter" or not reply.text.strip():
-        return Read([], "refused")
+    text = without_reasoning(reply.text)
+    if (unusable := _unusable(reply, text)) is not None:
+        return Read([], unusable)
     if reply.finish_reason == "length":
-        return Read(_scattered(reply.text, fields), "cut")
-    whole = _listed(_parsed(reply.text.strip()), name)
+        return Read(_scattered(text, fields), "cut")
+    whole = _listed(_parsed(text), name)
     if whole is not None:
         return Read(whole, "strict")
-    for block in _blocks(reply.text):
+    for block in _blocks(text):
         found = _listed(block, name)
         if found is None and isinstance(block, list):
             found = [item for item in _objects(cast("list[Any]", block)) if _has(item, fields)]
         if found:
             return Read(found, "block")
-    scattered = _scattered(reply.text, fields)
+    scattered = _scattered(text, fields)
     return Read(scattered, "items" if scattered else "none")
 
 
 def read_object(reply: Reply, fields: Sequence[str]) -> Read:
     """The one object that has all of `fields`, as a list of one, or an empty list."""
-    if reply.finish_reason == "content_filter" or not reply.text.strip():
-        return Read([], "refused")
+    text = without_reasoning(reply.text)
+    if (unusable := _unusable(reply, text)) is not None:
+        return Read([], unusable)
     if reply.finish_reason == "length":
         return Read([], "cut")
-    whole = _parsed(reply.text.strip())
+    whole = _parsed(text)
     if _has(whole, fields):
         return Read([whole], "strict")
-    block = next((block for block in _blocks(reply.text) if _has(block, fields)), None)
+    block = next((block for block in _blocks(text) if _has(block, fields)), None)
     return Read([], "none") if block is None else Read([block], "block")
+
+
+def without_reasoning(text: str) -> str:
+    """What follows the reasoning; some chat templates open it themselves, so that only its end is in the reply."""
+    text = text.strip()
+    if text.startswith(("{", "[")):
+        return text
+    thought, end, said = text.partition("</think>")
+    if end:
+        return said.strip()
+    return "" if thought.startswith("<think>") else text
+
+
+def _unusable(reply: Reply, text: str) -> Rung | None:
+    if reply.finish_reason == "content_filter":
+        return "filtered"
+    if reply.finish_reason == "refusal":
+        return "refused"
+    return "empty" if not text and reply.finish_reason != "length" else None
 
 
 def _listed(value: Any, name: str) -> list[Fields] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,16 @@ from flywheel.data.normalise import item_id, question_id
 from flywheel.data.quotas import portions
 from flywheel.data.schemas import TaskSchemas
 from flywheel.teacher.asking import Question, Teacher
+from flywheel.teacher.ledger import Reply
 from flywheel.teacher.prompts import Prompt
-from flywheel.teacher.replies import read_items
+from flywheel.teacher.replies import UNWILLING, Read, Rung, read_items, without_reasoning
 
 log = logging.getLogger("flywheel.step")
 
 ITEMS_A_CALL = 10
 ROUNDS = 4  # the first asking and three top-ups
+FIELDS = ("question", "answer")
+MOST_REPAIRED = 20_000  # characters: what is longer and cannot be read is no exam that lacks a comma
 TOP_UP = 2  # so many times what is missing: where items were rejected, some of the next will be
 
 
@@ -39,6 +42,7 @@ class Order:
     """What is wanted: a template that yields a list called `name`, and how its calls are told apart."""
 
     prompt: Prompt
+    repair: Prompt
     name: str
     slot: str
     quotas: Mapping[str, int]
@@ -56,16 +60,24 @@ class Writer:
         self._known = set(known)
         self._items: defaultdict[str, list[Written]] = defaultdict(list)
         self.rejected: Counter[str] = Counter()
-        self.rungs: Counter[str] = Counter()
+        self.rungs: Counter[Rung] = Counter()
+        self.unwilling: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
 
     def write(self, order: Order, attempt: int = 1) -> list[Written]:
         """Items in the order of labels and calls; fewer than asked when the rounds are used up."""
         for sample in range(ROUNDS * patience(attempt)):
-            missing = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
+            # What the teacher refused to write is not asked for again.
+            missing = {
+                label: max(0, quota - len(self._items[label]) - self._refused[label])
+                for label, quota in order.quotas.items()
+            }
             # Items do not depend on the attempt, unless earlier ones came to nothing at all.
             if not any(missing.values()) or (sample >= ROUNDS and any(self._items.values())):
                 break
-            self._round(order, missing, sample)
+            if not self._round(order, missing, sample):
+                log.warning("%s: the budget covers no further call", order.name)
+                break
         short = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
         if any(short.values()):
             log.warning("%s: short of %s after %d replies", order.name, _nonzero(short), sum(self.rungs.values()))
@@ -80,15 +92,20 @@ class Writer:
             "short": _nonzero(short),
             "rejected": dict(sorted(self.rejected.items())),
             "replies": dict(sorted(self.rungs.items())),
+            "refusedByLabel": dict(sorted(self.unwilling.items())),
         }
 
-    def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> None:
-        calls: list[tuple[str, Question]] = []
+    def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> bool:
+        """One call for each portion of what is missing. False when the budget did not cover all of them."""
+        numbered: list[tuple[int, str, int, Question]] = []
         for label, count in missing.items():
             for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
                 slot = f"{order.slot}/{label}/{place}"
                 variables = order.variables(label, part, f"{slot}/{sample}")
-                calls.append((label, Question(order.prompt, variables, slot, sample)))
+                numbered.append((place, label, part, Question(order.prompt, variables, slot, sample)))
+        # Labels in turn: where the budget ends, it ends for all alike.
+        numbered.sort(key=lambda entry: entry[0])
+        calls = [(label, part, question) for _, label, part, question in numbered]
         total, parts = sum(order.quotas.values()), len(calls)
         begun = total - sum(missing.values())
 
@@ -96,12 +113,45 @@ class Writer:
             count = begun + (total - begun) * done // parts
             log.info("progress %s %d/%d %s", order.name, count, total, order.unit)
 
-        replies = self._teacher.ask([question for _, question in calls], progress)
-        for (label, _), reply in zip(calls, replies, strict=True):
-            read = read_items(reply, order.name, ("question", "answer"))
+        replies = self._teacher.ask([question for _, _, question in calls], progress)
+        reads = [None if reply is None else read_items(reply, order.name, FIELDS) for reply in replies]
+        mended = self._repair(order, calls, replies, reads)
+        for (label, part, _), read in zip(calls, mended, strict=True):
+            if read is None:
+                continue
             self.rungs[read.rung] += 1
+            if read.rung in UNWILLING:
+                self.unwilling[label] += 1
+                self._refused[label] += part
             for item in read.items:
                 self._take(label, item, order.quotas[label])
+        return None not in replies
+
+    def _repair(
+        self,
+        order: Order,
+        calls: Sequence[tuple[str, int, Question]],
+        replies: Sequence[Reply | None],
+        reads: Sequence[Read | None],
+    ) -> list[Read | None]:
+        """The last rung: one further call puts a reply that cannot be read into JSON."""
+        mended = list(reads)
+        places = [
+            place
+            for place, (read, reply) in enumerate(zip(reads, replies, strict=True))
+            if read is not None and reply is not None and read.rung == "none" and len(reply.text) <= MOST_REPAIRED
+        ]
+        questions: list[Question] = []
+        for place in places:
+            _, _, asked = calls[place]
+            broken = replies[place]
+            variables = {"name": order.name, "broken": "" if broken is None else without_reasoning(broken.text)}
+            questions.append(Question(order.repair, variables, f"{asked.slot}/repair", asked.sample))
+        for place, reply in zip(places, self._teacher.ask(questions), strict=True):
+            read = None if reply is None else read_items(reply, order.name, FIELDS)
+            if read is not None and read.items and read.rung not in UNWILLING:
+                mended[place] = Read(read.items, "repaired")
+        return mended
 
     def _take(self, label: str, item: Mapping[str, Any], quota: int) -> None:
         question, answer = item.get("question"), item.get("answer")

@@ -28,6 +28,7 @@ from flywheel.api.result import (
     Figures,
     StepError,
     StepResult,
+    Usage,
 )
 from flywheel.workspace.manifest import Manifest, WrongInputError, check_input, list_files, seal
 from flywheel.workspace.store import UnsafePathError, Workspace
@@ -38,7 +39,7 @@ log = logging.getLogger("flywheel.step")
 # Written by a step while it runs; no part of its result.
 SCRATCH = ("checkpoints",)
 # Of an error's words as JSON: the rest of a result's 1 KiB is for its other fields.
-_MESSAGE_BYTES = 800
+_MESSAGE_BYTES = 600
 
 
 class BadInputError(Exception):
@@ -72,6 +73,8 @@ class Attempt:
         self.request = request
         self.workspace = workspace
         self.manifests: dict[str, Manifest] = {}
+        # What a step that fails has spent nevertheless.
+        self.usage: Callable[[], Usage | None] = lambda: None
 
     def check_inputs(self) -> None:
         """Check every input against its digest; raises WrongInputError."""
@@ -142,7 +145,7 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         return EXIT_DONE, result
     except BadInputError as error:
         log.error("%s", error)
-        return EXIT_BAD_INPUT, _failure(error.reason, str(error))
+        return EXIT_BAD_INPUT, _failure(error.reason, str(error), attempt.usage())
     except (WrongInputError, UnsafePathError) as error:
         log.error("%s", error)
         return EXIT_BAD_INPUT, _failure(Reason.BAD_INPUT, str(error))
@@ -151,7 +154,7 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         return EXIT_TRY_LATER, _failure(error.reason, str(error))
     except FruitlessError as error:
         log.error("%s", error)
-        return EXIT_FAILED, _failure(error.reason, str(error))
+        return EXIT_FAILED, _failure(error.reason, str(error), attempt.usage())
     except MemoryError as error:
         log.error("out of memory: %s", error)
         return EXIT_FAILED, _failure(Reason.OUT_OF_MEMORY, "the step ran out of memory")
@@ -170,8 +173,8 @@ def _volumes(attempt: Attempt) -> tuple[Path, ...]:
     return (attempt.workspace.root, *repository)
 
 
-def _failure(reason: Reason, message: str) -> StepResult:
+def _failure(reason: Reason, message: str, usage: Usage | None = None) -> StepResult:
     text = message[:400].encode(errors="replace").decode()
     while len(json.dumps(text, ensure_ascii=False).encode()) > _MESSAGE_BYTES:
         text = text[:-1]
-    return StepResult(error=StepError(reason=reason[:64], message=text))
+    return StepResult(error=StepError(reason=reason[:64], message=text, usage=usage))

@@ -222,6 +222,13 @@ def test_metrics_of_a_run_are_forgotten_with_it() -> None:
     metrics.run_figures("n", "a", {"iteration": 2, "proficiency": None})
     value = lambda: metrics.registry.get_sample_value("flywheel_run_iteration", {"namespace": "n", "name": "a"})  # noqa: E731
     assert value() == 2
+    metrics.run_replies("n", "a", {"strict": 3, "cut": 1})
+    assert (
+        metrics.registry.get_sample_value(
+            "flywheel_run_teacher_replies", {"namespace": "n", "name": "a", "rung": "cut"}
+        )
+        == 1
+    )
     metrics.forget_run("n", "a")
     metrics.forget_run("n", "never-there")
     assert value() is None

@@ -23,6 +23,7 @@ from flywheel.api.flywheelrun import (
     Gain,
     Iteration,
     Measured,
+    RunUsage,
     TestReport,
 )
 from flywheel.api.gate import Gate
@@ -66,7 +67,7 @@ def test_the_first_limit_that_holds_ends_the_run(
     spec = flywheel_run(run_spec(**stop)).spec
     measured = Measured(accuracy="0.9999", low=low, high="1.0000")
     iteration = Iteration(number=number, validation=measured, gains=[gain("patience", "-1.0", high), gain("base", "1")])
-    end = stop_after(spec, iteration)
+    end = stop_after(spec, iteration, RunUsage())
     if Decimal(low) >= Decimal(target):  # the lower bound, not the accuracy
         wanted = "TargetReached"
     elif Decimal(high) < min_delta:  # the upper bound: an interval that covers both proves nothing
@@ -80,7 +81,9 @@ def test_the_first_limit_that_holds_ends_the_run(
 def test_no_plateau_is_seen_before_there_is_one_to_compare_with() -> None:
     spec = flywheel_run(run_spec(maxIterations=9, plateau={"patience": 3, "minDelta": "0.5"})).spec
     measured = Measured(accuracy="0.5", low="0.4", high="0.6")
-    assert stop_after(spec, Iteration(number=2, validation=measured, gains=[gain("base", "0", "0")])) is None
+    assert (
+        stop_after(spec, Iteration(number=2, validation=measured, gains=[gain("base", "0", "0")]), RunUsage()) is None
+    )
 
 
 @given(

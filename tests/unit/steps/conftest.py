@@ -78,6 +78,7 @@ class Bench:
     root: Path
     teacher: dict[str, Any] | None = None
     port: int = 0
+    knobs: Any = None
     key: str = "canary-6b0f2c51"
 
     @property
@@ -169,6 +170,10 @@ class Bench:
         """A JSONL file of a step's output."""
         return list(self.workspace.read_jsonl(f"{ran.result.path}/{name}"))
 
+    def turn(self, **shares: float) -> None:
+        """Let the rehearsal teacher misbehave from now on."""
+        self.knobs.__init__(shares)
+
     def asked(self) -> dict[str, Any]:
         """What the rehearsal teacher was asked so far."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
@@ -234,7 +239,9 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A bench with a rehearsal teacher of its own, that has no item of the workspace."""
     monkeypatch.syspath_prepend(ROOT / "examples/rehearsal-teacher")
     app, teaching, record = (importlib.import_module(name) for name in ("app", "teaching", "record"))
-    made = app.build(teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl"), bench.key)
+    bench.knobs = importlib.import_module("knobs").Knobs()
+    stock, asked = teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl")
+    made = app.build(stock, asked, bench.key, bench.knobs)
     server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -55,7 +55,7 @@ def test_a_refusal_a_wrong_host_and_a_crash(quiet: Any, monkeypatch: pytest.Monk
         raise RuntimeError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(client.TeacherClient, "_read", broken)
+        patch.setattr(client.TeacherClient, "_understood", broken)
         assert ask_exam(quiet, prepared, 4).result.error.reason == "StepFailed"
     quiet.key += "-of-another-teacher"
     assert ask_exam(quiet, prepared, 5, model="other").result.error.reason == "TeacherKeyRefused"

@@ -71,6 +71,7 @@ def crash_everywhere(bench: Any, scene: Scene, row: Row) -> None:
             assert usage.recorded == recorded, "what was recorded is not asked again"
             # Calls that were being made may have been paid for: at most as many as are made at once.
             assert calls.total() - len(calls) <= usage.lost_in_flight <= CONCURRENCY
+            assert (usage.input_tokens, usage.output_tokens) == charged(broken, scene), "exact, whatever was cut off"
         row.converged += 1
     # Two threads may make the same folder at once.
     assert abs(points - len(counted.changes)) < CONCURRENCY
@@ -97,6 +98,18 @@ def replies(bench: Any) -> int:
     return sum(not path.name.startswith("tmp-") for path in (bench.root / "ledger").rglob("*.reply.json"))
 
 
+def charged(bench: Any, scene: Scene) -> tuple[int, int]:
+    """Tokens in and out, as the ledger says: replies as they say, requests that were cut off as reserved."""
+    payer, tokens = str(scene.home).rpartition("/")[0], [0, 0]
+    for path in (bench.root / "ledger").rglob("[0-9a-f]*.intent.json"):
+        intent = json.loads(path.read_bytes())
+        reply = json.loads(path.with_name(path.name.replace(".intent.", ".reply.")).read_bytes())
+        if reply["payer"] == payer:
+            tokens[0] += reply["inputTokens"] + intent["lost"] * intent["mostInputTokens"]
+            tokens[1] += reply["outputTokens"] + intent["lost"] * intent["mostOutputTokens"]
+    return tokens[0], tokens[1]
+
+
 def outcome(bench: Any, scene: Scene, ran: Any) -> dict[str, Any]:
     """Everything that must be the same whichever attempt made it."""
     assert ran.code == 0, ran.log
@@ -112,7 +125,10 @@ def contents(folder: Path) -> dict[str, Any]:
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(("tmp-", ".tmp-")) for part in name.parts):
             data = path.read_bytes()
-            found[str(name)] = plain(json.loads(data)) if name.name == "manifest.json" else data
+            if name.name.endswith(".intent.json"):  # how often it was cut off
+                found[str(name)] = {key: part for key, part in json.loads(data).items() if key != "lost"}
+            else:
+                found[str(name)] = plain(json.loads(data)) if name.name == "manifest.json" else data
     return found
 
 
@@ -122,7 +138,8 @@ def plain(value: dict[str, Any]) -> dict[str, Any]:
     for found in ("removed", "freedBytes"):
         figures.pop(found, None)
     if "usage" in figures:
-        figures["usage"] = {key: n for key, n in figures["usage"].items() if key not in ("recorded", "lostInFlight")}
+        # Tokens are charged for what was cut off, too: `charged` says how many.
+        figures["usage"] = {key: n for key, n in figures["usage"].items() if key in ("calls", "unaffordable")}
     return {key: part for key, part in value.items() if key != "attempt"}
 
 

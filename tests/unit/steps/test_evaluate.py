@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from flywheel.api.request import StepRequest, TeacherParameters
+from flywheel.api.request import TeacherParameters
 from flywheel.api.result import Accuracy, AnswerFigures
 from flywheel.steps.evaluate import GRADINGS
 from flywheel.teacher import asking
 from flywheel.teacher.asking import Teacher
 from flywheel.teacher.ledger import Ledger, Reply
-from flywheel.workspace.store import Workspace
+from flywheel.workspace.program import Attempt
 
 LABELS = ["critical", "major", "minor", "trivial"]
 CODE = "    return subprocess.Popen(command, shell=True, stdout=PIPE)"
@@ -39,6 +39,8 @@ class Moody:
         if "You examine" in text:
             self.asked["evaluation"] += 1
             return Reply(text=next(self._grades), finish_reason="stop")
+        if "cannot be parsed" in text:
+            return Reply(text="no", finish_reason="stop")
         self.asked["dataset"] += 1
         label = next(label for label in LABELS if f'"issue_type" = "{label}"' in text)
         code = f"call({self.asked['dataset']}, "
@@ -50,8 +52,8 @@ class Moody:
 
 
 def evaluate(bench: Any, monkeypatch: pytest.MonkeyPatch, moody: Moody, attempt: int = 1) -> Any:
-    def teacher_for(request: StepRequest, workspace: Workspace, parameters: TeacherParameters) -> Teacher:
-        return Teacher(parameters, moody, Ledger(workspace, "ledger/review"), "payer", request.seed)
+    def teacher_for(attempt: Attempt, parameters: TeacherParameters) -> Teacher:
+        return Teacher(parameters, moody, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed)
 
     monkeypatch.setattr(asking, "teacher_for", teacher_for)
     home = "runs/review/severity-1/iter-1"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from flywheel.api.request import StepRequest, TeacherParameters
+from flywheel.api.request import TeacherParameters
 from flywheel.steps import exam
 from flywheel.teacher.asking import Teacher
 from flywheel.teacher.ledger import Ledger, Reply
-from flywheel.workspace.store import Workspace
+from flywheel.workspace.program import Attempt
 
 
 class Copying:
@@ -40,8 +40,8 @@ def test_items_of_the_pool_are_no_questions(bench: Any, monkeypatch: pytest.Monk
     prepared = bench.prepare()
     copying = Copying(bench.lines(prepared, "pools/exam/items.jsonl"))
 
-    def teacher_for(request: StepRequest, workspace: Workspace, parameters: TeacherParameters) -> Teacher:
-        return Teacher(parameters, copying, Ledger(workspace, "ledger/review"), "payer", request.seed)
+    def teacher_for(attempt: Attempt, parameters: TeacherParameters) -> Teacher:
+        return Teacher(parameters, copying, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed)
 
     monkeypatch.setattr(exam, "teacher_for", teacher_for)
     ran = bench.run(

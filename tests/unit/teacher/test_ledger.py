@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.api.conditions import Reason
 from flywheel.api.request import TeacherParameters
-from flywheel.teacher.asking import Question, Teacher
+from flywheel.teacher.asking import TEMPLATE_TOKENS, Question, Teacher
 from flywheel.teacher.client import RefusedError
 from flywheel.teacher.ledger import Call, Intent, Ledger, Reply
 from flywheel.teacher.prompts import Prompt
@@ -38,7 +39,7 @@ class Scripted:
     def complete(self, text: str) -> Reply:
         with self._lock:
             if self._left == 0:
-                raise self._error("away")
+                raise self._error("away", Reason.TEACHER_KEY_REFUSED)
             self._left -= 1
             self.asked[text] += 1
         return Reply(text=f"reply to {text}", finish_reason="stop", input_tokens=10, output_tokens=5)
@@ -119,14 +120,17 @@ def test_killed_anywhere_nothing_recorded_is_paid_twice(tmp_path: Path, killed_a
     again = teacher(tmp_path, second)
     replies = again.ask(questions(6))
     assert max((first.asked + second.asked).values()) == 1
-    assert [reply.text.split(":")[0] for reply in replies] == [f"reply to Write {number}" for number in range(6)]
+    said = [reply.text.split(":")[0] for reply in replies if reply]
+    assert said == [f"reply to Write {number}" for number in range(6)]
     # The step reports what both attempts paid, and what was under way when the first ended.
     assert (again.usage.calls, again.usage.recorded) == (6, killed_after)
-    assert again.usage.output_tokens == 30
+    assert again.usage.output_tokens == 30 + cut_off * PARAMETERS.max_output_tokens, "charged as reserved"
     assert again.usage.lost_in_flight == cut_off > 0
 
 
-def test_an_intent_without_reply_is_asked_again_and_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("payer", ["runs/a/iter-1/exam", "another run"])
+@pytest.mark.parametrize("begun", [True, False], ids=["cut off", "refused at last"])
+def test_an_intent_without_reply_is_asked_again_and_counted(tmp_path: Path, begun: bool, payer: str) -> None:
     ledger = Ledger(Workspace(tmp_path), "ledger/ns")
     (question,) = questions(1)
     call = Call(PROMPT.digest, question.variables, "gpt", {}, "exam", question.slot, 0, 7)
@@ -136,16 +140,22 @@ def test_an_intent_without_reply_is_asked_again_and_counted(tmp_path: Path) -> N
         sample=0,
         model="gpt",
         template=PROMPT.digest,
-        payer="p",
-        most_input_tokens=1,
+        payer=payer,
+        most_input_tokens=100,
         most_output_tokens=1,
+        lost=2,
+        begun=begun,
     )
     ledger.intend(call.key, intent)
-    endpoint = Scripted()
-    asked = teacher(tmp_path, endpoint)
-    asked.ask([question])
-    assert endpoint.asked.total() == 1
-    assert asked.usage.lost_in_flight == 1
+    for attempt in range(3):
+        endpoint = Scripted()
+        asked = teacher(tmp_path, endpoint)
+        asked.ask([question])
+        assert endpoint.asked.total() == (attempt == 0)
+        own = payer != "another run"
+        assert asked.usage.lost_in_flight == (2 + begun) * own, "whoever counts, and however often"
+        reserved = len(PROMPT.render(question.variables, call.mark)) + TEMPLATE_TOKENS
+        assert asked.usage.input_tokens == 10 + reserved * asked.usage.lost_in_flight
 
 
 def test_a_failure_ends_the_asking_but_keeps_what_was_paid(tmp_path: Path) -> None:
@@ -174,5 +184,5 @@ def test_an_unreadable_entry_is_said_and_not_paid_again_in_silence(tmp_path: Pat
 def test_replies_come_in_the_order_of_the_questions(tmp_path_factory: pytest.TempPathFactory, count: int) -> None:
     done: list[int] = []
     replies = teacher(tmp_path_factory.mktemp("w"), Scripted()).ask(questions(count), done.append)
-    assert [int(reply.text.split()[3].rstrip(":")) for reply in replies] == list(range(count))
+    assert [int(reply.text.split()[3].rstrip(":")) for reply in replies if reply] == list(range(count))
     assert done == list(range(1, count + 1))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.teacher.ledger import Reply
-from flywheel.teacher.replies import read_items, read_object
+from flywheel.teacher.replies import Read, read_items, read_object
 
 FIELDS = ("question", "answer")
 ITEMS = [{"question": {"code": "a { b"}, "answer": {"x": "1"}}, {"question": {"code": "}"}, "answer": {"x": "2"}}]
@@ -60,8 +60,33 @@ def test_a_cut_reply_gives_its_whole_items_only() -> None:
 
 
 def test_refusals_are_their_own_class() -> None:
-    assert read_items(said("", "stop"), "exam", FIELDS).rung == "refused"
-    assert read_items(said(WHOLE, "content_filter"), "exam", FIELDS).items == []
+    """And never items, whatever else they hold."""
+    for finish, rung in (("refusal", "refused"), ("content_filter", "filtered")):
+        for text in ("", WHOLE):
+            assert read_items(said(text, finish), "exam", FIELDS) == Read([], rung)
+            assert read_object(said(text, finish), ("exam",)) == Read([], rung)
+    assert read_items(said(" ", "stop"), "exam", FIELDS).rung == "empty"
+    assert read_items(said("", "length"), "exam", FIELDS).rung == "cut"
+
+
+@pytest.mark.parametrize(
+    ("before", "finish", "rung"),
+    [
+        ("<think>An exam {of} 2. </think>\n", "stop", "strict"),
+        ('I shall write {"exam": [{"question": {}, "answer": {}}]}.</think>', "stop", "strict"),
+        ("<think>", "stop", "empty"),
+        ("<think>", "length", "cut"),
+        ("<think></think>Here:", "stop", "block"),
+    ],
+)
+def test_reasoning_is_no_part_of_a_reply(before: str, finish: str, rung: str) -> None:
+    read = read_items(said(before + WHOLE, finish), "exam", FIELDS)
+    assert (read.items, read.rung) == (ITEMS if rung in ("strict", "block") else [], rung)
+
+
+def test_data_that_speaks_of_reasoning_stays() -> None:
+    item = {"question": {"code": "print('</think>')"}, "answer": {}}
+    assert read_items(said(json.dumps({"exam": [item]})), "exam", FIELDS).items == [item]
 
 
 def test_what_is_no_object_in_the_list_is_kept_to_be_counted() -> None:
@@ -79,7 +104,7 @@ def test_one_object() -> None:
 def test_any_text_gives_objects(text: str, finish: str) -> None:
     read = read_items(said(text, finish), "exam", FIELDS)
     assert all(isinstance(item, dict) for item in read.items)
-    assert read_object(said(text, finish), FIELDS).rung in ("strict", "block", "none", "cut", "refused")
+    assert read_object(said(text, finish), FIELDS).rung in ("strict", "block", "none", "cut", "empty")
 
 
 words = st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=2)

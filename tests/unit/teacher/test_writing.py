@@ -27,6 +27,7 @@ TASK = Task(
     output_schema={"type": "object", "properties": {"issue_type": {"enum": LABELS}}, "required": ["issue_type"]},
     label=LabelField(path="issue_type", order=LABELS),
 )
+REPAIR = Prompt("repair", "repair 0 {{ mark }} {{ broken }}")
 PROMPT = Prompt("exam", "{{ label }} {{ count }} {{ mark }}")
 
 
@@ -60,7 +61,7 @@ def write(root: Path, endpoint: Any, quotas: dict[str, int], known: set[str]) ->
     def variables(label: str, count: int, _slot: str) -> dict[str, Any]:
         return {"label": label, "count": count}
 
-    order = Order(PROMPT, "exam", "i1", quotas, variables, "questions")
+    order = Order(PROMPT, REPAIR, "exam", "i1", quotas, variables, "questions")
     return writer.write(order), writer
 
 

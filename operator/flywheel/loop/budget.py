@@ -1,0 +1,76 @@
+"""What a run may still spend on its teacher, and when that is nothing (SCIENCE 6).
+
+Cost is never summed up: it is the tokens charged so far at the prices of the spec, so that both always agree.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_UP, Decimal
+
+from flywheel.api.conditions import Reason
+from flywheel.api.flywheelrun import FlywheelRunSpec, RunUsage
+from flywheel.api.money import Allowance, Prices
+from flywheel.api.result import Usage
+from flywheel.loop.state import State
+
+# Steps that begin an iteration leave the reserve to those that finish it.
+_BEGINS = ("exam",)
+_CENT_OF_CENTS, _MOST_SHOWN = Decimal("0.0001"), Decimal("999999999")
+_MOST_COUNTED = 10**15
+
+
+def left(spec: FlywheelRunSpec, usage: RunUsage, step: str) -> Allowance | None:
+    """What the budget leaves for a step; None where there is no budget. Never negative."""
+    budget = spec.stop.budget
+    if budget is None:
+        return None
+    share = 1 - budget.reserve_for_finish if step in _BEGINS else Decimal(1)
+    tokens, money = budget.teacher_tokens, budget.cost
+    return Allowance(
+        tokens=None if tokens is None else max(0, int(tokens * share) - usage.teacher_tokens),
+        cost=None if money is None else max(Decimal(0), money * share - _cost(spec.teacher.prices, usage)),
+        prices=spec.teacher.prices,
+    )
+
+
+def charged(spec: FlywheelRunSpec, usage: RunUsage, step: Usage) -> RunUsage:
+    """The run's usage with that of one more step."""
+    total = RunUsage(
+        teacher_calls=_sum(usage.teacher_calls, step.calls),
+        teacher_tokens=_sum(usage.teacher_tokens, step.input_tokens + step.output_tokens),
+        teacher_input_tokens=_sum(usage.teacher_input_tokens, step.input_tokens),
+        teacher_output_tokens=_sum(usage.teacher_output_tokens, step.output_tokens),
+        teacher_cached_tokens=_sum(usage.teacher_cached_tokens, step.cached_tokens),
+        lost_in_flight=_sum(usage.lost_in_flight, step.lost_in_flight),
+        unaffordable=_sum(usage.unaffordable, step.unaffordable),
+    )
+    if spec.teacher.prices is None:
+        return total
+    cost = min(_cost(spec.teacher.prices, total), _MOST_SHOWN).quantize(_CENT_OF_CENTS, ROUND_UP)
+    return total.model_copy(update={"cost": str(cost)})
+
+
+def exhausted(spec: FlywheelRunSpec, usage: RunUsage) -> State | None:
+    """The end of a run whose budget leaves nothing for another exam; None while it leaves anything."""
+    allowance = left(spec, usage, "exam")
+    if allowance is None or (allowance.tokens != 0 and allowance.cost != 0):
+        return None
+    return out_of_budget(spec, usage, "it leaves nothing for another exam")
+
+
+def out_of_budget(spec: FlywheelRunSpec, usage: RunUsage, why: str) -> State:
+    """Ended well: the best adapter so far stays."""
+    words = f"the budget is spent ({why}): charged {usage.teacher_tokens} tokens"
+    if spec.teacher.prices is not None:
+        words += f", {usage.cost or 0} {spec.teacher.prices.currency}"
+    return State("completed", Reason.BUDGET_EXHAUSTED, f"{words}; for more, raise stop.budget in a new run")
+
+
+def _cost(prices: Prices | None, usage: RunUsage) -> Decimal:
+    if prices is None:
+        return Decimal(0)
+    return prices.cost(usage.teacher_input_tokens, usage.teacher_output_tokens, usage.teacher_cached_tokens)
+
+
+def _sum(first: int, second: int) -> int:
+    return min(first + second, _MOST_COUNTED)
