@@ -75,6 +75,9 @@ REFUSED = [
     (_with(run, "jobs.defaults.serviceAccountName", "admin"), 'unknown field "spec.jobs.defaults.serviceAccountName"'),
     (_with(run, "teacher.baseURL", "ftp://teacher/v1"), "spec.teacher.baseURL"),
     (_with(run, "stop.accuracy", "1.5"), "spec.stop.accuracy"),
+    (_with(run, "stop.budget", {"cost": "20"}), "stop.budget.cost needs teacher.prices"),
+    (_with(run, "stop.budget", {"reserveForFinish": "0.2"}), "one of teacherTokens and cost must be set"),
+    (_with(run, "teacher.prices", {"inputPerMillion": "2.5e3", "outputPerMillion": "1"}), "inputPerMillion"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
     (_with(curriculum, "sources", []), "spec.sources"),
     (_with(curriculum, "pools.ratios", {"exam": "0.26"}), "must add up to 1"),
@@ -101,6 +104,8 @@ CHANGES = [
     ("fwr/begun", {"training": {"learningRate": "1e-2"}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"model": "other"}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"secretRef": {"name": "other"}}}, ""),
+    ("fwr/begun", {"teacher": {"prices": {"inputPerMillion": "2.50", "outputPerMillion": "10"}}}, ""),
+    ("fwr/begun", {"stop": {"budget": {"teacherTokens": 9000}}}, ""),
     ("fwr/begun", {"jobs": {"defaults": {"image": "registry.example/other:2"}}}, ""),
 ]
 

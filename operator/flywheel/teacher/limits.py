@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 # One per cent above a minute: requests reach the endpoint a little earlier or later than they were sent.
 WINDOW_SECONDS = 60.6
+# A request that begins late does not make all later ones late: less than what the window has above a minute.
+CATCH_UP_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -26,7 +28,8 @@ class Slot:
 class Pace:
     """Requests are spread evenly over the minute; tokens are summed over the last one.
 
-    Even spacing by window / n lets at most n requests begin in any half-open window, and needs no history.
+    Spacing by window / n needs no history: n + 1 requests begin at least a window less the catching up apart, which is
+    more than a minute.
     """
 
     def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
@@ -42,7 +45,7 @@ class Pace:
 
     def begin(self, now: float, tokens: int) -> Slot:
         """A request begins. Only where `wait` is 0."""
-        self._next = now + self._spacing
+        self._next = max(self._next, now - CATCH_UP_SECONDS) + self._spacing
         slot = Slot(now, tokens)
         self._window.append(slot)
         self._sum += tokens

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from resources import digest
 
+from flywheel.api.conditions import Reason
 from flywheel.api.jobs import Jobs, JobSettings, StepName
 from flywheel.api.result import (
     MAX_RESULT_BYTES,
@@ -29,12 +30,23 @@ from flywheel.api.result import (
     figures_json,
     parse_result,
 )
+from flywheel.teacher.replies import Rung
+from flywheel.workspace.program import _failure
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
 ARMS = ("majority", "base", "likelihood", "fewShot", "candidate")
 VERSUS = ("base", "likelihood", "fewShot", "incumbent")
 LONG_HOME = f"runs/{'n' * 63}/{'r' * 253}-01234567/iter-100/validate/a123"
-USAGE = Usage(calls=99999, recorded=99999, lost_in_flight=256, input_tokens=10**9, output_tokens=10**9)
+USAGE = Usage(
+    calls=99999,
+    recorded=99999,
+    lost_in_flight=256,
+    input_tokens=10**9,
+    output_tokens=10**9,
+    cached_tokens=10**9,
+    unaffordable=99999,
+)
+RUNGS = dict.fromkeys(get_args(Rung), 99999)
 ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
 DIFFERENCE = Difference(difference=-0.12345, low=-0.54321, high=-0.98765)
 LARGEST: list[Figures] = [
@@ -45,7 +57,15 @@ LARGEST: list[Figures] = [
         rejected=dict.fromkeys(("NotJson", "SchemaMismatch", "UnknownLabel", "Duplicate", "Conflict", "Group"), 99999),
     ),
     AnswerFigures(items=10000, score=ACCURACY),
-    EvaluateFigures(proficiency=10, new_examples=100000, training_items=10**7, rejected=99999, usage=USAGE),
+    EvaluateFigures(
+        proficiency=10,
+        new_examples=100000,
+        training_items=10**7,
+        rejected=99999,
+        replies=RUNGS,
+        usage=USAGE,
+        served_model="0123456789ab",
+    ),
     TrainFigures(adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345),
     MeasureFigures(
         step="validate",
@@ -102,6 +122,13 @@ def test_json_that_is_not_a_result_is_none(text: str) -> None:
 def test_every_cut_of_a_result_is_none(figures: Figures) -> None:
     message = StepResult(manifest=digest("m"), figures=figures).to_message()
     assert all(parse_result(message[:length]) is None for length in range(len(message)))
+
+
+@pytest.mark.parametrize("message", ["x" * 400, '"' * 400, "\u2028" * 400, "\U0001f600" * 400])
+def test_the_longest_error_fits_with_what_the_step_was_charged(message: str) -> None:
+    error = _failure(Reason.CURRICULUM_NOT_READY, message, USAGE)
+    assert error.error is not None and error.error.usage == USAGE
+    assert len(error.to_message().encode()) <= MAX_RESULT_BYTES
 
 
 def test_an_error_is_a_result() -> None:
