@@ -1,10 +1,13 @@
 """Paired differences: against published and library figures, coverage, and what must hold for any two arms."""
 
+from math import log, sqrt
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 
 from flywheel.statistics.paired import (
@@ -53,6 +56,28 @@ def test_tango_gives_the_published_intervals(pairs: Pairs, low: float, high: flo
 def test_tango_without_differing_pairs_keeps_its_closed_form() -> None:
     interval = tango(Pairs(0, 0, 50), level=0.95)
     assert interval.high == -interval.low == pytest.approx(1.959964**2 / (50 + 1.959964**2))
+
+
+def score(pairs: Pairs, difference: float) -> float:
+    """Of the observed difference, were `difference` true: by its definition, the likelihood maximised by scipy."""
+    wins, losses, items = pairs
+    ties = items - wins - losses
+
+    def unlikely(loss: float) -> float:
+        shares = ((wins, loss + difference), (losses, loss), (ties, 1 - 2 * loss - difference))
+        return -sum(count * log(max(share, 1e-300)) for count, share in shares if count)
+
+    bounds = (max(0.0, -difference), (1 - difference) / 2)
+    loss = float(minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x)
+    return (pairs.difference - difference) / sqrt((2 * loss + difference - difference**2) / items)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("counts", [(30, 15, 300), (3, 0, 40), (1, 7, 21), (60, 60, 400), (2, 1, 12)])
+def test_tangos_ends_are_where_the_score_test_begins_to_reject(counts: tuple[int, int, int], level: float) -> None:
+    interval, z = tango(Pairs(*counts), level=level), float(norm.ppf((1 + level) / 2))
+    assert score(Pairs(*counts), interval.low) == pytest.approx(z, abs=2e-3)
+    assert score(Pairs(*counts), interval.high) == pytest.approx(-z, abs=2e-3)
 
 
 @given(rows_of)

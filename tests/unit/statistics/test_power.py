@@ -6,6 +6,8 @@ from statistics import NormalDist
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy import arange
+from scipy.stats import binom, norm
 
 from flywheel.statistics.paired import Pairs, tango
 from flywheel.statistics.power import detectable_gain, even_items
@@ -27,6 +29,20 @@ def test_a_gain_of_that_size_is_shown_four_times_in_five() -> None:
         drawn = random.choices(("win", "loss", "tie"), weights=weights, k=300)
         shown += tango(Pairs(drawn.count("win"), drawn.count("loss"), 300), level=0.95).low > 0
     assert 0.75 < shown / 1000 < 0.86
+
+
+@pytest.mark.parametrize(("items", "discordant", "level"), [(300, 0.15, 0.95), (1000, 0.15, 0.99), (2000, 0.05, 0.95)])
+def test_the_power_is_that_of_all_outcomes_weighed(items: int, discordant: float, level: float) -> None:
+    """By scipy: how often McNemar's statistic is beyond its bound, over every number of wins and losses."""
+    gain, z = detectable_gain(items, discordant, level=level), norm.ppf((1 + level) / 2)
+    assert gain is not None
+    power = 0.0
+    for differing in range(1, items + 1):
+        wins = arange(differing + 1)
+        rejected = (2 * wins - differing) / differing**0.5 > z
+        likely = binom.pmf(wins, differing, (discordant + gain) / 2 / discordant)
+        power += binom.pmf(differing, items, discordant) * likely[rejected].sum()
+    assert power == pytest.approx(0.8, abs=0.02)
 
 
 @given(
