@@ -25,6 +25,7 @@ from flywheel.api.flywheelrun import (
     Gain,
     Iteration,
     Measured,
+    RunUsage,
     TestReport,
 )
 from flywheel.api.model import decimal_text
@@ -178,7 +179,7 @@ def ends(points: float, seed: int, runs: int) -> tuple[int, int, float]:
             losses = sum(old and not new for new, old in zip(now, before, strict=True))
             gain = gain_of(Pairs(wins, losses, ITEMS), "patience", 0.95)
             measured = Measured(accuracy=decimal_text(sum(now) / ITEMS), low="0", high="1")
-            end = stop_after(spec, Iteration(number=number, validation=measured, gains=[gain]))
+            end = stop_after(spec, Iteration(number=number, validation=measured, gains=[gain]), RunUsage())
             told = told or (end is not None and end.reason == "Plateau")
             told_naively = told_naively or float(gain.low) <= 0
             differing, looks = differing + wins + losses, looks + ITEMS
