@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from flywheel.api.jobs import StepName
-from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share, list_type
+from flywheel.api.model import Closed, Digest, RelativePath, Share, list_type
 from flywheel.api.money import Allowance
 from flywheel.api.task import Task
 
@@ -117,7 +117,8 @@ class TrainParameters(Closed):
     epochs: int | None = None
     max_steps: int | None = None
     batch_size: int
-    learning_rate: PositiveDecimal
+    # As Python writes a decimal, longer than a spec may spell it: 10.001000000e-1 becomes 1.0001000000.
+    learning_rate: Decimal = Field(gt=0, allow_inf_nan=False)
     lora: Lora
     shuffle_labels: bool = False
     resume: RelativePath | None = None
