@@ -11,8 +11,8 @@ import pytest
 import yaml
 from bed_control_plane import ROOT, ControlPlane
 from bed_resources import curriculum, deployment, run
-from conftest import Bed
 
+from conftest import Bed
 from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun

@@ -14,8 +14,8 @@ from bed_control_plane import ControlPlane
 from bed_node import DONE, HOLD, Ending
 from bed_resources import curriculum, run
 from bed_results import failure
-from conftest import Bed, made_bed
 
+from conftest import Bed, made_bed
 from flywheel.api.request import StepRequest
 from flywheel.controller.client import Api
 from flywheel.controller.resources import RUN

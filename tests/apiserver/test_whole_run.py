@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from bed_resources import curriculum, run
-from conftest import Bed
 
+from conftest import Bed
 from flywheel.controller.resources import CURRICULUM, JOB, RUN
 
 

@@ -10,9 +10,12 @@ from pydantic import Field
 
 from flywheel.api.model import Open
 
-ConditionType = Literal["Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted"]
+ConditionType = Literal[
+    "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "LeakageChecked", "HeldOutNotHuman"
+]
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED, HELD_OUT_EXHAUSTED = "Completed", "Failed", "HeldOutExhausted"
+LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
 class Reason(StrEnum):
@@ -33,6 +36,9 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     SERVING = "Serving"
     HELD_OUT_LEFT = "HeldOutLeft"
+    LABELLED_BY_RULE = "LabelledByRule"
+    NO_LEAK = "NoLeak"
+    LEAKS_QUARANTINED = "LeaksQuarantined"
     NO_CANDIDATE = "NoCandidate"
     # ended well
     TARGET_REACHED = "TargetReached"
@@ -42,6 +48,7 @@ class Reason(StrEnum):
     # blocked: goes on when the cause is mended
     CURRICULUM_NOT_FOUND = "CurriculumNotFound"
     CURRICULUM_NOT_READY = "CurriculumNotReady"
+    NOT_REDACTED = "NotRedacted"
     TEACHER_SECRET = "TeacherSecret"  # noqa: S105 - a reason, not a secret
     TEACHER_KEY_REFUSED = "TeacherKeyRefused"
     TEACHER_UNAVAILABLE = "TeacherUnavailable"

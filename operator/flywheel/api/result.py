@@ -60,6 +60,7 @@ class PrepareFigures(Open):
     revision: Word
     items: dict[_Name, _Count] = Field(max_length=8)
     labels: dict[_Name, list[_Count]] = Field(max_length=8)
+    held_out_by_rule: _Count = Field(default=0, description="Items of validation and test that a rule labelled.")
     rejected: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=32)
 
 
@@ -69,6 +70,9 @@ class ExamFigures(Open):
     step: Literal["exam"] = "exam"
     questions: _Count
     rejected: _Count = 0
+    checked: _Count = Field(default=0, description="The teacher's items that were compared with held-out ones.")
+    quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
+    redacted: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
     usage: Usage = Usage()
 
 
@@ -88,6 +92,9 @@ class EvaluateFigures(Open):
     new_examples: _Count
     training_items: _Count
     rejected: _Count = 0
+    checked: _Count = 0
+    quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
+    redacted: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
     usage: Usage = Usage()
 
 

@@ -31,6 +31,7 @@ from flywheel.api.result import (
 from flywheel.loop.attempts import Accepted
 from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+from flywheel.loop.leakage import counted
 
 
 class UnexpectedResultError(ValueError):
@@ -49,7 +50,8 @@ def accept(
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
         case ExamFigures():
-            return _paid(status, figures.usage), (_done(current, step, f"{figures.questions} questions"),)
+            status = counted(_paid(status, figures.usage), figures)
+            return status, (_done(current, step, f"{figures.questions} questions"),)
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
             status = _update_current(status, exam_accuracy=accuracy).model_copy(update={"exam_accuracy": accuracy})
@@ -95,7 +97,8 @@ def _evaluated(
     status: FlywheelRunStatus, current: Iteration, figures: EvaluateFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     status = _update_current(status, proficiency=figures.proficiency, training_items=figures.training_items)
-    status = _paid(status, figures.usage).model_copy(update={"proficiency": figures.proficiency})
+    status = counted(_paid(status, figures.usage), figures)
+    status = status.model_copy(update={"proficiency": figures.proficiency})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
     return status, (_done(current, "evaluate", words),)
 

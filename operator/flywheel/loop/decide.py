@@ -23,9 +23,11 @@ from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advan
 from flywheel.loop.exits import known_reason
 from flywheel.loop.gate import deserves_test, held_out_spent
 from flywheel.loop.inputs import TEACHING, build_request
+from flywheel.loop.leakage import with_leakage_checked
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.privacy import refusal
 from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, condition, conditions, holds, news
@@ -48,6 +50,8 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
     if run.spec.suspend:
         words = "suspended by spec.suspend: set it to false to go on"
         return _halt(observed, now, State("suspended", Reason.SUSPENDED, words))
+    if (refused := refusal(observed)) is not None:
+        return _halt(observed, now, refused)
     blocked, status = _pin(observed)
     if blocked is None and (fault := damage(status)) is not None:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
@@ -242,6 +246,7 @@ def _settled(
 ) -> RunPlan:
     """The plan with the conditions of a state; a change of state that people should hear of is an event."""
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
+    status = with_leakage_checked(status, generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):

@@ -6,6 +6,7 @@ Must not know what a reply means.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import Any, Protocol
 
 from flywheel.api.request import StepRequest, TeacherParameters
 from flywheel.api.result import Usage
+from flywheel.data.redaction import Redactor
 from flywheel.teacher.client import RefusedError, TeacherClient
 from flywheel.teacher.ledger import Call, Intent, Ledger, Reply
 from flywheel.teacher.prompts import Prompt
+from flywheel.teacher.redacting import prompt_variables
 from flywheel.workspace.store import Workspace
 
 log = logging.getLogger("flywheel.step")
@@ -45,13 +48,20 @@ class _Told:
     reply: Reply
     recorded: bool
     lost: bool
+    redacted: Counter[str]
 
 
 class Teacher:
     """A teacher for one step of one run."""
 
     def __init__(
-        self, parameters: TeacherParameters, endpoint: Endpoint, ledger: Ledger, payer: str, seed: int
+        self,
+        parameters: TeacherParameters,
+        endpoint: Endpoint,
+        ledger: Ledger,
+        payer: str,
+        seed: int,
+        redactor: Redactor | None = None,
     ) -> None:
         self._parameters = parameters
         self._endpoint = endpoint
@@ -59,6 +69,8 @@ class Teacher:
         self._payer = payer
         self._seed = seed
         self._usage = Usage()
+        self._redactor = redactor
+        self.redacted: Counter[str] = Counter()
 
     @property
     def usage(self) -> Usage:
@@ -81,9 +93,10 @@ class Teacher:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _one(self, question: Question) -> _Told:
+        variables, redacted = prompt_variables(question.variables, self._redactor)
         call = Call(
             template=question.prompt.digest,
-            variables=question.variables,
+            variables=variables,
             model=self._parameters.model,
             parameters=self._endpoint.settings,
             purpose=question.prompt.name,
@@ -94,8 +107,8 @@ class Teacher:
         key = call.key
         known = self._ledger.recorded(key)
         if known is not None:
-            return _Told(known, recorded=True, lost=False)
-        text = question.prompt.render(question.variables, call.mark)
+            return _Told(known, True, False, redacted)
+        text = question.prompt.render(variables, call.mark)
         lost = self._ledger.intended(key)
         self._ledger.intend(key, self._intent(call, text))
         try:
@@ -104,7 +117,7 @@ class Teacher:
             self._ledger.withdraw(key)
             raise
         self._ledger.record(key, reply)
-        return _Told(reply, recorded=False, lost=lost)
+        return _Told(reply, False, lost, redacted)
 
     def _intent(self, call: Call, text: str) -> Intent:
         return Intent(
@@ -121,6 +134,7 @@ class Teacher:
     def _count(self, told: _Told) -> None:
         # A killed attempt reports nothing: what it paid is counted by the one that goes on.
         paid = told.reply.payer == self._payer
+        self.redacted += told.redacted
         self._usage = Usage(
             calls=self._usage.calls + paid,
             recorded=self._usage.recorded + told.recorded,
@@ -130,8 +144,10 @@ class Teacher:
         )
 
 
-def teacher_for(request: StepRequest, workspace: Workspace, parameters: TeacherParameters) -> Teacher:
+def teacher_for(
+    request: StepRequest, workspace: Workspace, parameters: TeacherParameters, redactor: Redactor
+) -> Teacher:
     """The teacher of a step: its ledger is the writable folder below ledger/."""
     folder = next(path for path in request.also_writable if path.startswith("ledger/"))
     payer = request.output.rpartition("/")[0]
-    return Teacher(parameters, TeacherClient(parameters), Ledger(workspace, folder), payer, request.seed)
+    return Teacher(parameters, TeacherClient(parameters), Ledger(workspace, folder), payer, request.seed, redactor)

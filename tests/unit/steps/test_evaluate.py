@@ -50,7 +50,7 @@ class Moody:
 
 
 def evaluate(bench: Any, monkeypatch: pytest.MonkeyPatch, moody: Moody, attempt: int = 1) -> Any:
-    def teacher_for(request: StepRequest, workspace: Workspace, parameters: TeacherParameters) -> Teacher:
+    def teacher_for(request: StepRequest, workspace: Workspace, parameters: TeacherParameters, *_: Any) -> Teacher:
         return Teacher(parameters, moody, Ledger(workspace, "ledger/review"), "payer", request.seed)
 
     monkeypatch.setattr(asking, "teacher_for", teacher_for)
@@ -59,7 +59,7 @@ def evaluate(bench: Any, monkeypatch: pytest.MonkeyPatch, moody: Moody, attempt:
     # Any figures will do: only files and digests are read.
     figures = AnswerFigures(items=12, score=Accuracy(accuracy=0, low=0, high=0))
     inputs = [
-        bench.prepare().entry("curriculum", "task.json", "pools/curriculum"),
+        bench.prepare().entry("curriculum", "task.json", "signatures.json", "pools/curriculum"),
         {"name": "exam", **bench.finished(f"{home}/exam/a1", figures)},
         bench.answered(QUESTIONS),
     ]
