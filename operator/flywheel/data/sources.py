@@ -41,12 +41,12 @@ class Placed:
     item: Item
 
 
-def lines_of(stream: BinaryIO) -> Iterator[bytes]:
+def lines_of(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[bytes]:
     """The lines of a file; of one that is too long only the beginning, which is too long as well."""
-    while line := stream.readline(LONGEST_LINE + 1):
+    while line := stream.readline(longest + 1):
         yield line
-        while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
-            line = stream.readline(LONGEST_LINE + 1)
+        while len(line) > longest and not line.endswith(b"\n"):
+            line = stream.readline(longest + 1)
 
 
 def read_source(source: Source, lines: Iterable[bytes], schemas: TaskSchemas) -> Iterator[Placed | Reject]:
