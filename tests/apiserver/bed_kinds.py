@@ -95,8 +95,10 @@ class Kind:
     def fault(self, value: Object, strict: bool = False) -> str:
         """What the type says against it: path and words; empty where it takes it."""
         try:
-            # As JSON, because strict types know text for a date in JSON only.
-            self.model.model_validate_json(json.dumps(value), strict=strict)
+            if strict:  # as JSON, because strict types know text for a date in JSON only
+                self.model.model_validate_json(json.dumps(value), strict=True)
+            else:  # as the operator reads it
+                self.model.model_validate(value)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

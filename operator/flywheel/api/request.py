@@ -14,8 +14,12 @@ from pydantic import Field
 
 from flywheel.api.item import Truth
 from flywheel.api.jobs import StepName
+<<<<<<< HEAD
 from flywheel.api.leakage import Leakage
 from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share, list_type
+=======
+from flywheel.api.model import Closed, Digest, RelativePath, Share, list_type
+>>>>>>> issue-5
 from flywheel.api.money import Allowance
 from flywheel.api.privacy import Redact
 from flywheel.api.task import Task
@@ -134,7 +138,8 @@ class TrainParameters(Closed):
     epochs: int | None = None
     max_steps: int | None = None
     batch_size: int
-    learning_rate: PositiveDecimal
+    # As Python writes a decimal, longer than a spec may spell it: 10.001000000e-1 becomes 1.0001000000.
+    learning_rate: Decimal = Field(gt=0, allow_inf_nan=False)
     lora: Lora
     shuffle_labels: bool = False
     resume: RelativePath | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +19,11 @@ FOLDER = "openings/review"
 ITEMS = ["a", "b", "c"]
 
 
+def share_of(alpha: str, most: int) -> Decimal:
+    """Rounded down, as the operator gives it: sums of shares are exact."""
+    return (Decimal(alpha) / most).quantize(Decimal("1e-9"), ROUND_DOWN)
+
+
 def open_as(
     workspace: Workspace,
     run: str = "r-1",
@@ -29,7 +34,7 @@ def open_as(
     most: int = 5,
     items: list[str] | None = None,
 ) -> Opened:
-    share = Decimal(alpha) / most
+    share = share_of(alpha, most)
     terms = TestTerms(folder=FOLDER, share=share, alpha=Decimal(alpha), most=most)
     request = StepRequest(
         namespace="review",
@@ -99,8 +104,8 @@ def test_no_run_goes_on_where_its_alpha_is_overspent(calls: list[tuple[int, int,
             opened = open_as(workspace, f"r-{run}", iteration, alpha=alpha, most=most)
             if (run, iteration) in made:
                 continue
-            spent = sum(made.values(), Decimal(0)) + Decimal(alpha) / most
+            spent = sum(made.values(), Decimal(0)) + share_of(alpha, most)
             assert opened.allowed == (spent <= Decimal(alpha) and len(made) < most)
             if opened.allowed:
-                made[run, iteration] = Decimal(alpha) / most
+                made[run, iteration] = share_of(alpha, most)
                 assert (opened.openings, opened.spent) == (len(made), spent)
