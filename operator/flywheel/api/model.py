@@ -73,7 +73,7 @@ PositiveDecimal = Annotated[
     *spelt(r"^(0\.[0-9]{0,8}[1-9][0-9]{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)([eE][-+]?[0-9]{1,2})?$", 24),
 ]
 # Money, as prices and budgets state it.
-Amount = Annotated[Decimal, Field(ge=0), *_spelt(r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$", 16)]
+Amount = Annotated[Decimal, Field(ge=0), *spelt(r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$", 16)]
 # A share, an accuracy or a difference of two, as `decimal_text` writes it into a status.
 DecimalText = Annotated[str, Field(max_length=16, pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,6})?$")]
 # What was spent of alpha.

@@ -14,12 +14,8 @@ from pydantic import Field
 
 from flywheel.api.item import Truth
 from flywheel.api.jobs import StepName
-<<<<<<< HEAD
 from flywheel.api.leakage import Leakage
-from flywheel.api.model import Closed, Digest, PositiveDecimal, RelativePath, Share, list_type
-=======
 from flywheel.api.model import Closed, Digest, RelativePath, Share, list_type
->>>>>>> issue-5
 from flywheel.api.money import Allowance
 from flywheel.api.privacy import Redact
 from flywheel.api.task import Task
