@@ -39,7 +39,7 @@ apiserver: setup ## Tests on a real etcd and kube-apiserver
 	$(CLUSTER_TOOL) binaries
 	$(RUN) pytest -n 2 --dist loadfile tests/apiserver
 
-faults: setup ## Each write, watch event and change on disk meets each fault; prints the table (FLYWHEEL_FAULTS=alone: one fault a run, an hour)
+faults: setup ## Each write, watch event and change on disk meets each fault; prints the table (FLYWHEEL_FAULTS=alone: one fault a run, much longer)
 	$(CLUSTER_TOOL) binaries
 	$(RUN) pytest -n 2 --dist loadfile tests/unit/steps/test_crashes.py $(addprefix tests/apiserver/test_,faults.py hints.py gone.py killed.py)
 
