@@ -28,6 +28,8 @@ _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
 
 # Replies of the teacher by how they were read, from strict to refused.
 Rungs = dict[_Name, _Count]
+# Of these: the teacher will not. It is never asked again.
+UNWILLING = frozenset({"refused", "filtered"})
 # Digest of the name of the model that answered; the name itself is the server's own text.
 ServedModel = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", max_length=12)]
 

@@ -14,6 +14,7 @@ from flywheel.api.conditions import (
     PROMPTING_SUFFICES,
     READY,
     STALLED,
+    TEACHER_REFUSALS,
     UNDERPOWERED,
     Event,
     Reason,
@@ -34,7 +35,7 @@ from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.prompting import prompting_suffices
-from flywheel.loop.refusals import with_refusals
+from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
@@ -141,7 +142,8 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
         outcome = _outcome(observed, status, step, now)
         if isinstance(outcome, Accepted):
             status, told = accept(status, spec, step, outcome)
-            status = with_refusals(status, observed.run.metadata.generation, now)
+            generation = observed.run.metadata.generation
+            status = with_finding(status, TEACHER_REFUSALS, refusals(status), generation, now)
             events = (*events, *told)
             continue
         own = _jobs_of(observed, status)

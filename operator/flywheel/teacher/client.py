@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 from flywheel.api.conditions import Reason
 from flywheel.api.request import TeacherParameters
 from flywheel.teacher.addresses import require_allowed
-from flywheel.teacher.ledger import Reply
+from flywheel.teacher.ledger import REFUSAL, Reply
 from flywheel.workspace.program import TryLaterError
 
 KEY_VARIABLE, HOSTS_VARIABLE = "FLYWHEEL_TEACHER_API_KEY", "FLYWHEEL_TEACHER_HOSTS"
@@ -32,7 +32,6 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 _CONNECT_SECONDS = 10.0
 # No completion is longer: what goes on and on is not read to its end.
 MOST_BYTES = 32 * 1024 * 1024
-REFUSAL, FILTERED = "refusal", "content_filter"
 
 
 class _Message(BaseModel):

@@ -75,6 +75,8 @@ class Reply(Open):
     payer: str = ""
 
 
+# Why a reply ended, where the endpoint or its filter would not; the first is ours, for a refusal in a field of its own.
+REFUSAL, FILTERED = "refusal", "content_filter"
 Entry = TypeVar("Entry", Intent, Reply)
 
 

@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from flywheel.teacher.ledger import Reply
+from flywheel.teacher.ledger import FILTERED, REFUSAL, Reply
 
 # How a reply was read. `repaired` is given by the writer, where a second call put a reply that was `none` into JSON.
 Rung = Literal["strict", "block", "items", "repaired", "none", "cut", "empty", "refused", "filtered"]
-# The teacher will not: never asked again.
-UNWILLING: frozenset[Rung] = frozenset({"refused", "filtered"})
 Fields = dict[str, Any]
 _FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
 _DECODER = json.JSONDecoder()
@@ -77,9 +75,9 @@ def without_reasoning(text: str) -> str:
 
 
 def _unusable(reply: Reply, text: str) -> Rung | None:
-    if reply.finish_reason == "content_filter":
+    if reply.finish_reason == FILTERED:
         return "filtered"
-    if reply.finish_reason == "refusal":
+    if reply.finish_reason == REFUSAL:
         return "refused"
     return "empty" if not text and reply.finish_reason != "length" else None
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flywheel.api.result import UNWILLING
 from flywheel.data.normalise import item_id, question_id
 from flywheel.data.quotas import portions
 from flywheel.data.schemas import TaskSchemas
 from flywheel.teacher.asking import Question, Teacher
 from flywheel.teacher.ledger import Reply
 from flywheel.teacher.prompts import Prompt
-from flywheel.teacher.replies import UNWILLING, Read, Rung, read_items, without_reasoning
+from flywheel.teacher.replies import Read, Rung, read_items, without_reasoning
 
 log = logging.getLogger("flywheel.step")
 
@@ -136,18 +137,13 @@ class Writer:
     ) -> list[Read | None]:
         """The last rung: one further call puts a reply that cannot be read into JSON."""
         mended = list(reads)
-        places = [
-            place
-            for place, (read, reply) in enumerate(zip(reads, replies, strict=True))
-            if read is not None and reply is not None and read.rung == "none" and len(reply.text) <= MOST_REPAIRED
-        ]
-        questions: list[Question] = []
-        for place in places:
-            _, _, asked = calls[place]
-            broken = replies[place]
-            variables = {"name": order.name, "broken": "" if broken is None else without_reasoning(broken.text)}
-            questions.append(Question(order.repair, variables, f"{asked.slot}/repair", asked.sample))
-        for place, reply in zip(places, self._teacher.ask(questions), strict=True):
+        questions: dict[int, Question] = {}
+        for place, ((_, _, asked), reply, read) in enumerate(zip(calls, replies, reads, strict=True)):
+            if reply is None or read is None or read.rung != "none" or len(reply.text) > MOST_REPAIRED:
+                continue
+            variables = {"name": order.name, "broken": without_reasoning(reply.text)}
+            questions[place] = Question(order.repair, variables, f"{asked.slot}/repair", asked.sample)
+        for place, reply in zip(questions, self._teacher.ask(list(questions.values())), strict=True):
             read = None if reply is None else read_items(reply, order.name, FIELDS)
             if read is not None and read.items and read.rung not in UNWILLING:
                 mended[place] = Read(read.items, "repaired")

@@ -63,9 +63,12 @@ def _read(workspace: Workspace, path: str) -> _Record:
 
 
 def _within(terms: TestTerms, records: Sequence[_Record]) -> bool:
-    spent = sum((record.share for record in records), Decimal(0))
-    return len(records) <= terms.most and spent <= terms.alpha
+    return len(records) <= terms.most and _spent(records) <= terms.alpha
 
 
 def _opened(records: Sequence[_Record], *, allowed: bool) -> Opened:
-    return Opened(len(records), sum((record.share for record in records), Decimal(0)), allowed)
+    return Opened(len(records), _spent(records), allowed)
+
+
+def _spent(records: Sequence[_Record]) -> Decimal:
+    return sum((record.share for record in records), Decimal(0))

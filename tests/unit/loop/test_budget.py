@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from resources import NOW, flywheel_run, run_spec
 from simulation import World
 
+from flywheel.api.conditions import TEACHER_REFUSALS
 from flywheel.api.flywheelrun import FlywheelRunSpec, FlywheelRunStatus, ReplyCount, RunUsage
 from flywheel.api.request import EvaluateParameters, ExamParameters
 from flywheel.api.result import StepError, StepResult, Usage
 from flywheel.loop.budget import charged, exhausted, left
-from flywheel.loop.refusals import with_refusals
+from flywheel.loop.finding import with_finding
+from flywheel.loop.refusals import refusals
 from flywheel.loop.state import holds
 
 PRICES = {"inputPerMillion": "2.5", "outputPerMillion": "10"}
@@ -100,11 +102,15 @@ def test_a_step_that_cannot_afford_its_calls_ends_the_run_well_and_is_charged() 
     assert (status.usage.teacher_tokens, status.usage.unaffordable) == (910, 1)
 
 
+def told(status: FlywheelRunStatus) -> FlywheelRunStatus:
+    return with_finding(status, TEACHER_REFUSALS, refusals(status), 1, NOW)
+
+
 @pytest.mark.parametrize(("refused", "held"), [(0, None), (10, None), (11, "True")])
 def test_many_refusals_are_said(refused: int, held: str | None) -> None:
     counts = [ReplyCount(rung="strict", count=100 - refused), ReplyCount(rung="filtered", count=refused)]
-    status = with_refusals(FlywheelRunStatus(replies=counts), 1, NOW)
+    status = told(FlywheelRunStatus(replies=counts))
     assert [entry.status for entry in status.conditions] == ([] if held is None else [held])
     better = [ReplyCount(rung="strict", count=1000), *counts[1:]]
-    again = with_refusals(status.model_copy(update={"replies": better}), 1, NOW)
+    again = told(status.model_copy(update={"replies": better}))
     assert [entry.status for entry in again.conditions] == ([] if held is None else ["False"])
