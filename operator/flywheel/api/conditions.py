@@ -11,13 +11,14 @@ from pydantic import Field
 from flywheel.api.model import Open
 
 ConditionType = Literal[
-    "Ready", "Reconciling", "Stalled", "Completed", "Failed",
-    "HeldOutExhausted", "Underpowered", "PromptingSuffices", "TeacherRefusals",
+    "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
+    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
 TEACHER_REFUSALS = "TeacherRefusals"
+LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
 class Reason(StrEnum):
@@ -38,6 +39,9 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     SERVING = "Serving"
     HELD_OUT_LEFT = "HeldOutLeft"
+    LABELLED_BY_RULE = "LabelledByRule"
+    NO_LEAK = "NoLeak"
+    LEAKS_QUARANTINED = "LeaksQuarantined"
     NO_CANDIDATE = "NoCandidate"
     # ended well
     TARGET_REACHED = "TargetReached"
@@ -48,6 +52,7 @@ class Reason(StrEnum):
     # blocked: goes on when the cause is mended
     CURRICULUM_NOT_FOUND = "CurriculumNotFound"
     CURRICULUM_NOT_READY = "CurriculumNotReady"
+    NOT_REDACTED = "NotRedacted"
     TEACHER_SECRET = "TeacherSecret"  # noqa: S105 - a reason, not a secret
     TEACHER_KEY_REFUSED = "TeacherKeyRefused"
     TEACHER_UNAVAILABLE = "TeacherUnavailable"

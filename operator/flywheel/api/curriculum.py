@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from flywheel.api.conditions import Condition
+from flywheel.api.item import Truth
 from flywheel.api.jobs import Jobs
+from flywheel.api.leakage import Leakage
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
@@ -24,21 +26,38 @@ from flywheel.api.model import (
     list_map,
     rules,
 )
+from flywheel.api.privacy import Privacy
+from flywheel.api.request import SourceFormat
 from flywheel.api.task import Task
 
 
 class Dataset(Closed):
-    """A JSONL file: one object a line with `input`, `output` and the group's field."""
+    """A file with one JSON object a line, which also has the group's field."""
 
     path: RelativePath = Field(description="Path of the file on the workspace.")
+    format: SourceFormat = Field(
+        default="Jsonl",
+        description="Jsonl: `input` and `output`. Alpaca: `instruction`, `input`, `output`. Chat: `messages`. "
+        "RequestLog: `request` as OpenAI has it, and `feedback` {verdict: accepted, rejected or corrected; corrected}.",
+    )
+
+
+_LOGS = "a RequestLog has the truth Feedback, and only a RequestLog has it: set truth or dataset.format"
 
 
 class Source(Closed):
     """Where items come from and how far their labels are to be trusted."""
 
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Rule("(self.dataset.format == 'RequestLog') == (self.truth == 'Feedback')", _LOGS),
+        )
+    }
+
     name: Word = Field(description="Name of the source; reports count by it.")
-    truth: Literal["Human", "Rule"] = Field(
-        description="Who made the labels: people, or a rule such as a linter. Only these may be held out."
+    truth: Truth = Field(
+        description="Who made the labels: people, a rule such as a linter, a teacher, or users who corrected an "
+        "answer. Only items of Human and Rule are held out."
     )
     group: str = Field(
         min_length=1,
@@ -52,6 +71,13 @@ class Source(Closed):
         le=1_000_000_000,
         description="How many lines may be rejected (broken, or not as the schemas say) before the Curriculum stalls.",
     )
+
+    @model_validator(mode="after")
+    def _feedback_of_logs(self) -> Self:
+        """The CEL rule above, for those who do not ask an API server."""
+        if (self.dataset.format == "RequestLog") != (self.truth == "Feedback"):
+            raise ValueError(_LOGS)
+        return self
 
 
 _ADD_UP = "exam, curriculum, validation, test and probe must add up to 1: name all that differ from the defaults"
@@ -115,6 +141,8 @@ class CurriculumSpec(Closed):
         description="How items are divided into pools. Immutable, or held-out items could become training items.",
         json_schema_extra=rules(IMMUTABLE),
     )
+    leakage: Leakage = Field(default_factory=Leakage, description="What counts as nearly the same item.")
+    privacy: Privacy = Field(default_factory=Privacy, description="What must not reach the teacher.")
     growth: Growth = Field(default_factory=Growth, description="How the training set grows over iterations.")
     workspace: WorkspaceRef = Field(
         description="Where the data lies and revisions and runs are kept. Immutable.",

@@ -375,6 +375,32 @@ class ReplyCount(Open):
     count: int = Field(ge=0, description="How many.")
 
 
+class Quarantined(Open):
+    """Items of the teacher that were held-out ones, for one reason."""
+
+    reason: str = Field(max_length=64, description="HeldOutCopy (equal once normalised) or HeldOutNear.")
+    items: int = Field(ge=0, description="How many were left out.")
+
+
+class Redacted(Open):
+    """Replacements of one kind."""
+
+    kind: str = Field(max_length=32, description="secrets, emails, hosts or names.")
+    replaced: int = Field(ge=0, description="How many were replaced.")
+
+
+class LeakageReport(Open):
+    """What the leakage firewall did: everything the teacher wrote is compared with every held-out item."""
+
+    checked: int = Field(default=0, ge=0, description="Items of the teacher that were compared.")
+    quarantined: list[Quarantined] = Field(
+        default_factory=list[Quarantined],
+        max_length=8,
+        description="Items left out, by reason; listed in quarantine.jsonl of exam and evaluate.",
+        json_schema_extra=list_map("reason"),
+    )
+
+
 class Progress(Open):
     """Of the running step, from its log; at most once a minute."""
 
@@ -437,6 +463,13 @@ class FlywheelRunStatus(Open):
         json_schema_extra=list_map("rung"),
     )
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
+    leakage: LeakageReport | None = Field(default=None, description="What the leakage firewall did so far.")
+    redacted: list[Redacted] = Field(
+        default_factory=list[Redacted],
+        max_length=8,
+        description="What was replaced in prompts, by kind.",
+        json_schema_extra=list_map("kind"),
+    )
     progress: Progress | None = Field(default=None, description="Of the running step.")
     started_at: datetime | None = Field(default=None, description="When the first step started.")
     ended_at: datetime | None = Field(default=None, description="When the run ended.")

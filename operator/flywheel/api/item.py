@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flywheel.api.model import Open
 
+Truth = Literal["Human", "Rule", "Teacher", "Feedback"]
 State = Literal["ok", "unparsable", "cut", "overLong"]
 
 
@@ -19,7 +20,7 @@ class Item(Open):
     output: dict[str, Any]
     group: str
     source: str
-    truth: Literal["Human", "Rule"]
+    truth: Truth
 
 
 class Question(Open):

@@ -51,7 +51,7 @@ class Open(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _spelt(pattern: str, max_length: int) -> tuple[BeforeValidator, WithJsonSchema]:
+def spelt(pattern: str, max_length: int) -> tuple[BeforeValidator, WithJsonSchema]:
     """A decimal that travels as a string of this pattern: floats do not survive every client (API conventions)."""
 
     def check(value: object) -> object:
@@ -64,16 +64,16 @@ def _spelt(pattern: str, max_length: int) -> tuple[BeforeValidator, WithJsonSche
     return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": max_length})
 
 
-Share = Annotated[Decimal, Field(ge=0, le=1), *_spelt(r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", 8)]
+Share = Annotated[Decimal, Field(ge=0, le=1), *spelt(r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", 8)]
 # Neither 0 nor 1: a chance of error that a test can be made at.
-Chance = Annotated[Decimal, Field(gt=0, lt=1), *_spelt(r"^0\.[0-9]{0,5}[1-9][0-9]{0,5}$", 8)]
+Chance = Annotated[Decimal, Field(gt=0, lt=1), *spelt(r"^0\.[0-9]{0,5}[1-9][0-9]{0,5}$", 8)]
 PositiveDecimal = Annotated[
     Decimal,
     Field(gt=0),
-    *_spelt(r"^(0\.[0-9]{0,8}[1-9][0-9]{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)([eE][-+]?[0-9]{1,2})?$", 24),
+    *spelt(r"^(0\.[0-9]{0,8}[1-9][0-9]{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)([eE][-+]?[0-9]{1,2})?$", 24),
 ]
 # Money, as prices and budgets state it.
-Amount = Annotated[Decimal, Field(ge=0), *_spelt(r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$", 16)]
+Amount = Annotated[Decimal, Field(ge=0), *spelt(r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$", 16)]
 # A share, an accuracy or a difference of two, as `decimal_text` writes it into a status.
 DecimalText = Annotated[str, Field(max_length=16, pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,6})?$")]
 # What was spent of alpha.

@@ -12,9 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flywheel.api.item import Truth
 from flywheel.api.jobs import StepName
+from flywheel.api.leakage import Leakage
 from flywheel.api.model import Closed, Digest, RelativePath, Share, list_type
 from flywheel.api.money import Allowance
+from flywheel.api.privacy import Redact
 from flywheel.api.task import Task
 
 
@@ -30,13 +33,17 @@ class Input(Closed):
     )
 
 
+SourceFormat = Literal["Jsonl", "Alpaca", "Chat", "RequestLog"]
+
+
 class Source(Closed):
     """One data file for prepare."""
 
     name: str
-    truth: Literal["Human", "Rule"]
+    truth: Truth
     group: str
     path: RelativePath
+    format: SourceFormat = "Jsonl"
     max_rejected: int = 0
 
 
@@ -49,6 +56,7 @@ class PrepareParameters(Closed):
     sources: list[Source]
     pools_key: str
     ratios: dict[str, Share]
+    leakage: Leakage = Leakage()
 
 
 class TeacherParameters(Closed):
@@ -66,12 +74,20 @@ class TeacherParameters(Closed):
     served_model: str | None = Field(default=None, description="Digest of the model's name that answered first.")
 
 
+class Redaction(Closed):
+    """What is replaced in prompts, and the key that surrogates are made with."""
+
+    redact: Redact = Redact()
+    key: str = ""
+
+
 class ExamParameters(Closed):
-    """Inputs: curriculum (task.json, pools/exam), feedback (the last evaluate; absent in iteration 1)."""
+    """Inputs: curriculum (task.json, signatures.json, pools/exam), feedback (the last evaluate)."""
 
     step: Literal["exam"] = "exam"
     teacher: TeacherParameters
     questions: int
+    redaction: Redaction = Redaction()
 
 
 class AnswerParameters(Closed):
@@ -83,12 +99,13 @@ class AnswerParameters(Closed):
 
 
 class EvaluateParameters(Closed):
-    """Inputs: curriculum (task.json, pools/curriculum), exam, answer, previous (the last evaluate, for growth)."""
+    """Inputs: curriculum (task.json, signatures.json, pools/curriculum), exam, answer, previous (the last evaluate)."""
 
     step: Literal["evaluate"] = "evaluate"
     teacher: TeacherParameters
     examples: int
     replay: Share
+    redaction: Redaction = Redaction()
 
 
 class Lora(Closed):

@@ -85,6 +85,7 @@ class PrepareFigures(Open):
     revision: Word
     items: dict[_Name, _Count] = Field(max_length=8)
     labels: dict[_Name, list[_Count]] = Field(max_length=8)
+    held_out_by_rule: _Count = Field(default=0, description="Items of validation and test that a rule labelled.")
     rejected: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=32)
 
 
@@ -95,6 +96,9 @@ class ExamFigures(Open):
     questions: _Count
     rejected: _Count = 0
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
+    checked: _Count = Field(default=0, description="The teacher's items that were compared with held-out ones.")
+    quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
+    redacted: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
     usage: Usage = Usage()
     served_model: ServedModel | None = None
 
@@ -116,6 +120,9 @@ class EvaluateFigures(Open):
     training_items: _Count
     rejected: _Count = 0
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
+    checked: _Count = 0
+    quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
+    redacted: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
     usage: Usage = Usage()
     served_model: ServedModel | None = None
 

@@ -1,6 +1,6 @@
-"""One item once: exact and normalised duplicates, and inputs that two lines label differently.
+"""One item once, and no item nearly the same in two pools; inputs that two lines label differently are left out.
 
-Near-duplicates come with the leakage firewall. Must not know files.
+Must not know files.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from flywheel.api.leakage import Leakage
+from flywheel.data.firewall import compared
+from flywheel.data.near_duplicates import Known, Sketch, sketch
 from flywheel.data.normalise import question_id
 from flywheel.data.sources import Placed, Reject
 
@@ -33,6 +36,31 @@ def deduplicate(
         kept.append(first)
         rejects += [_reject(entry, "Duplicate", "the same item came before") for entry in entries if entry is not first]
     return kept, rejects
+
+
+def keep_apart(
+    placed: Iterable[Placed], leakage: Leakage, pool_of: Callable[[str], str]
+) -> tuple[list[Placed], list[Reject]]:
+    """The items that have no near-duplicate in a pool that is preferred to theirs, in order, and the others.
+
+    A group's pool never depends on items, so an item that was perhaps trained on cannot become held out.
+    """
+    entries = list(placed)
+    known, near = Known(float(leakage.threshold)), set[int]()
+    for pool in _PREFERENCE:
+        apart: list[tuple[int, Sketch]] = []
+        for place, entry in enumerate(entries):
+            if pool_of(entry.item.group) == pool:
+                found = sketch(compared(entry.item.input, leakage.fields))
+                if known.nearest(found) is None:
+                    apart.append((place, found))
+                else:
+                    near.add(place)
+        for place, found in apart:
+            known.add(str(place), found)
+    message = "nearly the same as an item of another pool"
+    rejects = [_reject(entries[place], "NearDuplicate", message) for place in sorted(near)]
+    return [entry for place, entry in enumerate(entries) if place not in near], rejects
 
 
 def _reject(entry: Placed, reason: str, message: str) -> Reject:

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
 HELD_OUT = ("validation", "test")
+UNSEEN = (*HELD_OUT, "probe")  # in no prompt and no training set
 
 
 class BadRatiosError(ValueError):

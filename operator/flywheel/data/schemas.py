@@ -38,6 +38,7 @@ class TaskSchemas:
     """The two schemas of a task, ready to check items. Raises BadSchemaError."""
 
     def __init__(self, task: Task) -> None:
+        self.task = task
         self._label = task.label
         self._sides = {
             "input": _validator("task.inputSchema", task.input_schema),

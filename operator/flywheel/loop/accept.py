@@ -34,6 +34,7 @@ from flywheel.loop.budget import charged
 from flywheel.loop.floors import floor_reports
 from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+from flywheel.loop.leakage import counted
 from flywheel.loop.openings import opened
 
 _MOST_RUNGS = 16
@@ -55,7 +56,8 @@ def accept(
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
         case ExamFigures():
-            return _paid(status, spec, figures), (_done(current, step, f"{figures.questions} questions"),)
+            status = counted(_paid(status, spec, figures), figures)
+            return status, (_done(current, step, f"{figures.questions} questions"),)
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
             status = _update_current(status, exam_accuracy=accuracy).model_copy(update={"exam_accuracy": accuracy})
@@ -102,7 +104,8 @@ def _evaluated(
     status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, figures: EvaluateFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     status = _update_current(status, proficiency=figures.proficiency, training_items=figures.training_items)
-    status = _paid(status, spec, figures).model_copy(update={"proficiency": figures.proficiency})
+    status = counted(_paid(status, spec, figures), figures)
+    status = status.model_copy(update={"proficiency": figures.proficiency})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
     return status, (_done(current, "evaluate", words),)
 

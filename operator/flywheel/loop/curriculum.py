@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from flywheel.api.conditions import Event, Reason
+from flywheel.api.conditions import HELD_OUT_NOT_HUMAN, Condition, Event, Reason
 from flywheel.api.curriculum import Attempt, CurriculumStatus, PoolCount, Rejected, Revision
 from flywheel.api.request import PrepareParameters, Source, StepRequest
 from flywheel.api.result import PrepareFigures
@@ -13,7 +13,7 @@ from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.naming import curriculum_folder, job_name
 from flywheel.loop.observed import CurriculumObserved, deletable
 from flywheel.loop.plan import Claims, Plan, StepJob
-from flywheel.loop.state import State, conditions, news
+from flywheel.loop.state import State, condition, conditions, news
 from flywheel.loop.waiting import starting
 
 CurriculumPlan = Plan[CurriculumStatus]
@@ -92,12 +92,14 @@ def _prepare_job(observed: CurriculumObserved, start: Start) -> StepJob:
                     truth=source.truth,
                     group=source.group,
                     path=source.dataset.path,
+                    format=source.dataset.format,
                     max_rejected=source.max_rejected,
                 )
                 for source in spec.sources
             ],
             pools_key=spec.pools.key,
             ratios=spec.pools.ratios.model_dump(),
+            leakage=spec.leakage,
         ),
     )
     return StepJob(
@@ -135,9 +137,26 @@ def _prepared(
             "pools": pools,
             "rejected": [Rejected(reason=reason, lines=lines) for reason, lines in sorted(figures.rejected.items())],
             "attempt": None,
+            "conditions": _with_not_human(observed, figures, now),
         }
     )
     return _settled(observed, status, _prepared_state(revision, pools), now)
+
+
+def _with_not_human(observed: CurriculumObserved, figures: PrepareFigures, now: datetime) -> list[Condition]:
+    """The conditions with HeldOutNotHuman where a rule labelled what is measured on."""
+    old = observed.curriculum.status.conditions
+    kept = [entry for entry in old if entry.type != HELD_OUT_NOT_HUMAN]
+    if not figures.held_out_by_rule:
+        return kept
+    words = (
+        f"{figures.held_out_by_rule} items of validation and test were labelled by a rule: accuracy says how well the"
+        " student follows the rule, not whether people agree with it; add a source with truth: Human"
+    )
+    before = next((entry for entry in old if entry.type == HELD_OUT_NOT_HUMAN), None)
+    generation = observed.curriculum.metadata.generation
+    fresh = condition(before, HELD_OUT_NOT_HUMAN, "True", Reason.LABELLED_BY_RULE, words, generation, now)
+    return [*kept, fresh]
 
 
 def _prepared_state(revision: Revision, pools: list[PoolCount]) -> State:

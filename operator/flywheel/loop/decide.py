@@ -30,10 +30,12 @@ from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
+from flywheel.loop.leakage import with_leakage_checked
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
@@ -59,6 +61,8 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
     if run.spec.suspend:
         words = "suspended by spec.suspend: set it to false to go on"
         return _halt(observed, now, State("suspended", Reason.SUSPENDED, words))
+    if (refused := refusal(observed)) is not None:
+        return _halt(observed, now, refused)
     blocked, status = _pin(observed)
     if blocked is None and (fault := damage(status)) is not None:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
@@ -265,6 +269,7 @@ def _settled(
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
     status = with_finding(status, UNDERPOWERED, underpowered(observed.run.spec, status), generation, now)
     status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
+    status = with_leakage_checked(status, generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):

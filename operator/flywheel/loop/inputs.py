@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.model import duration_seconds
 from flywheel.api.request import (
@@ -16,6 +17,7 @@ from flywheel.api.request import (
     Input,
     MeasureParameters,
     Parameters,
+    Redaction,
     ReportParameters,
     StepRequest,
     TeacherParameters,
@@ -90,10 +92,10 @@ def past(status: FlywheelRunStatus, number: int) -> Iteration | None:
     return next((entry for entry in status.history if entry.number == number), None)
 
 
-def _curriculum(status: FlywheelRunStatus, *pools: str) -> Input:
+def _curriculum(status: FlywheelRunStatus, *pools: str, firewall: bool = False) -> Input:
     if status.curriculum is None:
         raise ValueError("the run is not pinned to a revision")
-    parts = ["task.json", *(f"pools/{pool}" for pool in pools)]
+    parts = ["task.json", *(["signatures.json"] if firewall else []), *(f"pools/{pool}" for pool in pools)]
     return Input(name="curriculum", path=status.curriculum.path, digest=status.curriculum.digest, parts=parts)
 
 
@@ -117,14 +119,26 @@ def _teacher(observed: RunObserved, status: FlywheelRunStatus, step: str) -> Tea
     )
 
 
+def _curriculum_of(observed: RunObserved) -> Curriculum:
+    if observed.curriculum is None:
+        raise ValueError("the run's Curriculum is gone")
+    return observed.curriculum
+
+
+def _redaction(observed: RunObserved) -> Redaction:
+    """As the Curriculum says now: what must not reach the teacher is not pinned."""
+    spec = _curriculum_of(observed).spec
+    return Redaction(redact=spec.privacy.redact, key=spec.pools.key)
+
+
 def _exam(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current = _current(status)
-    inputs = [_curriculum(status, "exam")]
+    inputs = [_curriculum(status, "exam", firewall=True)]
     if (before := past(status, current.number - 1)) is not None:
         inputs.append(_of(observed, "feedback", before.number, accepted(before, "evaluate"), "evaluation.json"))
-    return _Plan(
-        ExamParameters(teacher=_teacher(observed, status, "exam"), questions=observed.run.spec.exam.questions), inputs
-    )
+    questions, redaction = observed.run.spec.exam.questions, _redaction(observed)
+    teacher = _teacher(observed, status, "exam")
+    return _Plan(ExamParameters(teacher=teacher, questions=questions, redaction=redaction), inputs)
 
 
 def _answer(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
@@ -139,17 +153,19 @@ def _answer(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
 def _evaluate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current, spec = _current(status), observed.run.spec
     inputs = [
-        _curriculum(status, "curriculum"),
+        _curriculum(status, "curriculum", firewall=True),
         _of(observed, "exam", current.number, accepted(current, "exam"), "exam.jsonl"),
         _of(observed, "answer", current.number, accepted(current, "answer"), "answers.jsonl"),
     ]
     if (before := past(status, current.number - 1)) is not None:
         inputs.append(_of(observed, "previous", before.number, accepted(before, "evaluate"), "dataset.jsonl"))
-    if observed.curriculum is None:
-        raise ValueError("the run's Curriculum is gone")
-    replay = observed.curriculum.spec.growth.replay
-    teacher = _teacher(observed, status, "evaluate")
-    parameters = EvaluateParameters(teacher=teacher, examples=spec.exam.examples, replay=replay)
+    replay = _curriculum_of(observed).spec.growth.replay
+    parameters = EvaluateParameters(
+        teacher=_teacher(observed, status, "evaluate"),
+        examples=spec.exam.examples,
+        replay=replay,
+        redaction=_redaction(observed),
+    )
     return _Plan(parameters, inputs)
 
 

@@ -18,9 +18,19 @@ from flywheel.api.task import Task
 from flywheel.data.growth import drawn, training_set
 from flywheel.data.normalise import question_id
 from flywheel.data.quotas import weighted_quotas
+from flywheel.data.redaction import Redactor
 from flywheel.data.scoring import UnansweredError, figures, score
 from flywheel.statistics.confusion import Confusion
-from flywheel.steps.material import Seeds, read_lines, read_pool, read_task, task_schemas, task_variables
+from flywheel.steps.material import (
+    Seeds,
+    read_firewall,
+    read_lines,
+    read_pool,
+    read_task,
+    redactor_for,
+    task_schemas,
+    task_variables,
+)
 from flywheel.steps.parameters import parameters_of
 from flywheel.teacher import asking
 from flywheel.teacher.feedback import Evaluation, read_evaluation, without_quotations
@@ -48,14 +58,15 @@ def evaluate(attempt: Attempt) -> StepResult:
     request, parameters = attempt.request, parameters_of(attempt, EvaluateParameters)
     task, pool = read_task(attempt), read_pool(attempt, "curriculum")
     sat = _mark(attempt, task)
-    teacher = asking.teacher_for(attempt, parameters.teacher)
+    redactor = redactor_for(task, parameters.redaction)
+    teacher = asking.teacher_for(attempt, parameters.teacher, redactor)
     rungs: Counter[str] = Counter()
     evaluation = _grade(teacher, task, sat, request, rungs)
     earlier = [] if attempt.input("previous") is None else read_lines(attempt, "previous", "dataset.jsonl", Example)
 
     known = {question_id(entry.input) for entry in [*earlier, *pool]}
     known |= {question_id(question.question) for question in sat.questions}
-    writer = Writer(teacher, task_schemas(task), task.label.path, known)
+    writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
     seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
     order = _order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
     new = [
@@ -68,7 +79,9 @@ def evaluate(attempt: Attempt) -> StepResult:
         raise FruitlessError("no reply of the teacher held a usable example: see the log", Reason.TEACHER_REPLIES)
     examples = [*earlier, *new]
     train = training_set(examples, pool, task.label.path, parameters.replay, request.seed, request.iteration)
+    train = [_redacted(example, redactor) for example in train]
     _write(attempt, evaluation, sat, examples, train, writer.report(order.quotas))
+    attempt.workspace.write_jsonl(attempt.path("quarantine.jsonl"), writer.quarantined)
     return attempt.seal(
         EvaluateFigures(
             proficiency=evaluation.proficiency,
@@ -76,10 +89,20 @@ def evaluate(attempt: Attempt) -> StepResult:
             training_items=len(train),
             rejected=writer.rejected.total(),
             replies=dict(rungs + writer.rungs),
+            checked=writer.checked,
+            quarantined=dict(sorted(writer.leaks.items())),
+            redacted=dict(sorted(teacher.redacted.items())),
             usage=teacher.usage,
             served_model=teacher.served_model,
         )
     )
+
+
+def _redacted(example: Example, redactor: Redactor) -> Example:
+    """As the teacher saw its like: otherwise a secret would tell replayed items from the teacher's."""
+    question, _ = redactor.redacted(example.input)
+    answer, _ = redactor.redacted(example.output)
+    return example.model_copy(update={"input": question, "output": answer})
 
 
 def _mark(attempt: Attempt, task: Task) -> _Sat:

@@ -13,7 +13,15 @@ from flywheel.api.request import ExamParameters
 from flywheel.api.result import ExamFigures, StepResult
 from flywheel.data.normalise import question_id
 from flywheel.data.quotas import even_quotas
-from flywheel.steps.material import Seeds, read_pool, read_task, task_schemas, task_variables
+from flywheel.steps.material import (
+    Seeds,
+    read_firewall,
+    read_pool,
+    read_task,
+    redactor_for,
+    task_schemas,
+    task_variables,
+)
 from flywheel.steps.parameters import parameters_of
 from flywheel.teacher.asking import teacher_for
 from flywheel.teacher.feedback import Evaluation
@@ -26,7 +34,7 @@ def exam(attempt: Attempt) -> StepResult:
     """Write exam.jsonl."""
     request, parameters = attempt.request, parameters_of(attempt, ExamParameters)
     task, pool = read_task(attempt), read_pool(attempt, "exam")
-    teacher = teacher_for(attempt, parameters.teacher)
+    teacher = teacher_for(attempt, parameters.teacher, redactor_for(task, parameters.redaction))
     seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
     fixed = {**task_variables(task), "previous": _previous(attempt)}
 
@@ -42,7 +50,8 @@ def exam(attempt: Attempt) -> StepResult:
         variables=variables,
         unit="questions",
     )
-    writer = Writer(teacher, task_schemas(task), task.label.path, {question_id(item.input) for item in pool})
+    known = {question_id(item.input) for item in pool}
+    writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
     written = writer.write(order, request.attempt)
     if teacher.usage.unaffordable and len({item.answer[task.label.path] for item in written}) < len(task.label.order):
         raise BadInputError("the budget does not cover an exam with every label", Reason.BUDGET_EXHAUSTED)
@@ -51,10 +60,14 @@ def exam(attempt: Attempt) -> StepResult:
     questions = [Question(id=item.id, question=item.question, answer=item.answer) for item in written]
     attempt.workspace.write_jsonl(attempt.path("exam.jsonl"), (question.to_json_object() for question in questions))
     attempt.workspace.write_json(attempt.path("replies.json"), writer.report(order.quotas))
+    attempt.workspace.write_jsonl(attempt.path("quarantine.jsonl"), writer.quarantined)
     return attempt.seal(
         ExamFigures(
             questions=len(questions),
             rejected=writer.rejected.total(),
+            checked=writer.checked,
+            quarantined=dict(sorted(writer.leaks.items())),
+            redacted=dict(sorted(teacher.redacted.items())),
             replies={**writer.rungs},
             usage=teacher.usage,
             served_model=teacher.served_model,

@@ -13,9 +13,13 @@ from pydantic import ValidationError
 
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Item
+from flywheel.api.leakage import Signatures
 from flywheel.api.model import Open
+from flywheel.api.request import Redaction
 from flywheel.api.task import PreparedTask, Task
+from flywheel.data.firewall import Firewall
 from flywheel.data.growth import drawn
+from flywheel.data.redaction import Redactor
 from flywheel.data.schemas import BadSchemaError, TaskSchemas
 from flywheel.workspace.program import Attempt, BadInputError
 
@@ -52,6 +56,20 @@ def read_lines(attempt: Attempt, name: str, file: str, kind: type[Line]) -> list
 def read_pool(attempt: Attempt, pool: str) -> list[Item]:
     """A pool of the curriculum."""
     return read_lines(attempt, "curriculum", f"pools/{pool}/items.jsonl", Item)
+
+
+def read_firewall(attempt: Attempt) -> Firewall:
+    """The revision's signatures of held-out items."""
+    path = attempt.input_path("curriculum", "signatures.json")
+    try:
+        return Firewall(Signatures.model_validate(attempt.workspace.read_json(path)))
+    except (OSError, ValidationError) as error:
+        raise BadInputError(f"{path} holds no signatures of this version: prepare a new revision") from error
+
+
+def redactor_for(task: Task, redaction: Redaction) -> Redactor:
+    """What redacts prompts and replayed items of the task."""
+    return Redactor(redaction.redact, redaction.key, frozenset(task.label.order))
 
 
 class Seeds:

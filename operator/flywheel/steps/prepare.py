@@ -12,13 +12,17 @@ from typing import NoReturn
 
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Item
+from flywheel.api.leakage import Leakage
 from flywheel.api.request import Input, PrepareParameters, Source
 from flywheel.api.result import PrepareFigures, StepResult
 from flywheel.api.task import PreparedTask
-from flywheel.data.dedup import deduplicate
-from flywheel.data.pools import HELD_OUT, POOLS, BadRatiosError, Thresholds
+from flywheel.data.dedup import deduplicate, keep_apart
+from flywheel.data.firewall import Firewall, compared, signatures
+from flywheel.data.normalise import question_id
+from flywheel.data.pools import HELD_OUT, POOLS, UNSEEN, BadRatiosError, Thresholds
 from flywheel.data.schemas import TaskSchemas
-from flywheel.data.sources import Placed, Reject, read_source
+from flywheel.data.sources import Placed, Reject, lines_of, read_source
+from flywheel.data.truth import HOLDABLE, admit
 from flywheel.steps.material import task_schemas
 from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.digest import digest_json
@@ -43,13 +47,32 @@ def prepare(attempt: Attempt) -> StepResult:
         log.info("revision %s was prepared before", revision)
         return found
     placed, rejects = _read(attempt, parameters.sources, schemas)
-    kept, repeated = deduplicate(placed, parameters.task.label.path, thresholds.pool)
+    _require_compared(parameters.leakage, placed)
+    kept, left_out = _chosen(parameters, placed, thresholds)
+    rejects += left_out
     piles: Piles = {pool: [] for pool in POOLS}
     for entry in kept:
         piles[thresholds.pool(entry.item.group)].append(entry.item)
-    figures = _figures(parameters, revision, piles, [*rejects, *repeated])
+    figures = _figures(parameters, revision, piles, rejects)
     _require_filled(parameters, figures)
-    return _write(attempt, parameters, piles, [*rejects, *repeated], figures)
+    return _write(attempt, parameters, piles, rejects, figures)
+
+
+def _chosen(
+    parameters: PrepareParameters, placed: Sequence[Placed], thresholds: Thresholds
+) -> tuple[list[Placed], list[Reject]]:
+    """The items of the revision: those that may be held out first, and of the others what does not touch them."""
+    pool_of, leakage, label = thresholds.pool, parameters.leakage, parameters.task.label.path
+    once, repeated = deduplicate((entry for entry in placed if entry.item.truth in HOLDABLE), label, pool_of)
+    kept, near = keep_apart(once, leakage, pool_of)
+    firewall = Firewall(
+        signatures((entry.item.input for entry in kept if pool_of(entry.item.group) in UNSEEN), leakage)
+    )
+    known = {question_id(entry.item.input) for entry in kept}
+    others = (entry for entry in placed if entry.item.truth not in HOLDABLE)
+    admitted, refused = admit(others, pool_of, firewall, known)
+    admitted, again = deduplicate(admitted, label, pool_of)
+    return [*kept, *admitted], [*repeated, *near, *refused, *again]
 
 
 def _revision(attempt: Attempt, parameters: PrepareParameters) -> str:
@@ -84,12 +107,12 @@ def _read(attempt: Attempt, sources: Sequence[Source], schemas: TaskSchemas) -> 
     rejects: list[Reject] = []
     for source in sources:
         broken: list[Reject] = []
-        with attempt.workspace.open(source.path) as lines:
-            for entry in read_source(source, lines, schemas):
+        with attempt.workspace.open(source.path) as stream:
+            for entry in read_source(source, lines_of(stream), schemas):
                 if isinstance(entry, Placed):
                     placed.append(entry)
                 else:
-                    broken.append(entry)
+                    (broken if entry.broken else rejects).append(entry)
         log.info("progress prepare source %s: %d lines rejected", source.name, len(broken))
         if len(broken) > source.max_rejected:
             _refuse(source, broken)
@@ -113,6 +136,14 @@ def _refuse(source: Source, broken: Sequence[Reject]) -> NoReturn:
     raise BadInputError(text + advice, Reason.SCHEMA_MISMATCH if schema else Reason.SOURCE_REJECTED)
 
 
+def _require_compared(leakage: Leakage, placed: Sequence[Placed]) -> None:
+    """A field that no question has would compare nothing, and nobody would know."""
+    for name in leakage.fields:
+        if placed and not any(compared(entry.item.input, [name]).strip() for entry in placed):
+            text = f"spec.leakage.fields names {name}, and no question has text there: name fields of task.inputSchema"
+            raise BadInputError(text, Reason.SCHEMA_MISMATCH)
+
+
 def _figures(parameters: PrepareParameters, revision: str, piles: Piles, rejects: Sequence[Reject]) -> PrepareFigures:
     path, order = parameters.task.label.path, parameters.task.label.order
     counts = {pool: Counter(str(item.output[path]) for item in items) for pool, items in piles.items()}
@@ -120,6 +151,7 @@ def _figures(parameters: PrepareParameters, revision: str, piles: Piles, rejects
         revision=revision,
         items={pool: len(items) for pool, items in piles.items()},
         labels={pool: [counted[label] for label in order] for pool, counted in counts.items()},
+        held_out_by_rule=sum(item.truth == "Rule" for pool in HELD_OUT for item in piles[pool]),
         rejected=dict(sorted(Counter(reject.reason for reject in rejects).items())),
     )
 
@@ -150,6 +182,8 @@ def _write(
     workspace.write_json(f"{temporary}/task.json", prepared.to_json_object())
     for pool, items in piles.items():
         workspace.write_jsonl(f"{temporary}/pools/{pool}/items.jsonl", (item.to_json_object() for item in items))
+    held_out = (item.input for pool in UNSEEN for item in piles[pool])
+    workspace.write_json(f"{temporary}/signatures.json", signatures(held_out, parameters.leakage).to_json_object())
     workspace.write_jsonl(f"{temporary}/rejected.jsonl", (reject.to_json_object() for reject in _samples(rejects)))
     sealed = attempt.seal(figures, folder=temporary)
     folder = attempt.path(figures.revision)

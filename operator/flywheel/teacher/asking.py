@@ -9,6 +9,7 @@ import hashlib
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -18,11 +19,13 @@ from typing import Any, Protocol
 from flywheel.api.conditions import Reason
 from flywheel.api.request import StepRequest, TeacherParameters
 from flywheel.api.result import Usage
+from flywheel.data.redaction import Redactor
 from flywheel.teacher.client import RefusedError, TeacherClient, UncertainError
 from flywheel.teacher.ledger import Call, Intent, Ledger, Reply
 from flywheel.teacher.limits import Pace, Slot
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.purse import Purse
+from flywheel.teacher.redacting import prompt_variables
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError
 
 log = logging.getLogger("flywheel.step")
@@ -92,6 +95,7 @@ class Teacher:
         ledger: Ledger,
         payer: str,
         seed: int,
+        redactor: Redactor | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._parameters = parameters
@@ -106,6 +110,8 @@ class Teacher:
         self._counted: set[str] = set()
         self._running: dict[Future[Reply], _Asked] = {}
         self._resting: list[_Asked] = []
+        self._redactor = redactor
+        self.redacted: Counter[str] = Counter()
 
     @property
     def usage(self) -> Usage:
@@ -153,9 +159,11 @@ class Teacher:
             pool.shutdown(wait=True)
 
     def _asked(self, place: int, question: Question) -> _Asked:
+        variables, redacted = prompt_variables(question.variables, self._redactor)
+        self.redacted += redacted
         call = Call(
             template=question.prompt.digest,
-            variables=question.variables,
+            variables=variables,
             model=self._parameters.model,
             parameters=self._endpoint.settings,
             purpose=question.prompt.name,
@@ -163,7 +171,7 @@ class Teacher:
             sample=question.sample,
             seed=self._seed,
         )
-        text = question.prompt.render(question.variables, call.mark)
+        text = question.prompt.render(variables, call.mark)
         most = Intent(
             purpose=call.purpose,
             slot=call.slot,
@@ -310,11 +318,12 @@ class Teacher:
         self._resting.clear()
 
 
-def teacher_for(attempt: Attempt, parameters: TeacherParameters) -> Teacher:
+def teacher_for(attempt: Attempt, parameters: TeacherParameters, redactor: Redactor) -> Teacher:
     """The teacher of a step: its ledger is the writable folder below ledger/."""
     request: StepRequest = attempt.request
     folder = next(path for path in request.also_writable if path.startswith("ledger/"))
     payer = request.output.rpartition("/")[0]
-    teacher = Teacher(parameters, TeacherClient(parameters), Ledger(attempt.workspace, folder), payer, request.seed)
+    ledger = Ledger(attempt.workspace, folder)
+    teacher = Teacher(parameters, TeacherClient(parameters), ledger, payer, request.seed, redactor)
     attempt.usage = lambda: teacher.usage
     return teacher

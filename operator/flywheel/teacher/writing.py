@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flywheel.api.result import UNWILLING
+from flywheel.data.firewall import Firewall
 from flywheel.data.normalise import item_id, question_id
 from flywheel.data.quotas import portions
 from flywheel.data.schemas import TaskSchemas
@@ -54,16 +55,21 @@ class Order:
 class Writer:
     """Collects items that fit the schemas, carry the label asked for, and were not there before."""
 
-    def __init__(self, teacher: Teacher, schemas: TaskSchemas, label_path: str, known: Iterable[str]) -> None:
+    def __init__(
+        self, teacher: Teacher, schemas: TaskSchemas, label_path: str, known: Iterable[str], firewall: Firewall
+    ) -> None:
         self._teacher = teacher
         self._schemas = schemas
         self._label_path = label_path
         self._known = set(known)
+        self._firewall = firewall
         self._items: defaultdict[str, list[Written]] = defaultdict(list)
         self.rejected: Counter[str] = Counter()
+        self.quarantined: list[dict[str, Any]] = []  # held-out items again; without their text, for it is held out
         self.rungs: Counter[Rung] = Counter()
         self.unwilling: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._passed = 0
 
     def write(self, order: Order, attempt: int = 1) -> list[Written]:
         """Items in the order of labels and calls; fewer than asked when the rounds are used up."""
@@ -83,6 +89,8 @@ class Writer:
         if any(short.values()):
             log.warning("%s: short of %s after %d replies", order.name, _nonzero(short), sum(self.rungs.values()))
         log.info("%s: replies %s, rejected %s", order.name, dict(self.rungs), dict(self.rejected))
+        if self.quarantined:
+            log.warning("%s: %d items were held-out ones: %s", order.name, len(self.quarantined), dict(self.leaks))
         return [item for label in order.quotas for item in self._items[label]]
 
     def report(self, quotas: Mapping[str, int]) -> dict[str, Any]:
@@ -92,9 +100,20 @@ class Writer:
             "asked": dict(quotas),
             "short": _nonzero(short),
             "rejected": dict(sorted(self.rejected.items())),
+            "quarantined": dict(sorted(self.leaks.items())),
             "replies": dict(sorted(self.rungs.items())),
             "refusedByLabel": dict(sorted(self.unwilling.items())),
         }
+
+    @property
+    def leaks(self) -> Counter[str]:
+        """How many of the teacher's items were held-out ones, by reason."""
+        return Counter(str(entry["reason"]) for entry in self.quarantined)
+
+    @property
+    def checked(self) -> int:
+        """How many items were compared with held-out ones."""
+        return len(self.quarantined) + self._passed
 
     def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> bool:
         """One call for each portion of what is missing. False when the budget did not cover all of them."""
@@ -157,9 +176,14 @@ class Writer:
             return
         try:
             asked, identity = question_id(question or {}), item_id(question or {}, answer or {})
+            leak = self._firewall.leak(question or {})
         except (RecursionError, ValueError):  # half a surrogate pair, or nested too deeply to be written
             self.rejected["Unusable"] += 1
             return
+        if leak is not None:
+            self.quarantined.append({"id": identity, "label": label, **asdict(leak)})
+            return
+        self._passed += 1
         if (answer or {})[self._label_path] != label:
             self.rejected["OtherLabel"] += 1
         elif asked in self._known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from flywheel.api.request import Source
 from flywheel.api.task import LabelField, Task
 from flywheel.data.dedup import deduplicate
 from flywheel.data.schemas import TaskSchemas
-from flywheel.data.sources import Placed, Reject, read_source
+from flywheel.data.sources import LONGEST_LINE, Placed, Reject, lines_of, read_source
 
 ORDER = ["critical", "major", "minor", "trivial"]
 SOURCE = Source(name="findings", truth="Rule", group="package", path="datasets/findings.jsonl")
@@ -46,7 +47,8 @@ def test_a_line_becomes_an_item_with_its_group() -> None:
     [
         (b'{"input": ', "NotJson"),
         (b"[1, 2]", "NotJson"),
-        (b"\xff\xfe{}", "NotJson"),
+        (b"\xff\xfe{}", "NotUtf8"),
+        (b" " * LONGEST_LINE + line(), "LineTooLong"),
         (b'{"input": {"code": NaN}, "output": {"issue_type": "minor"}, "package": "a"}', "NotJson"),
         (b'{"input": {"code": "\\ud800"}, "output": {"issue_type": "minor"}, "package": "a"}', "NotJson"),
         (b"[" * 100_000, "NotJson"),
@@ -101,3 +103,16 @@ def test_every_line_is_kept_or_counted_and_no_input_is_kept_twice(rows: list[tup
     assert len(items) + len(rejects) == len(rows)
     codes = [entry.item.input["code"] for entry in items]
     assert len(codes) == len(set(codes))
+
+
+@given(st.lists(st.integers(1, 20), max_size=6), st.booleans())
+def test_lines_are_whole_or_too_long_and_never_more(lengths: list[int], ended: bool) -> None:
+    raw = [b"x" * length for length in lengths]
+    text = b"\n".join(raw) + (b"\n" if ended and raw else b"")
+    read_back = [each.rstrip(b"\n") for each in lines_of(io.BytesIO(text), longest=8)]
+    assert read_back == [each[:9] for each in raw]
+
+
+def test_a_byte_order_mark_is_no_fault() -> None:
+    (entry,) = read(b"\xef\xbb\xbf" + line())
+    assert isinstance(entry, Placed)

@@ -256,3 +256,18 @@ def test_conditions_written_by_hand_are_written_anew(conditions: list[dict[str, 
         entry | {"lastTransitionTime": None} for entry in truth
     ]
     assert len(data.created) == 1 and data.writes == 3
+
+
+def test_labels_of_a_rule_that_are_held_out_are_said_as_long_as_it_is_so() -> None:
+    data = Data()
+
+    def prepared(held_out_by_rule: int) -> dict[str, str]:
+        (job,) = data.look().create
+        figures = FIGURES.model_copy(update={"held_out_by_rule": held_out_by_rule})
+        data.end(job.name, message=StepResult(manifest=digest("revision"), figures=figures).to_message())
+        data.look()
+        return {entry["type"]: entry["message"] for entry in data.status["conditions"]}
+
+    assert "7 items of validation and test" in prepared(7)["HeldOutNotHuman"]
+    data.generation = 2
+    assert "HeldOutNotHuman" not in prepared(0)

@@ -76,6 +76,7 @@ class Bench:
     """A workspace, and how to run steps on it."""
 
     root: Path
+    samples = SAMPLES
     teacher: dict[str, Any] | None = None
     port: int = 0
     knobs: Any = None

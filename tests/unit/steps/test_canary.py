@@ -31,7 +31,7 @@ def quiet(taught: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFi
 
 
 def ask_exam(bench: Any, prepared: Any, attempt: int = 1, **teacher: Any) -> Any:
-    inputs = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    inputs = [prepared.entry("curriculum", "task.json", "signatures.json", "pools/exam")]
     parameters = {"teacher": {**bench.teacher, **teacher}, "questions": 8}
     return bench.run("exam", f"{ITERATION}/exam/a{attempt}", parameters, inputs=inputs, attempt=attempt)
 
@@ -40,7 +40,11 @@ def test_exam_and_evaluate(quiet: Any) -> None:
     prepared = quiet.prepare()
     sat = ask_exam(quiet, prepared)
     given = quiet.answered(quiet.lines(sat, "exam.jsonl"))
-    inputs = [prepared.entry("curriculum", "task.json", "pools/curriculum"), sat.entry("exam", "exam.jsonl"), given]
+    inputs = [
+        prepared.entry("curriculum", "task.json", "signatures.json", "pools/curriculum"),
+        sat.entry("exam", "exam.jsonl"),
+        given,
+    ]
     parameters = {"teacher": quiet.teacher, "examples": 8, "replay": "0.25"}
     assert quiet.run("evaluate", f"{ITERATION}/evaluate/a1", parameters, inputs=inputs).code == 0
     assert list((quiet.root / "ledger").rglob("*.reply.json"))

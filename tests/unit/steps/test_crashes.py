@@ -175,7 +175,7 @@ def test_prepare(bench: Any, add_row: AddRow) -> None:
 
 
 def test_exam(taught: Any, add_row: AddRow) -> None:
-    inputs = [taught.prepare().entry("curriculum", "task.json", "pools/exam")]
+    inputs = [taught.prepare().entry("curriculum", "task.json", "signatures.json", "pools/exam")]
     parameters = {"teacher": {**taught.teacher, "concurrency": CONCURRENCY}, "questions": 8}
 
     def run(at: Any, attempt: int) -> Any:
@@ -187,10 +187,14 @@ def test_exam(taught: Any, add_row: AddRow) -> None:
 def test_evaluate(taught: Any, add_row: AddRow) -> None:
     prepared = taught.prepare()
     teacher = {**taught.teacher, "concurrency": CONCURRENCY}
-    pool = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    pool = [prepared.entry("curriculum", "task.json", "signatures.json", "pools/exam")]
     sat = taught.run("exam", f"{ITERATION}/exam/a1", {"teacher": teacher, "questions": 8}, inputs=pool)
     given = taught.answered(taught.lines(sat, "exam.jsonl"))
-    inputs = [prepared.entry("curriculum", "task.json", "pools/curriculum"), sat.entry("exam", "exam.jsonl"), given]
+    inputs = [
+        prepared.entry("curriculum", "task.json", "signatures.json", "pools/curriculum"),
+        sat.entry("exam", "exam.jsonl"),
+        given,
+    ]
     parameters = {"teacher": teacher, "examples": 8, "replay": "0.25"}
 
     def run(at: Any, attempt: int) -> Any:

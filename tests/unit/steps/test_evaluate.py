@@ -52,7 +52,7 @@ class Moody:
 
 
 def evaluate(bench: Any, monkeypatch: pytest.MonkeyPatch, moody: Moody, attempt: int = 1) -> Any:
-    def teacher_for(attempt: Attempt, parameters: TeacherParameters) -> Teacher:
+    def teacher_for(attempt: Attempt, parameters: TeacherParameters, *_: Any) -> Teacher:
         return Teacher(parameters, moody, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed)
 
     monkeypatch.setattr(asking, "teacher_for", teacher_for)
@@ -61,7 +61,7 @@ def evaluate(bench: Any, monkeypatch: pytest.MonkeyPatch, moody: Moody, attempt:
     # Any figures will do: only files and digests are read.
     figures = AnswerFigures(items=12, score=Accuracy(accuracy=0, low=0, high=0))
     inputs = [
-        bench.prepare().entry("curriculum", "task.json", "pools/curriculum"),
+        bench.prepare().entry("curriculum", "task.json", "signatures.json", "pools/curriculum"),
         {"name": "exam", **bench.finished(f"{home}/exam/a1", figures)},
         bench.answered(QUESTIONS),
     ]

@@ -40,7 +40,7 @@ def test_items_of_the_pool_are_no_questions(bench: Any, monkeypatch: pytest.Monk
     prepared = bench.prepare()
     copying = Copying(bench.lines(prepared, "pools/exam/items.jsonl"))
 
-    def teacher_for(attempt: Attempt, parameters: TeacherParameters) -> Teacher:
+    def teacher_for(attempt: Attempt, parameters: TeacherParameters, *_: Any) -> Teacher:
         return Teacher(parameters, copying, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed)
 
     monkeypatch.setattr(exam, "teacher_for", teacher_for)
@@ -48,7 +48,7 @@ def test_items_of_the_pool_are_no_questions(bench: Any, monkeypatch: pytest.Monk
         "exam",
         "runs/review/severity-1/iter-1/exam/a1",
         {"teacher": {"baseUrl": "http://teacher/v1", "model": "gpt", "concurrency": 1}, "questions": 8},
-        inputs=[prepared.entry("curriculum", "task.json", "pools/exam")],
+        inputs=[prepared.entry("curriculum", "task.json", "signatures.json", "pools/exam")],
     )
     assert ran.code == 0, ran.log
     questions = bench.lines(ran, "exam.jsonl")

@@ -52,7 +52,7 @@ def asked_with(monkeypatch: pytest.MonkeyPatch, teacher: Any) -> dict[str, Any]:
 
 
 def exam(bench: Any, parameters: dict[str, Any]) -> Any:
-    inputs = [bench.prepare().entry("curriculum", "task.json", "pools/exam")]
+    inputs = [bench.prepare().entry("curriculum", "task.json", "signatures.json", "pools/exam")]
     return bench.run("exam", f"{ITERATION}/exam/a1", {**parameters, "questions": 8}, inputs=inputs)
 
 
@@ -64,7 +64,7 @@ def evaluate(bench: Any, parameters: dict[str, Any]) -> Any:
     bench.workspace.write_jsonl(f"{ITERATION}/exam/a1/exam.jsonl", questions)
     given = bench.answered(questions)
     sat = {"name": "exam", **bench.finished(f"{ITERATION}/exam/a1", AbsentFigures())}
-    inputs = [bench.prepare().entry("curriculum", "task.json", "pools/curriculum"), sat, given]
+    inputs = [bench.prepare().entry("curriculum", "task.json", "signatures.json", "pools/curriculum"), sat, given]
     parameters = {**parameters, "examples": 8, "replay": "0.25"}
     return bench.run("evaluate", f"{ITERATION}/evaluate/a1", parameters, inputs=inputs)
 

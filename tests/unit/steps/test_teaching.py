@@ -17,7 +17,7 @@ WEAK = "major"
 
 
 def exam(bench: Any, prepared: Any, iteration: int = 1, feedback: Any = None, questions: int = 40, **more: Any) -> Any:
-    inputs = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    inputs = [prepared.entry("curriculum", "task.json", "signatures.json", "pools/exam")]
     inputs += [] if feedback is None else [feedback.entry("feedback", "evaluation.json")]
     output = f"runs/review/severity-1/iter-{iteration}/exam/a{more.get('attempt', 1)}"
     parameters = {"teacher": bench.teacher, "questions": questions}
@@ -25,7 +25,11 @@ def exam(bench: Any, prepared: Any, iteration: int = 1, feedback: Any = None, qu
 
 
 def evaluate(bench: Any, prepared: Any, sat: Any, given: Any, iteration: int = 1, previous: Any = None) -> Any:
-    inputs = [prepared.entry("curriculum", "task.json", "pools/curriculum"), sat.entry("exam", "exam.jsonl"), given]
+    inputs = [
+        prepared.entry("curriculum", "task.json", "signatures.json", "pools/curriculum"),
+        sat.entry("exam", "exam.jsonl"),
+        given,
+    ]
     inputs += [] if previous is None else [previous.entry("previous", "dataset.jsonl")]
     output = f"runs/review/severity-1/iter-{iteration}/evaluate/a1"
     parameters = {"teacher": bench.teacher, "examples": 40, "replay": "0.25"}
@@ -113,7 +117,7 @@ def replies(bench: Any) -> int:
 
 def test_killed_in_the_middle_no_recorded_call_is_paid_twice(taught: Any) -> None:
     prepared = taught.prepare()
-    inputs = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    inputs = [prepared.entry("curriculum", "task.json", "signatures.json", "pools/exam")]
     parameters = {"teacher": {**taught.teacher, "concurrency": 1}, "questions": 80}
     program = taught.start("exam", "runs/review/severity-1/iter-1/exam/a1", parameters, inputs=inputs, seed=2)
     while replies(taught) < 3 and program.poll() is None:
@@ -131,7 +135,7 @@ def test_killed_in_the_middle_no_recorded_call_is_paid_twice(taught: Any) -> Non
 
 def test_a_terminated_step_keeps_what_it_paid(taught: Any) -> None:
     prepared = taught.prepare()
-    inputs = [prepared.entry("curriculum", "task.json", "pools/exam")]
+    inputs = [prepared.entry("curriculum", "task.json", "signatures.json", "pools/exam")]
     parameters = {"teacher": taught.teacher, "questions": 80}
     program = taught.start("exam", "runs/review/severity-1/iter-1/exam/a1", parameters, inputs=inputs)
     while not replies(taught) and program.poll() is None:

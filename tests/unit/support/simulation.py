@@ -298,7 +298,12 @@ class World:
         value: dict[str, Any]
         match request.step:
             case "exam":
-                value = {"questions": 80, "usage": {"calls": 9, "input_tokens": 100, "output_tokens": 10}}
+                value = {
+                    "checked": 9,
+                    "quarantined": {"HeldOutNear": 1},
+                    "questions": 80,
+                    "usage": {"calls": 9, "input_tokens": 100, "output_tokens": 10},
+                }
             case "answer":
                 value = {"items": 80, "score": self._accuracy(request.iteration)}
             case "evaluate":

@@ -10,8 +10,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flywheel.api.leakage import Leakage
 from flywheel.api.request import TeacherParameters
 from flywheel.api.task import LabelField, Task
+from flywheel.data.firewall import Firewall, signatures
 from flywheel.data.normalise import question_id
 from flywheel.data.schemas import TaskSchemas
 from flywheel.teacher.asking import Teacher
@@ -56,7 +58,7 @@ class Writing:
 def write(root: Path, endpoint: Any, quotas: dict[str, int], known: set[str]) -> tuple[list[Any], Writer]:
     parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1)
     teacher = Teacher(parameters, endpoint, Ledger(Workspace(root), "ledger/ns"), "payer", 1)
-    writer = Writer(teacher, TaskSchemas(TASK), "issue_type", known)
+    writer = Writer(teacher, TaskSchemas(TASK), "issue_type", known, Firewall(signatures([], Leakage())))
 
     def variables(label: str, count: int, _slot: str) -> dict[str, Any]:
         return {"label": label, "count": count}
