@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.api.adapterdeployment import AdapterDeployment
-from flywheel.api.flywheelrun import AcceptedStep, FlywheelRun
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.flywheelrun_status import AcceptedStep
 from flywheel.api.item import Probe
 from flywheel.api.result import MeasureFigures, TrainFigures
 from flywheel.loop.naming import run_folder

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt
-from flywheel.api.flywheelrun import AcceptedStep
+from flywheel.api.flywheelrun_status import AcceptedStep
 from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from flywheel.api.adapterdeployment import AdapterDeployment, AdapterDeploymentSpec, AdapterDeploymentStatus
 from flywheel.api.curriculum import Curriculum, CurriculumSpec, CurriculumStatus
-from flywheel.api.flywheelrun import FLYWHEELRUN_RULES, FlywheelRun, FlywheelRunSpec, FlywheelRunStatus
+from flywheel.api.flywheelrun import FLYWHEELRUN_RULES, FlywheelRun, FlywheelRunSpec
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 
 GROUP, VERSION = "flywheel.dev", "v1alpha1"
 Schema = dict[str, Any]

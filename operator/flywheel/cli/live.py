@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flywheel.api.conditions import READY
-from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration, Measured
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration, Measured
 
 
 class LiveRun:

@@ -10,7 +10,8 @@ from kubernetes.client.exceptions import ApiException  # pyright: ignore[reportM
 from rich.console import Console
 
 from flywheel.api.crd import GROUP, VERSION
-from flywheel.api.flywheelrun import FlywheelRun, FlywheelRunStatus
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.cli.live import live_run
 from flywheel.loop.decide import ended
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus
 from flywheel.api.conditions import RECONCILING, Event, Reason
 from flywheel.api.curriculum import CurriculumStatus
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.controller.cache import Cache
 from flywheel.controller.client import Api, ApiError
 from flywheel.controller.events import record

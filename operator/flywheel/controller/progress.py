@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from flywheel.api.flywheelrun import FlywheelRunStatus, Progress
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Progress
 from flywheel.controller.client import Api, ApiError
 from flywheel.controller.labels import CONTAINER
 from flywheel.controller.resources import POD

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Curriculum
-from flywheel.api.flywheelrun import FlywheelRun, FlywheelRunStatus
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.controller.apply import Subject, Tools, apply
 from flywheel.controller.invalid import stall
 from flywheel.controller.metrics import Metrics

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.api.curriculum import Curriculum, CurriculumStatus
-from flywheel.api.flywheelrun import FlywheelRun, FlywheelRunStatus
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.metadata import Metadata
 from flywheel.local.processes import Process, start
 from flywheel.local.programs import Programs

@@ -6,12 +6,12 @@ from collections import Counter
 from decimal import Decimal
 
 from flywheel.api.conditions import Event, Reason
-from flywheel.api.flywheelrun import (
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import (
     AcceptedStep,
     Arm,
     Best,
     Candidate,
-    FlywheelRunSpec,
     FlywheelRunStatus,
     Gain,
     Iteration,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from decimal import ROUND_UP, Decimal
 
 from flywheel.api.conditions import Reason
-from flywheel.api.flywheelrun import FlywheelRunSpec, RunUsage
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import RunUsage
 from flywheel.api.money import Allowance, Prices
 from flywheel.api.result import Usage
 from flywheel.loop.state import State

@@ -20,7 +20,7 @@ from flywheel.api.conditions import (
     Reason,
 )
 from flywheel.api.curriculum import Attempt
-from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flywheel.api.conditions import Reason
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.loop.state import condition
 
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from math import ceil
 
 from flywheel.api.conditions import Reason
-from flywheel.api.flywheelrun import FloorReport, FlywheelRunSpec, FlywheelRunStatus
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import FloorReport, FlywheelRunStatus
 from flywheel.api.model import decimal_text
 from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.state import State

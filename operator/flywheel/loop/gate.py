@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from flywheel.api.flywheelrun import Arm, Candidate, FlywheelRunStatus, Gain, Iteration, TestReport
+from flywheel.api.flywheelrun_status import Arm, Candidate, FlywheelRunStatus, Gain, Iteration, TestReport
 from flywheel.api.gate import Gate
 
 UNTRAINED_ARMS = ("base", "likelihood", "fewShot")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flywheel.api.curriculum import Curriculum
-from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
+from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.model import duration_seconds
 from flywheel.api.request import (
     AnswerParameters,

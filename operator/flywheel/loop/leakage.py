@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 
 from flywheel.api.conditions import LEAKAGE_CHECKED, Reason
-from flywheel.api.flywheelrun import FlywheelRunStatus, LeakageReport, Quarantined, Redacted
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, LeakageReport, Quarantined, Redacted
 from flywheel.api.result import EvaluateFigures, ExamFigures
 from flywheel.loop.state import condition
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
 
-from flywheel.api.flywheelrun import FlywheelRunSpec, FlywheelRunStatus
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.result import MeasureFigures
 
 _SMALLEST = Decimal("1e-9")  # rounded down: the shares never add up to more than alpha

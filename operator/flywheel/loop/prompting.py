@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flywheel.api.conditions import PROMPTING_SUFFICES, Condition, Reason
-from flywheel.api.flywheelrun import Arm, FlywheelRunStatus, Gain, Iteration
+from flywheel.api.flywheelrun_status import Arm, FlywheelRunStatus, Gain, Iteration
 from flywheel.loop.exits import known_reason
 from flywheel.loop.finding import Finding
 from flywheel.loop.gate import best_untrained, proven_better

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from flywheel.api.conditions import TEACHER_REFUSALS, Reason
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.result import UNWILLING
 from flywheel.loop.finding import Finding
 

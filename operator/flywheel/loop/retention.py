@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunSpec, FlywheelRunStatus, Iteration
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
 
 
 def expired_through(spec: FlywheelRunSpec, current: Iteration) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from flywheel.api.flywheelrun import FlywheelRunStatus, Iteration
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 
 ITERATION_STEPS = ("exam", "answer", "evaluate", "train", "validate")
 HISTORY_MAX = 20

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from flywheel.api.conditions import Reason
-from flywheel.api.flywheelrun import FlywheelRunSpec, Iteration, RunUsage
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import Iteration, RunUsage
 from flywheel.loop.budget import exhausted
 from flywheel.loop.state import State
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Curriculum
-from flywheel.api.flywheelrun import FlywheelRunSpec, FlywheelRunStatus, Gain
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Gain
 from flywheel.api.pinned import LabelItems, PoolItems
 from flywheel.loop.finding import Finding
 from flywheel.loop.gate import best_untrained

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Revision, Rollout
-from flywheel.api.flywheelrun import Candidate, FlywheelRun
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.flywheelrun_status import Candidate
 from flywheel.loop.naming import run_folder
 
 

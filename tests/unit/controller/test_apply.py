@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.controller import labels
 from flywheel.controller.apply import Subject, Tools, apply
 from flywheel.controller.cache import Cache

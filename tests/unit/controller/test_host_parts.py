@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flywheel.api.conditions import Event, Reason
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.controller import events
 from flywheel.controller.client import ApiError, Bucket
 from flywheel.controller.health import Health

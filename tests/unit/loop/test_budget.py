@@ -12,7 +12,8 @@ from resources import NOW, flywheel_run, run_spec
 from simulation import World
 
 from flywheel.api.conditions import TEACHER_REFUSALS
-from flywheel.api.flywheelrun import FlywheelRunSpec, FlywheelRunStatus, ReplyCount, RunUsage
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, ReplyCount, RunUsage
 from flywheel.api.request import EvaluateParameters, ExamParameters
 from flywheel.api.result import StepError, StepResult, Usage
 from flywheel.loop.budget import charged, exhausted, left

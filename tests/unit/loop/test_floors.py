@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from resources import LABELS, flywheel_run, ready, run_spec
 from simulation import World
 
-from flywheel.api.flywheelrun import FlywheelRunSpec, FlywheelRunStatus
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.pinned import PinnedRevision
 from flywheel.api.request import MeasureParameters, StepRequest
 from flywheel.loop.floors import floor_reports, floors_blocked

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from simulation import World
 
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.result import EvaluateFigures, ExamFigures
 from flywheel.loop.leakage import counted, with_leakage_checked
 

@@ -8,7 +8,7 @@ import pytest
 from resources import curriculum, curriculum_spec, digest, ready, run_spec
 from simulation import World
 
-from flywheel.api.flywheelrun import AcceptedStep, FlywheelRunStatus, Iteration
+from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.request import EvaluateParameters, MeasureParameters, ReportParameters, StepRequest, TrainParameters
 from flywheel.api.result import (
     AbsentFigures,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from resources import NOW, digest, flywheel_run, run_spec
 
 from flywheel.api.conditions import Condition, Reason
-from flywheel.api.flywheelrun import (
+from flywheel.api.flywheelrun_status import (
     AcceptedStep,
     Arm,
     Best,

@@ -12,7 +12,7 @@ from resources import NOW, digest, run_spec
 from simulation import World
 
 from flywheel.api.conditions import Condition
-from flywheel.api.flywheelrun import (
+from flywheel.api.flywheelrun_status import (
     AcceptedStep,
     Arm,
     Best,

@@ -16,11 +16,11 @@ import pytest
 from resources import digest, flywheel_run, run_spec
 from scipy.stats import binom
 
-from flywheel.api.flywheelrun import (
+from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun_status import (
     AcceptedStep,
     Arm,
     Best,
-    FlywheelRunSpec,
     FlywheelRunStatus,
     Gain,
     Iteration,

@@ -15,7 +15,7 @@ from resources import run_spec
 from simulation import World
 
 from flywheel.api.conditions import Reason
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.loop.decide import decide_run, ended
 from flywheel.loop.soundness import damage
 

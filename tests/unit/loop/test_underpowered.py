@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from resources import LABELS, curriculum, flywheel_run, ready, run_spec
 from simulation import World
 
-from flywheel.api.flywheelrun import Arm, FlywheelRunStatus, Gain, Iteration, Measured
+from flywheel.api.flywheelrun_status import Arm, FlywheelRunStatus, Gain, Iteration, Measured
 from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.finding import Finding
 from flywheel.loop.underpowered import held_out_sizes, underpowered

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jsonschema import Draft4Validator
 
 from flywheel.api.crd import all_crds
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.request import MeasureParameters, StepRequest
 from flywheel.loop.decide import RunPlan, decide_run, ended
 from flywheel.loop.gate import best_untrained, proven_better

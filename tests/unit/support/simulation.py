@@ -18,7 +18,7 @@ from resources import NOW, curriculum, digest, flywheel_run, ready, run_spec
 
 from flywheel.api.conditions import Event
 from flywheel.api.curriculum import Curriculum
-from flywheel.api.flywheelrun import FlywheelRunStatus
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.request import CleanupParameters, MeasureParameters, ReportParameters, StepRequest
 from flywheel.api.result import AbsentFigures, Figures, StepError, StepResult
 from flywheel.loop.decide import RunPlan, decide_run, ended

@@ -1,0 +1,254 @@
+"""Status of a FlywheelRun: what the operator knows of a run. Must not know its spec."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from flywheel.api.conditions import Condition
+from flywheel.api.curriculum import Attempt
+from flywheel.api.jobs import StepName
+from flywheel.api.model import DecimalText, Digest, Open, Ordinal, SpentText, list_map
+from flywheel.api.pinned import PinnedRevision
+from flywheel.api.result import ServedModel
+
+
+class Measured(Open):
+    """Balanced accuracy on a held-out pool with its interval."""
+
+    accuracy: DecimalText = Field(description="Balanced accuracy: the mean of the recalls of all labels.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
+    items: int = Field(default=0, ge=0, description="Items measured.")
+    unparsable: int = Field(default=0, ge=0, description="Answers that could not be read; they count as wrong.")
+    over_long: int = Field(default=0, ge=0, description="Questions that did not fit the student; they count as wrong.")
+
+
+class Arm(Measured):
+    """One way of answering without training."""
+
+    name: str = Field(max_length=32, description="majority, base, likelihood or fewShot.")
+
+
+class Gain(Open):
+    """Paired difference between the candidate and another arm on the same items."""
+
+    versus: str = Field(max_length=32, description="The arm compared with.")
+    difference: DecimalText = Field(description="Candidate minus the other, in balanced accuracy.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
+
+
+class AcceptedStep(Open):
+    """The attempt of a step whose manifest the operator accepted."""
+
+    name: StepName = Field(description="Name of the step.")
+    attempt: Annotated[Ordinal, Field(ge=1)] = Field(description="The attempt that won.")
+    digest: Digest = Field(description="Digest of its manifest.")
+
+
+class Iteration(Open):
+    """One iteration, compact."""
+
+    number: Ordinal = Field(description="Number of the iteration; 0 is the untrained student.")
+    steps: list[AcceptedStep] = Field(
+        default_factory=list[AcceptedStep],
+        max_length=8,
+        description="Accepted steps.",
+        json_schema_extra=list_map("name"),
+    )
+    proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's grade, 1 to 10.")
+    exam_accuracy: DecimalText | None = Field(default=None, description="On the exam, by the teacher's key.")
+    training_items: int | None = Field(default=None, ge=0, description="Examples trained on.")
+    adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
+    loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
+    validation: Measured | None = Field(default=None, description="On the validation pool.")
+    gains: list[Gain] = Field(
+        default_factory=list[Gain],
+        max_length=8,
+        description="On the validation pool: this adapter minus other arms and adapters.",
+        json_schema_extra=list_map("versus"),
+    )
+    tested: bool = Field(default=False, description="Whether the test pool was opened for it.")
+    refused: bool = Field(default=False, description="Whether its test was refused: other runs have spent the pool.")
+
+
+class Best(Open):
+    """The best adapter so far on the validation pool: it sits the next exam."""
+
+    iteration: int = Field(ge=1, description="Where it was trained.")
+    digest: Digest = Field(description="Digest of the adapter.")
+    accuracy: DecimalText = Field(description="Its balanced accuracy on the validation pool.")
+    train: AcceptedStep = Field(description="The attempt that trained it.")
+    validated: AcceptedStep = Field(description="The attempt that validated it.")
+
+
+class Candidate(Open):
+    """An adapter that passed the gate: what an AdapterDeployment may take."""
+
+    iteration: int = Field(ge=1, description="Where it was trained.")
+    digest: Digest = Field(description="Digest of the adapter.")
+    train: AcceptedStep = Field(description="The attempt that trained it.")
+    validated: AcceptedStep = Field(description="The attempt that validated it.")
+    test: AcceptedStep = Field(description="The attempt that tested it, with its probes.")
+
+
+class FloorReport(Open):
+    """Whether a label's recall is held on the test pool."""
+
+    label: str = Field(max_length=63, description="The label.")
+    low: DecimalText = Field(description="Lowest lower bound of the difference of recall.")
+    margin: DecimalText = Field(description="The margin asked for.")
+    held: bool = Field(description="Whether the bound is above minus the margin.")
+
+
+class TestReport(Measured):
+    """The last candidate on the test pool."""
+
+    __test__ = False  # not a pytest class
+    iteration: int = Field(ge=1, description="The iteration tested.")
+    passed: bool = Field(description="Whether it passed the gate.")
+    arms: list[Arm] = Field(
+        default_factory=list[Arm],
+        max_length=8,
+        description="Untrained arms on the same items.",
+        json_schema_extra=list_map("name"),
+    )
+    gains: list[Gain] = Field(
+        default_factory=list[Gain],
+        max_length=8,
+        description="Candidate minus each arm.",
+        json_schema_extra=list_map("versus"),
+    )
+    floors: list[FloorReport] = Field(
+        default_factory=list[FloorReport],
+        max_length=16,
+        description="The labels of gate.labels.",
+        json_schema_extra=list_map("label"),
+    )
+
+
+class RunUsage(Open):
+    """What the run has cost so far."""
+
+    teacher_calls: int = Field(default=0, ge=0, description="Teacher calls paid.")
+    teacher_tokens: int = Field(default=0, ge=0, description="Teacher tokens charged, in and out.")
+    teacher_input_tokens: int = Field(default=0, ge=0, description="Of these, tokens in.")
+    teacher_output_tokens: int = Field(default=0, ge=0, description="Of these, tokens out.")
+    teacher_cached_tokens: int = Field(default=0, ge=0, description="Of those in, found in the endpoint's cache.")
+    lost_in_flight: int = Field(
+        default=0, ge=0, description="Requests that were cut off: charged with the most that they can have cost."
+    )
+    unaffordable: int = Field(default=0, ge=0, description="Calls not made, because the budget did not cover them.")
+    cost: DecimalText | None = Field(default=None, description="Cost at teacher.prices, rounded up.")
+
+
+class ReplyCount(Open):
+    """Replies of the teacher that were read in one way."""
+
+    rung: Annotated[str, Field(max_length=32)] = Field(
+        description="strict, block, items, repaired, none, cut, empty, refused or filtered."
+    )
+    count: int = Field(ge=0, description="How many.")
+
+
+class Quarantined(Open):
+    """Items of the teacher that were held-out ones, for one reason."""
+
+    reason: str = Field(max_length=64, description="HeldOutCopy (equal once normalised) or HeldOutNear.")
+    items: int = Field(ge=0, description="How many were left out.")
+
+
+class Redacted(Open):
+    """Replacements of one kind."""
+
+    kind: str = Field(max_length=32, description="secrets, emails, hosts or names.")
+    replaced: int = Field(ge=0, description="How many were replaced.")
+
+
+class LeakageReport(Open):
+    """What the leakage firewall did: everything the teacher wrote is compared with every held-out item."""
+
+    checked: int = Field(default=0, ge=0, description="Items of the teacher that were compared.")
+    quarantined: list[Quarantined] = Field(
+        default_factory=list[Quarantined],
+        max_length=8,
+        description="Items left out, by reason; listed in quarantine.jsonl of exam and evaluate.",
+        json_schema_extra=list_map("reason"),
+    )
+
+
+class Progress(Open):
+    """Of the running step, from its log; at most once a minute."""
+
+    line: str = Field(max_length=512, description="The newest line of the step's log that reports progress.")
+    time: datetime = Field(description="When it was read.")
+
+
+class FlywheelRunStatus(Open):
+    """What the operator knows of a run."""
+
+    observed_generation: int = Field(default=0, ge=0, description="The generation of spec that this status is about.")
+    conditions: list[Condition] = Field(
+        default_factory=list[Condition],
+        max_length=16,
+        description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
+        " PromptingSuffices, TeacherRefusals.",
+        json_schema_extra=list_map("type"),
+    )
+    curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
+    workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
+    iteration: Ordinal = Field(default=0, description="Iteration at work; 0 measures the untrained student.")
+    step: str | None = Field(default=None, max_length=32, description="Step at work.")
+    attempt: Attempt | None = Field(default=None, description="Attempts of the step at work.")
+    current: Iteration | None = Field(default=None, description="What the iteration at work has so far.")
+    proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's newest grade, 1 to 10.")
+    exam_accuracy: DecimalText | None = Field(default=None, description="On the newest exam.")
+    validation: Measured | None = Field(default=None, description="The newest adapter on the validation pool.")
+    baseline: list[Arm] = Field(
+        default_factory=list[Arm],
+        max_length=8,
+        description="The untrained student on the validation pool, by arm.",
+        json_schema_extra=list_map("name"),
+    )
+    baseline_step: AcceptedStep | None = Field(default=None, description="The attempt that measured the baseline.")
+    best: Best | None = Field(default=None, description="The best adapter so far on the validation pool.")
+    candidate: Candidate | None = Field(default=None, description="The newest adapter that passed the gate.")
+    first_candidate: Candidate | None = Field(
+        default=None, description="The first adapter that passed the gate: later ones may not fall far below it."
+    )
+    test: TestReport | None = Field(default=None, description="The newest test.")
+    test_openings: int = Field(
+        default=0, ge=0, description="How often the test pool was opened, by all runs that share its items."
+    )
+    alpha_spent: SpentText = Field(default="0", description="What these openings have spent of alpha.")
+    first_test: AcceptedStep | None = Field(default=None, description="The test whose untrained arms are reused.")
+    first_test_iteration: int | None = Field(default=None, ge=1, description="The iteration of that test.")
+    history: list[Iteration] = Field(
+        default_factory=list[Iteration],
+        max_length=20,
+        description="The newest iterations.",
+        json_schema_extra=list_map("number"),
+    )
+    served_model: ServedModel | None = Field(
+        default=None, description="Digest of the name of the model that the teacher's endpoint answered as."
+    )
+    replies: list[ReplyCount] = Field(
+        default_factory=list[ReplyCount],
+        max_length=16,
+        description="Replies of the teacher, by how they were read.",
+        json_schema_extra=list_map("rung"),
+    )
+    usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
+    leakage: LeakageReport | None = Field(default=None, description="What the leakage firewall did so far.")
+    redacted: list[Redacted] = Field(
+        default_factory=list[Redacted],
+        max_length=8,
+        description="What was replaced in prompts, by kind.",
+        json_schema_extra=list_map("kind"),
+    )
+    progress: Progress | None = Field(default=None, description="Of the running step.")
+    started_at: datetime | None = Field(default=None, description="When the first step started.")
+    ended_at: datetime | None = Field(default=None, description="When the run ended.")
