@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from flywheel.api.request import StepRequest, TeacherParameters
+from flywheel.api.request import TeacherParameters
 from flywheel.data.near_duplicates import sketch
 from flywheel.steps import exam as exam_step
 from flywheel.teacher import asking
 from flywheel.teacher.asking import Teacher
 from flywheel.teacher.ledger import Ledger, Reply
-from flywheel.workspace.store import Workspace
+from flywheel.workspace.program import Attempt
 
 HOME = "runs/review/severity-1/iter-1"
 LABELS = ["critical", "major", "minor", "trivial"]
@@ -85,9 +85,10 @@ def held_out(bench: Any, prepared: Any) -> list[dict[str, Any]]:
 
 
 def teach(bench: Any, monkeypatch: pytest.MonkeyPatch, step: str, prepared: Any, items: list[dict[str, Any]]) -> Any:
-    def teacher_for(request: StepRequest, workspace: Workspace, parameters: TeacherParameters, *_: Any) -> Teacher:
+    def teacher_for(attempt: Attempt, parameters: TeacherParameters, *_: Any) -> Teacher:
         name = {"exam": "exam", "evaluate": "dataset"}[step]
-        return Teacher(parameters, Remembering(name, items), Ledger(workspace, "ledger/review"), "p", request.seed)
+        ledger = Ledger(attempt.workspace, "ledger/review")
+        return Teacher(parameters, Remembering(name, items), ledger, "p", attempt.request.seed)
 
     monkeypatch.setattr(asking, "teacher_for", teacher_for)
     monkeypatch.setattr(exam_step, "teacher_for", teacher_for)

@@ -140,4 +140,6 @@ def written(root: Path, items: list[dict[str, Any]]) -> list[Any]:
         findings = GRADE | {"marks": {}}
         return {**task_variables(TASK), "label": label, "count": count, "seeds": [], "findings": findings}
 
-    return writer.write(Order(load_prompt("dataset"), "dataset", "i1", {"minor": 3}, variables, "examples"))
+    return writer.write(
+        Order(load_prompt("dataset"), load_prompt("repair"), "dataset", "i1", {"minor": 3}, variables, "examples")
+    )
