@@ -203,7 +203,7 @@ def cases(
     spec = draw(legal(schema))
     settle(spec)
     found: dict[str, Any] = {"metadata": {"name": draw(st.sampled_from(_NAMES))}, "spec": spec}
-    if draw(st.integers(0, 4)) == 0:
+    if draw(st.integers(0, 4)) == 4:  # hypothesis prefers small numbers, and then the first of a list
         for path, value in draw(st.sampled_from(contradictions)).items():
             _put(spec, tuple(path.split(".")), value)
     for _ in range(draw(st.integers(0, 2))):

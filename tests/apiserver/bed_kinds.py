@@ -120,6 +120,9 @@ def _settle(spec: Object) -> None:
         training.pop("maxSteps", None)
     if "ratios" in spec.get("pools", {}):
         spec["pools"]["ratios"] = {"exam": "0", "curriculum": "1", "validation": "0", "test": "0", "probe": "0"}
+    for source in spec.get("sources", []):
+        logged = source["dataset"].get("format") == "RequestLog"
+        source["truth"] = "Feedback" if logged else source["truth"].replace("Feedback", "Human")
 
 
 class Server:
