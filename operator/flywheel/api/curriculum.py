@@ -151,12 +151,24 @@ class CurriculumSpec(Closed):
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the prepare step's pod.")
 
 
-class PoolCount(Open):
-    """Number of items in one pool."""
+class LabelItems(Open):
+    """Items of one label in a pool."""
+
+    label: str = Field(max_length=63, description="The label.")
+    items: int = Field(ge=0, description="Items with it.")
+
+
+class PoolItems(Open):
+    """Items of one pool."""
 
     name: str = Field(max_length=32, description="exam, curriculum, validation, test or probe.")
     items: int = Field(ge=0, description="Items in the pool.")
-    labels: str = Field(default="", max_length=2048, description="Items per label, such as critical=61 major=90.")
+    labels: list[LabelItems] = Field(
+        default_factory=list[LabelItems],
+        max_length=16,
+        description="Items per label, in the order of the task's labels.",
+        json_schema_extra=list_map("label"),
+    )
 
 
 class Rejected(Open):
@@ -206,8 +218,8 @@ class CurriculumStatus(Open):
     revision: Revision | None = Field(default=None, description="The newest prepared revision.")
     prepared_generation: int = Field(default=0, ge=0, description="The generation of spec that the revision is of.")
     items: int = Field(default=0, ge=0, description="Items in all pools.")
-    pools: list[PoolCount] = Field(
-        default_factory=list[PoolCount],
+    pools: list[PoolItems] = Field(
+        default_factory=list[PoolItems],
         max_length=8,
         description="Items per pool.",
         json_schema_extra=list_map("name"),

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import Field
 
-from flywheel.api.curriculum import Revision
-from flywheel.api.model import Open, list_map
-
-
-class LabelItems(Open):
-    """Items of one label in a pool."""
-
-    label: str = Field(max_length=63, description="The label.")
-    items: int = Field(ge=0, description="Items with it.")
-
-
-class PoolItems(Open):
-    """Items of one held-out pool."""
-
-    name: str = Field(max_length=32, description="validation or test.")
-    items: int = Field(ge=0, description="Items in the pool.")
-    labels: list[LabelItems] = Field(
-        default_factory=list[LabelItems],
-        max_length=16,
-        description="Items per label, in the order of the task's labels.",
-        json_schema_extra=list_map("label"),
-    )
+from flywheel.api.curriculum import PoolItems, Revision
+from flywheel.api.model import list_map
 
 
 class PinnedRevision(Revision):
@@ -37,6 +19,12 @@ class PinnedRevision(Revision):
         description="Sizes of the pools validation and test: what gains they can show.",
         json_schema_extra=list_map("name"),
     )
+
+    @classmethod
+    def of(cls, revision: Revision, pools: Iterable[PoolItems]) -> PinnedRevision:
+        """The revision with those of the pools that are measured on."""
+        measured = [pool for pool in pools if pool.name in ("validation", "test")]
+        return cls(**revision.model_dump(), pools=measured)
 
     def pool(self, name: str) -> PoolItems | None:
         """The sizes of a held-out pool, or None where they are not known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from flywheel.api.conditions import HELD_OUT_NOT_HUMAN, Condition, Event, Reason
-from flywheel.api.curriculum import Attempt, CurriculumStatus, PoolCount, Rejected, Revision
+from flywheel.api.curriculum import Attempt, CurriculumStatus, LabelItems, PoolItems, Rejected, Revision
 from flywheel.api.request import PrepareParameters, Source, StepRequest
 from flywheel.api.result import PrepareFigures
 from flywheel.loop.accept import UnexpectedResultError
@@ -121,7 +121,7 @@ def _prepared(
         raise UnexpectedResultError(f"attempt {outcome.number} of prepare has a result that is not its own")
     labels = observed.curriculum.spec.task.label.order
     pools = [
-        PoolCount(name=pool, items=items, labels=_counts(labels, figures.labels.get(pool, [])))
+        PoolItems(name=pool, items=items, labels=_counts(labels, figures.labels.get(pool, [])))
         for pool, items in figures.items.items()
     ]
     revision = Revision(
@@ -159,13 +159,13 @@ def _with_not_human(observed: CurriculumObserved, figures: PrepareFigures, now: 
     return [*kept, fresh]
 
 
-def _prepared_state(revision: Revision, pools: list[PoolCount]) -> State:
+def _prepared_state(revision: Revision, pools: list[PoolItems]) -> State:
     words = f"revision {revision.name}: " + ", ".join(f"{pool.name} {pool.items}" for pool in pools)
     return State("ready", Reason.PREPARED, words)
 
 
-def _counts(labels: list[str], counts: list[int]) -> str:
-    return " ".join(f"{label}={count}" for label, count in zip(labels, counts, strict=False))
+def _counts(labels: list[str], counts: list[int]) -> list[LabelItems]:
+    return [LabelItems(label=label, items=count) for label, count in zip(labels, counts, strict=False)]
 
 
 def _settled(

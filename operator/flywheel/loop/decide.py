@@ -42,7 +42,7 @@ from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
-from flywheel.loop.underpowered import held_out_sizes, underpowered
+from flywheel.loop.underpowered import underpowered
 from flywheel.loop.waiting import starting
 
 RunPlan = Plan[FlywheelRunStatus]
@@ -110,9 +110,8 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
         return None, status.model_copy(update={"current": current})
     fresh = curriculum.status.prepared_generation == curriculum.metadata.generation
     if fresh and curriculum.status.revision is not None and holds(curriculum.status.conditions, READY):
-        revision = curriculum.status.revision.model_dump() | {"pools": held_out_sizes(curriculum)}
         pinned = {
-            "curriculum": PinnedRevision.model_validate(revision),
+            "curriculum": PinnedRevision.of(curriculum.status.revision, curriculum.status.pools),
             "workspace_claim": curriculum.spec.workspace.persistent_volume_claim.claim_name,
             "current": Iteration(number=0),
         }

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from decimal import Decimal
 
 from flywheel.api.conditions import Reason
-from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Gain
-from flywheel.api.pinned import LabelItems, PoolItems
 from flywheel.loop.finding import Finding
 from flywheel.loop.gate import best_untrained
 from flywheel.loop.inputs import VALIDATION_LEVEL
@@ -19,20 +16,6 @@ from flywheel.statistics.power import detectable_gain, even_items
 
 # Of the answers of two arms, before anything is measured: what SCIENCE assumes.
 DISCORDANT = 0.15
-
-
-def held_out_sizes(curriculum: Curriculum) -> list[PoolItems]:
-    """Sizes of validation and test as a Curriculum's status tells them; without labels where they cannot be read."""
-    order = curriculum.spec.task.label.order
-    pattern = " ".join(rf"{re.escape(label)}=([0-9]+)" for label in order)
-    found: list[PoolItems] = []
-    for pool in curriculum.status.pools:
-        if pool.name in ("validation", "test"):
-            read = re.fullmatch(pattern, pool.labels)
-            counts = zip(order, read.groups() if read else (), strict=False)
-            labels = [LabelItems(label=label, items=int(count)) for label, count in counts]
-            found.append(PoolItems(name=pool.name, items=pool.items, labels=labels))
-    return found
 
 
 def underpowered(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Finding | None:

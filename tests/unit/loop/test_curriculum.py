@@ -96,7 +96,7 @@ def test_a_revision_is_prepared_once_a_generation() -> None:
     assert status.revision is not None
     assert (status.revision.path, status.revision.digest) == (f"{job.request.output}/abc123", digest("revision"))
     assert (status.items, status.prepared_generation, status.attempt) == (200, 1, None)
-    assert status.pools[0].labels == " ".join(f"{label}=10" for label in LABELS)
+    assert [(entry.label, entry.items) for entry in status.pools[0].labels] == [(label, 10) for label in LABELS]
     assert {entry.reason: entry.lines for entry in status.rejected} == {"SchemaMismatch": 3, "Duplicate": 2}
     assert data.look().status == data.observe().curriculum.status and not data.look().create
     data.generation = 2

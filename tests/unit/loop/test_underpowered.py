@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from resources import LABELS, curriculum, flywheel_run, ready, run_spec
 from simulation import World
 
+from flywheel.api.curriculum import PoolItems, Revision
 from flywheel.api.flywheelrun_status import Arm, FlywheelRunStatus, Gain, Iteration, Measured
 from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.finding import Finding
-from flywheel.loop.underpowered import held_out_sizes, underpowered
+from flywheel.loop.underpowered import underpowered
 from flywheel.statistics.power import detectable_gain
 
 ARM = Arm(name="fewShot", accuracy="0.6000", low="0.5", high="0.7")
@@ -67,10 +68,10 @@ def test_it_holds_exactly_where_the_gain_asked_for_is_below_the_smallest_shown(
 def test_few_items_of_one_label_weigh_on_all() -> None:
     spec = flywheel_run(run_spec(plateau={"patience": 3, "minDelta": "0.07"})).spec
     for counts, holds in (([75] * 4, False), ([280, 5, 5, 10], True)):
-        text = " ".join(f"{label}={count}" for label, count in zip(LABELS, counts, strict=True))
-        status = ready() | {"pools": [{"name": "validation", "items": 300, "labels": text}]}
-        revision = status["revision"] | {"pools": held_out_sizes(curriculum(status=status))}
-        said = underpowered(spec, FlywheelRunStatus(curriculum=PinnedRevision.model_validate(revision)))
+        labels = [{"label": label, "items": count} for label, count in zip(LABELS, counts, strict=True)]
+        pools = [PoolItems.model_validate({"name": "validation", "items": 300, "labels": labels})]
+        revision = PinnedRevision.of(Revision.model_validate(ready()["revision"]), pools)
+        said = underpowered(spec, FlywheelRunStatus(curriculum=revision))
         assert said is not None and said.holds == holds
 
 
@@ -83,12 +84,12 @@ def test_an_interval_that_may_be_nothing_or_enough_is_said_and_taken_back() -> N
     assert both is not None and both.reason == "TooFewItems" and "may be nothing or minDelta 0.07" in both.message
 
 
-def test_sizes_are_read_in_the_order_of_the_labels() -> None:
-    (validation, test) = held_out_sizes(curriculum(status=ready()))
+def test_a_run_is_pinned_to_the_sizes_of_what_it_is_measured_on() -> None:
+    held = curriculum(status=ready()).status
+    assert held.revision is not None
+    (validation, test) = PinnedRevision.of(held.revision, held.pools).pools
     assert (validation.name, test.name, test.items) == ("validation", "test", 300)
     assert [(entry.label, entry.items) for entry in test.labels] == [(label, 75) for label in LABELS]
-    odd = ready() | {"pools": [{"name": "test", "items": 3, "labels": "critical=1"}]}
-    assert [(pool.items, pool.labels) for pool in held_out_sizes(curriculum(status=odd))] == [(3, [])]
 
 
 def test_a_run_says_it_before_any_money_is_spent_and_goes_on() -> None:

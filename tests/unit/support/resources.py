@@ -70,7 +70,7 @@ def ready(generation: int = 1) -> dict[str, Any]:
         "preparedGeneration": generation,
         "revision": {"name": name, "path": f"{home}/{name}", "digest": digest(name)},
         "pools": [
-            {"name": pool, "items": 300, "labels": " ".join(f"{label}=75" for label in LABELS)}
+            {"name": pool, "items": 300, "labels": [{"label": label, "items": 75} for label in LABELS]}
             for pool in ("exam", "curriculum", "validation", "test", "probe")
         ],
         "conditions": [

@@ -65,7 +65,7 @@ def teacher(root: Path, endpoint: Endpoint, **parameters: Any) -> Teacher:
     made = TeacherParameters.model_validate(
         {"base_url": "http://teacher/v1", "model": "gpt", "concurrency": 1, "max_output_tokens": MOST_OUT} | parameters
     )
-    return Teacher(made, endpoint, Ledger(Workspace(root), "ledger/ns"), "runs/a/exam", 7, endpoint.clock)
+    return Teacher(made, endpoint, Ledger(Workspace(root), "ledger/ns"), "runs/a/exam", 7, clock=endpoint.clock)
 
 
 def questions(count: int, size: int = 50) -> list[Question]:
