@@ -165,7 +165,9 @@ def test_calls_are_made_in_order_while_the_allowance_covers_their_most(tmp_path:
 def test_what_is_recorded_is_used_even_without_an_allowance(tmp_path: Path) -> None:
     teacher(tmp_path, Endpoint(Virtual())).ask(questions(3))
     other = TeacherParameters(base_url="http://teacher/v1", model="gpt", allowance=Allowance(tokens=0))
-    poor = Teacher(other, Endpoint(Virtual()), Ledger(Workspace(tmp_path), "ledger/ns"), "runs/b/exam", 7, Virtual())
+    poor = Teacher(
+        other, Endpoint(Virtual()), Ledger(Workspace(tmp_path), "ledger/ns"), "runs/b/exam", 7, clock=Virtual()
+    )
     replies = poor.ask(questions(4))
     assert [reply is None for reply in replies] == [False, False, False, True]
     assert (poor.usage.calls, poor.usage.recorded, poor.usage.unaffordable) == (0, 3, 1)
