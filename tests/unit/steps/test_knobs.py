@@ -54,7 +54,7 @@ def test_replies_that_are_hard_to_read_still_make_a_whole_exam(taught: Any, knob
 
 @pytest.mark.parametrize(("knob", "rung"), [("refuse", "refused"), ("filter", "filtered")])
 def test_what_the_teacher_refuses_is_counted_and_not_asked_again(taught: Any, knob: str, rung: str) -> None:
-    taught.turn(**{knob: 0.3})  # half would turn one of eight calls away six times too often
+    taught.turn(**{knob: 0.5})
     ran = exam(taught, 120)
     assert ran.code == 0, ran.log
     refused = ran.result.figures.replies[rung]
@@ -76,7 +76,7 @@ def test_what_the_teacher_refuses_is_counted_and_not_asked_again(taught: Any, kn
 @pytest.mark.parametrize("knob", ["wrongLabel", "wrongOrder"])
 def test_a_wrong_key_cannot_be_seen_in_the_items_themselves(taught: Any, knob: str) -> None:
     """Only trusted items show it: the exam is whole, and its key is wrong as often as the knob says."""
-    taught.turn(**{knob: 0.3})  # half would turn one of eight calls away six times too often
+    taught.turn(**{knob: 0.5})
     truth = {question_id(item["input"]): item["output"]["issue_type"] for item in map(json.loads, STOCK.open())}
     lines = whole(exam(taught), taught)
     wrong = [line for line in lines if truth[question_id(line["question"])] != line["answer"]["issue_type"]]
