@@ -56,6 +56,7 @@ class Reason(StrEnum):
     TEACHER_SECRET = "TeacherSecret"  # noqa: S105 - a reason, not a secret
     TEACHER_KEY_REFUSED = "TeacherKeyRefused"
     TEACHER_UNAVAILABLE = "TeacherUnavailable"
+    TEACHER_CERTIFICATE = "TeacherCertificate"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     VOLUME_UNAVAILABLE = "VolumeUnavailable"
     VOLUME_FULL = "VolumeFull"

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flywheel.api.endpoint import ConfigMapKeyRef, Header, QueryParameter, StructuredOutputs
 from flywheel.api.item import Truth
 from flywheel.api.jobs import StepName
 from flywheel.api.leakage import Leakage
@@ -72,6 +73,11 @@ class TeacherParameters(Closed):
     max_output_tokens: int = 4096
     allowance: Allowance | None = Field(default=None, description="What the run's budget leaves for this step.")
     served_model: str | None = Field(default=None, description="Digest of the model's name that answered first.")
+    headers: list[Header] = Field(default_factory=list[Header])
+    query: list[QueryParameter] = Field(default_factory=list[QueryParameter])
+    ca_bundle: ConfigMapKeyRef | None = Field(default=None, description="What is mounted where the pod is told.")
+    proxy: str | None = None
+    structured_outputs: StructuredOutputs | None = None
 
 
 class Redaction(Closed):

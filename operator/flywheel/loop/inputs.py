@@ -116,6 +116,11 @@ def _teacher(observed: RunObserved, status: FlywheelRunStatus, step: str) -> Tea
         call_timeout_seconds=duration_seconds(limits.call_timeout),
         allowance=left(observed.run.spec, status.usage, step),
         served_model=status.served_model,
+        headers=teacher.headers,
+        query=teacher.query,
+        ca_bundle=teacher.ca_bundle_ref,
+        proxy=teacher.proxy,
+        structured_outputs=teacher.structured_outputs,
     )
 
 

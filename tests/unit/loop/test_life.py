@@ -194,6 +194,25 @@ def test_inputs_of_the_second_iteration() -> None:
     assert [entry.name for entry in measure.comparisons] == ["base", "likelihood", "fewShot", "incumbent", "patience"]
 
 
+def test_how_the_endpoint_is_reached_is_told_to_who_asks_it() -> None:
+    more = {
+        "headers": [{"name": "x-a", "value": "1"}],
+        "query": [{"name": "api-version", "value": "2"}],
+        "caBundleRef": {"name": "corp-ca", "key": "root.pem"},
+        "proxy": "http://proxy:3128",
+        "structuredOutputs": "JSONSchema",
+    }
+    spec = run_spec()
+    world = World(spec=spec | {"teacher": spec["teacher"] | more})
+    until(world, "train")
+    for step in ("exam", "evaluate"):
+        told = next(job.request for job in world.created if job.step == step).to_json_object()["parameters"]["teacher"]
+        assert {name: told[name] for name in ("headers", "query", "proxy", "structuredOutputs")} == {
+            name: value for name, value in more.items() if name != "caBundleRef"
+        }
+        assert told["caBundle"] == more["caBundleRef"]
+
+
 def test_a_later_test_reuses_the_untrained_answers_and_is_made_at_its_share_of_alpha() -> None:
     world = World(spec=run_spec(maxIterations=3) | {"gate": {"maxTestOpenings": 2, "alpha": "0.05"}})
     world.accuracies = [0.3, 0.5, 0.6, 0.7]
