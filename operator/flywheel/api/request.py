@@ -87,6 +87,13 @@ class Redaction(Closed):
     key: str = ""
 
 
+class PreflightParameters(Closed):
+    """Ask the teacher once, for nothing. Inputs: curriculum (task.json)."""
+
+    step: Literal["preflight"] = "preflight"
+    teacher: TeacherParameters
+
+
 class ExamParameters(Closed):
     """Inputs: curriculum (task.json, signatures.json, pools/exam), feedback (the last evaluate)."""
 
@@ -185,6 +192,10 @@ class MeasureParameters(Closed):
     opening: TestTerms | None = Field(default=None, description="On what terms the test pool is opened; test only.")
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
     batch_size: int = 32
+    preflight: Lora | None = Field(
+        default=None,
+        description="What is going to be trained: its target modules must be in the model, and items must fit into it.",
+    )
 
 
 class PublishParameters(Closed):
@@ -235,6 +246,7 @@ class CleanupParameters(Closed):
 
 Parameters = Annotated[
     PrepareParameters
+    | PreflightParameters
     | ExamParameters
     | AnswerParameters
     | EvaluateParameters

@@ -11,6 +11,7 @@ from flywheel.api.request import (
     CleanupParameters,
     EvaluateParameters,
     ExamParameters,
+    PreflightParameters,
     PrepareParameters,
     PublishParameters,
     ReportParameters,
@@ -60,7 +61,9 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
 def ca_bundle(request: StepRequest) -> ConfigMapKeyRef | None:
     """The certificates that a step trusts its teacher by, where it has a teacher and the run names them."""
     parameters = request.parameters
-    return parameters.teacher.ca_bundle if isinstance(parameters, ExamParameters | EvaluateParameters) else None
+    if isinstance(parameters, PreflightParameters | ExamParameters | EvaluateParameters):
+        return parameters.teacher.ca_bundle
+    return None
 
 
 def _add_claim(found: Volumes, name: str, claim: str, mounts: Iterable[Object]) -> None:

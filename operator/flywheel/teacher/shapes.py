@@ -71,6 +71,8 @@ def _strict(schema: Any, place: str) -> Any:
     if (reference := out.get("$ref")) == "#" or (isinstance(reference, str) and reference.startswith("#/")):
         out["$ref"] = place + reference.removeprefix("#")
     out.pop("$schema", None)
+    if "type" not in out and all(isinstance(value, str) for value in cast("list[Any]", out.get("enum", [None]))):
+        out["type"] = "string"  # strict mode wants a type beside an enum
     if isinstance(out.get("properties"), dict):
         out |= {"required": property_order(out), "additionalProperties": False}
     return out

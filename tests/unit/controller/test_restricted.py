@@ -50,7 +50,7 @@ def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any]) -> None:
     world.to_end()
     if not numbers:
         made = {job.request.step for job in world.created}
-        assert made == {"validate", "exam", "answer", "evaluate", "train", "test", "cleanup"}
+        assert made == {"validate", "preflight", "exam", "answer", "evaluate", "train", "test", "cleanup"}
     for job in world.created:
         check_job(job)
 

@@ -19,7 +19,7 @@ from flywheel.loop.plan import StepJob
 
 OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "severity", "11111111-2222-3333-4444-555555555555")
 IMAGES = {"operator": "o:1", "student": "s:1", "trainer": "t:1"}
-TEACHING: set[StepName] = {"exam", "evaluate"}
+TEACHING: set[StepName] = {"preflight", "exam", "evaluate"}
 POD_FIELDS = {
     "restartPolicy", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "automountServiceAccountToken",
     "enableServiceLinks", "securityContext", "containers", "volumes", "nodeSelector", "tolerations",

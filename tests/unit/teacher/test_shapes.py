@@ -12,7 +12,7 @@ from flywheel.api.task import LabelField, Task
 from flywheel.teacher.shapes import evaluation_shape, items_shape, response_format
 
 LABELS = ["critical", "major"]
-ANSWER = {"type": "object", "properties": {"issue_type": {"type": "string", "enum": LABELS}}, "required": []}
+ANSWER = {"type": "object", "properties": {"issue_type": {"enum": LABELS}}, "required": []}
 NESTED = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -51,6 +51,8 @@ def test_every_object_is_closed_and_every_property_asked_for(question: dict[str,
     for schema in objects(shape):
         assert schema["additionalProperties"] is False
         assert sorted(schema["required"]) == sorted(schema["properties"])
+    answer = shape["properties"]["exam"]["items"]["properties"]["answer"]
+    assert answer["properties"]["issue_type"] == {"type": "string", "enum": LABELS}
     assert json.dumps(question) == before, "the task's own schema stays as it is"
 
 
