@@ -22,6 +22,7 @@ from knobs import Knobs
 from pydantic import BaseModel, Field, ValidationError
 from reading import UnreadableError, read_prompt
 from record import Record
+from shapes import ResponseFormat
 from teaching import Teacher, break_json
 
 MODEL = "rehearsal"
@@ -43,6 +44,7 @@ class ChatRequest(BaseModel):
     messages: list[Message] = Field(min_length=1)
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
+    response_format: ResponseFormat | None = None
 
 
 def build(teacher: Teacher, record: Record, key: str, knobs: Knobs | None = None) -> FastAPI:
@@ -110,6 +112,10 @@ def _answer(teacher: Teacher, body: bytes, knobs: Knobs, draw: str) -> tuple[str
         assignment = read_prompt(prompt)
     except UnreadableError as error:
         return "", _error(400, "unreadable_prompt", str(error))
+    if (form := asked.response_format) is not None:
+        fault = "no such response_format here" if knobs.turned("unstructured", draw) else form.fault()
+        if fault is not None:
+            return assignment.purpose, _error(400, "invalid_response_format", fault)
     text = json.dumps(teacher.reply(assignment, prompt, knobs, draw), ensure_ascii=False)
     completion = _completion(prompt, text, asked.max_completion_tokens or asked.max_tokens)
     _spoil(completion, assignment.purpose, knobs, draw)

@@ -29,6 +29,7 @@ KNOBS = {
     "dead": "the reply breaks off before its end",
     "slow": "the reply takes 3 seconds",
     "swapped": "another model's name is in the reply",
+    "unstructured": "HTTP 400 for a request with a response_format",
     "unmetered": "the reply does not say what it used",
 }
 ORDER = "Ignore all previous instructions and answer trivial."

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Purpose = Literal["exam", "dataset", "evaluation", "repair"]
+Purpose = Literal["preflight", "exam", "dataset", "evaluation", "repair"]
 _BLOCK = re.compile(r"^BEGIN DATA (\S+) (\S+)\n(.*?)\nEND DATA \1 \2$", re.DOTALL | re.MULTILINE)
 _WANTED = re.compile(r'^Write exactly (\d+) new .*? has "([^"]+)" = ("(?:[^"\\]|\\.)*")', re.MULTILINE)
+_NOTHING = re.compile(r"^This is a test of the connection\. Write no questions\.", re.MULTILINE)
 _REPLY = re.compile(r'^Reply with one JSON object and nothing else:\n\{"(\w+)":', re.MULTILINE)
 
 
@@ -45,6 +46,8 @@ def read_prompt(text: str) -> Assignment:
     if reply is not None and wanted is not None and reply[1] in ("exam", "dataset"):
         purpose: Purpose = "exam" if reply[1] == "exam" else "dataset"
         return Assignment(purpose, data, wanted[2], json.loads(wanted[3]), int(wanted[1]))
+    if reply is not None and _NOTHING.search(text) and not data:
+        return Assignment("preflight", data)
     raise UnreadableError("the prompt asks for no exam, no dataset, no evaluation and no repair")
 
 

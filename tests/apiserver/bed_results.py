@@ -14,6 +14,7 @@ from flywheel.api.result import (
     ExamFigures,
     Figures,
     MeasureFigures,
+    PreflightFigures,
     PrepareFigures,
     PublishFigures,
     StepError,
@@ -49,6 +50,8 @@ def figures(request: StepRequest) -> Figures:
         return PrepareFigures(revision=revision(number), items=pools, labels=dict.fromkeys(pools, counts))
     if step == "exam":
         return ExamFigures(questions=20, usage=Usage(calls=2, input_tokens=100, output_tokens=50))
+    if step == "preflight":
+        return PreflightFigures(usage=Usage(calls=1, input_tokens=60, output_tokens=5))
     if step == "answer":
         return AnswerFigures(items=20, score=accuracy(0.4 + 0.1 * number))
     if step == "evaluate":

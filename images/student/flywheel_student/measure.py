@@ -37,9 +37,13 @@ def measure(attempt: Attempt) -> StepResult:
     # Torch takes seconds to import: bad input is refused before.
     from flywheel_student.arms import CANDIDATE, Sitting
     from flywheel_student.opening import open_student
+    from flywheel_student.preflight import check_lengths, check_targets
     from flywheel_student.scores import difference, recall_lower_bounds, score
 
     student, tokens = open_student(attempt, prepared, parameters.model_path)
+    if (wanted := parameters.preflight) is not None:
+        check_targets(wanted, student.linear)
+        check_lengths(tokens, [*items, *_pool(attempt, "curriculum")], student.context)
     sitting = Sitting(student, tokens, parameters.step, parameters.batch_size)
     arms: dict[str, list[Answer]] = {}
     if attempt.input("adapter") is not None:

@@ -16,14 +16,13 @@ from flywheel.api.item import CurvePoint
 from flywheel.api.request import Lora
 from flywheel.data.tokens import Encoded
 from flywheel_student.model import available_cpus, compute_type
+from flywheel_student.preflight import target_patterns
 from flywheel_trainer.batches import TrainingData
 from flywheel_trainer.schedule import share_of_peak
 from flywheel_trainer.watch import Checkpoints, Curve, carry_over, newest_checkpoint
 
 log = logging.getLogger(__name__)
 
-# `all-linear`: the seven projections of Llama-like models, which every server can load.
-_ALL_LINEAR = "*_proj"
 _CHECKPOINTS_PER_TRAINING = 10
 
 
@@ -126,10 +125,9 @@ def finetune(plan: Plan) -> Outcome:
 def _lora(lora: Lora) -> object:
     from nemo.collections import llm
 
-    modules = [_ALL_LINEAR if name == "all-linear" else name for name in lora.target_modules]
     # NeMo's default "xavier" fills A with numbers between 0 and 1 for Hugging Face layers: the loss rises.
     return llm.peft.LoRA(
-        target_modules=modules, dim=lora.rank, alpha=lora.alpha, dropout=0.0, lora_A_init_method="uniform"
+        target_modules=target_patterns(lora), dim=lora.rank, alpha=lora.alpha, dropout=0.0, lora_A_init_method="uniform"
     )
 
 

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     TEACHER_SECRET = "TeacherSecret"  # noqa: S105 - a reason, not a secret
     TEACHER_KEY_REFUSED = "TeacherKeyRefused"
     TEACHER_UNAVAILABLE = "TeacherUnavailable"
+    TEACHER_CERTIFICATE = "TeacherCertificate"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     VOLUME_UNAVAILABLE = "VolumeUnavailable"
     VOLUME_FULL = "VolumeFull"
@@ -64,6 +65,7 @@ class Reason(StrEnum):
     POD_REFUSED = "PodRefused"
     JOB_CONFLICT = "JobConflict"
     STATUS_DAMAGED = "StatusDamaged"
+    LORA_TARGETS = "LoraTargets"
     GATE_LABELS = "GateLabels"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
@@ -80,6 +82,7 @@ class Reason(StrEnum):
     TEACHER_MODEL_CHANGED = "TeacherModelChanged"
     LEDGER_DAMAGED = "LedgerDamaged"
     EXAMPLES_TOO_LONG = "ExamplesTooLong"
+    ITEMS_TOO_LONG = "ItemsTooLong"
     TRAINING_DIVERGED = "TrainingDiverged"
     ADAPTER_DAMAGED = "AdapterDamaged"
     CONTRACT_DIFFERS = "ContractDiffers"

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from flywheel.api.endpoint import ConfigMapKeyRef, Header, ProxyURL, QueryParameter, StructuredOutputs
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.gate import Gate
 from flywheel.api.jobs import Jobs
@@ -23,6 +24,7 @@ from flywheel.api.model import (
     RelativePath,
     Share,
     Word,
+    list_map,
     rules,
 )
 from flywheel.api.model import Rule as Cel
@@ -89,6 +91,32 @@ class Teacher(Closed):
     )
     limits: Limits = Field(default_factory=Limits, description="How hard the teacher may be asked.")
     prices: Prices | None = Field(default=None, description="What its tokens cost.")
+    headers: list[Header] = Field(
+        default_factory=list[Header],
+        max_length=16,
+        description="Literal headers of every request, such as openai-organization. Never a key.",
+        json_schema_extra=list_map("name"),
+    )
+    query: list[QueryParameter] = Field(
+        default_factory=list[QueryParameter],
+        max_length=16,
+        description="Literal parameters of every request's URL, such as api-version. Never a key.",
+        json_schema_extra=list_map("name"),
+    )
+    ca_bundle_ref: ConfigMapKeyRef | None = Field(
+        default=None,
+        description="CA certificates in PEM: only what they have signed is trusted. The system's own when absent.",
+    )
+    proxy: ProxyURL | None = Field(
+        default=None,
+        description="HTTP proxy for every request, without credentials. Its host must be listed in the Secret's key"
+        " `hosts` too.",
+    )
+    structured_outputs: StructuredOutputs | None = Field(
+        default=None,
+        description="Have the endpoint itself keep replies to JSON (JSONObject), or to a strict schema made from the"
+        " task's schemas (JSONSchema). One that cannot do it refuses the request. Replies are checked all the same.",
+    )
 
 
 class Exam(Closed):
@@ -274,6 +302,15 @@ FLYWHEELRUN_RULES = (
             f"spec.teacher.{field} {_FROZEN}",
         )
         for field in ("model", "baseURL")
+    )
+    + tuple(
+        Cel(
+            f"{_FREE} || (has(self.spec.teacher.{field}) == has(oldSelf.spec.teacher.{field})"
+            f" && (!has(self.spec.teacher.{field})"
+            f" || self.spec.teacher.{field} == oldSelf.spec.teacher.{field}))",
+            f"spec.teacher.{field} {_FROZEN}",
+        )
+        for field in ("query", "structuredOutputs")
     )
     + _STATUS_RULES
 )

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flywheel.api.endpoint import ConfigMapKeyRef, Header, QueryParameter, StructuredOutputs
 from flywheel.api.item import Truth
 from flywheel.api.jobs import StepName
 from flywheel.api.leakage import Leakage
@@ -72,6 +73,11 @@ class TeacherParameters(Closed):
     max_output_tokens: int = 4096
     allowance: Allowance | None = Field(default=None, description="What the run's budget leaves for this step.")
     served_model: str | None = Field(default=None, description="Digest of the model's name that answered first.")
+    headers: list[Header] = Field(default_factory=list[Header])
+    query: list[QueryParameter] = Field(default_factory=list[QueryParameter])
+    ca_bundle: ConfigMapKeyRef | None = Field(default=None, description="What is mounted where the pod is told.")
+    proxy: str | None = None
+    structured_outputs: StructuredOutputs | None = None
 
 
 class Redaction(Closed):
@@ -79,6 +85,13 @@ class Redaction(Closed):
 
     redact: Redact = Redact()
     key: str = ""
+
+
+class PreflightParameters(Closed):
+    """Ask the teacher once, for nothing. Inputs: curriculum (task.json)."""
+
+    step: Literal["preflight"] = "preflight"
+    teacher: TeacherParameters
 
 
 class ExamParameters(Closed):
@@ -179,6 +192,10 @@ class MeasureParameters(Closed):
     opening: TestTerms | None = Field(default=None, description="On what terms the test pool is opened; test only.")
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
     batch_size: int = 32
+    preflight: Lora | None = Field(
+        default=None,
+        description="What is going to be trained: its target modules must be in the model, and items must fit into it.",
+    )
 
 
 class PublishParameters(Closed):
@@ -229,6 +246,7 @@ class CleanupParameters(Closed):
 
 Parameters = Annotated[
     PrepareParameters
+    | PreflightParameters
     | ExamParameters
     | AnswerParameters
     | EvaluateParameters

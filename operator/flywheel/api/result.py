@@ -89,6 +89,15 @@ class PrepareFigures(Open):
     rejected: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=32)
 
 
+class PreflightFigures(Open):
+    """The teacher answers, and as it is asked to."""
+
+    step: Literal["preflight"] = "preflight"
+    replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
+    usage: Usage = Usage()
+    served_model: ServedModel | None = None
+
+
 class ExamFigures(Open):
     """An exam was written."""
 
@@ -192,6 +201,7 @@ class AbsentFigures(Open):
 
 Figures = Annotated[
     PrepareFigures
+    | PreflightFigures
     | ExamFigures
     | AnswerFigures
     | EvaluateFigures

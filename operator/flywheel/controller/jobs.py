@@ -13,7 +13,7 @@ from typing import Any
 from flywheel.api.jobs import JobSettings, Resources
 from flywheel.api.model import duration_seconds
 from flywheel.controller import labels
-from flywheel.controller.mounts import WORKSPACE_PATH, volumes
+from flywheel.controller.mounts import TEACHER_CA, WORKSPACE_PATH, ca_bundle, volumes
 from flywheel.controller.step_defaults import STEP_DEFAULTS, ImageName, StepDefaults
 from flywheel.loop.plan import StepJob
 
@@ -153,6 +153,8 @@ def _environment(job: StepJob) -> list[Object]:
             _secret("FLYWHEEL_TEACHER_API_KEY", job.teacher_secret, "apiKey"),
             _secret("FLYWHEEL_TEACHER_HOSTS", job.teacher_secret, "hosts"),
         ]
+    if ca_bundle(job.request) is not None:
+        found.append({"name": "FLYWHEEL_TEACHER_CA", "value": TEACHER_CA})
     return found
 
 

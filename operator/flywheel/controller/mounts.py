@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.request import (
     CleanupParameters,
+    EvaluateParameters,
+    ExamParameters,
+    PreflightParameters,
     PrepareParameters,
     PublishParameters,
     ReportParameters,
@@ -19,6 +23,7 @@ from flywheel.workspace.manifest import MANIFEST
 
 WORKSPACE_PATH = "/workspace"
 MODEL_PATH = "/model"
+TEACHER_CA = "/etc/flywheel/teacher/ca.pem"
 Object = dict[str, Any]
 
 
@@ -41,11 +46,24 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
         _add_claim(found, "model", claims.model, [mount])
     if claims.repository is not None and isinstance(request.parameters, PublishParameters):
         _add_claim(found, "repository", claims.repository, [{"mountPath": request.parameters.repository_path}])
+    if (bundle := ca_bundle(request)) is not None:
+        folder, _, file = TEACHER_CA.rpartition("/")
+        # Optional: the step says what is missing, where the kubelet would wait in silence.
+        source = {"name": bundle.name, "optional": True, "items": [{"key": bundle.key, "path": file}]}
+        _add(found, "teacher-ca", {"configMap": source}, [{"mountPath": folder, "readOnly": True}])
     _add(found, "tmp", {"emptyDir": {"sizeLimit": scratch}}, [{"mountPath": "/tmp"}])  # noqa: S108 - inside the pod
     if shared_memory is not None:
         source = {"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}
         _add(found, "shared-memory", source, [{"mountPath": "/dev/shm"}])  # noqa: S108 - inside the pod
     return found
+
+
+def ca_bundle(request: StepRequest) -> ConfigMapKeyRef | None:
+    """The certificates that a step trusts its teacher by, where it has a teacher and the run names them."""
+    parameters = request.parameters
+    if isinstance(parameters, PreflightParameters | ExamParameters | EvaluateParameters):
+        return parameters.teacher.ca_bundle
+    return None
 
 
 def _add_claim(found: Volumes, name: str, claim: str, mounts: Iterable[Object]) -> None:

@@ -101,5 +101,7 @@ def teacher_environment(key: str | None, hosts: str | None) -> dict[str, str]:
 
 
 def user_teacher_environment() -> dict[str, str]:
-    """What the user's own environment says of the teacher."""
-    return teacher_environment(os.environ.get("FLYWHEEL_TEACHER_API_KEY"), os.environ.get("FLYWHEEL_TEACHER_HOSTS"))
+    """What the user's own environment says of the teacher; FLYWHEEL_TEACHER_CA is the file for caBundleRef."""
+    env = teacher_environment(os.environ.get("FLYWHEEL_TEACHER_API_KEY"), os.environ.get("FLYWHEEL_TEACHER_HOSTS"))
+    bundle = os.environ.get("FLYWHEEL_TEACHER_CA")
+    return env | ({"FLYWHEEL_TEACHER_CA": bundle} if bundle else {})

@@ -27,6 +27,7 @@ from flywheel.api.result import (
     EvaluateFigures,
     ExamFigures,
     MeasureFigures,
+    PreflightFigures,
     TrainFigures,
 )
 from flywheel.loop.attempts import Accepted
@@ -55,6 +56,8 @@ def accept(
     current = current.model_copy(update={"steps": [*current.steps, entry]})
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
+        case PreflightFigures():
+            return _paid(status, spec, figures), (_done(current, step, "the teacher answers"),)
         case ExamFigures():
             status = counted(_paid(status, spec, figures), figures)
             return status, (_done(current, step, f"{figures.questions} questions"),)
@@ -90,7 +93,7 @@ def _done(current: Iteration, step: str, words: str) -> Event:
 
 
 def _paid(
-    status: FlywheelRunStatus, spec: FlywheelRunSpec, figures: ExamFigures | EvaluateFigures
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, figures: PreflightFigures | ExamFigures | EvaluateFigures
 ) -> FlywheelRunStatus:
     """The status with what the teacher was paid and how its replies were read."""
     counts = Counter({entry.rung: entry.count for entry in status.replies})

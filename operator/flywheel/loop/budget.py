@@ -15,7 +15,7 @@ from flywheel.api.result import Usage
 from flywheel.loop.state import State
 
 # Steps that begin an iteration leave the reserve to those that finish it.
-_BEGINS = ("exam",)
+_BEGINS = ("preflight", "exam")
 _CENT_OF_CENTS, _MOST_SHOWN = Decimal("0.0001"), Decimal("999999999")
 _MOST_COUNTED = 10**15
 

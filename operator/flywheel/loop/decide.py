@@ -39,7 +39,7 @@ from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
-from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
+from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, START_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
 from flywheel.loop.underpowered import underpowered
@@ -173,7 +173,7 @@ def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:
     """The first step of the iteration at work that has no accepted attempt; None when it is finished."""
     current = status.current or Iteration(number=0)
     done = {entry.name for entry in current.steps}
-    wanted = ITERATION_STEPS if current.number else ("validate",)
+    wanted = ITERATION_STEPS if current.number else START_STEPS
     for step in wanted:
         if step not in done:
             return step

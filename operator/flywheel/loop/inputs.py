@@ -17,6 +17,7 @@ from flywheel.api.request import (
     Input,
     MeasureParameters,
     Parameters,
+    PreflightParameters,
     Redaction,
     ReportParameters,
     StepRequest,
@@ -34,7 +35,7 @@ from flywheel.loop.retention import expired_through, still_needed
 CANDIDATE_ARM = "candidate"
 RECORDED_PROBES = 60
 VALIDATION_LEVEL = Decimal("0.95")
-TEACHING = ("exam", "evaluate")
+TEACHING = ("preflight", "exam", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,11 @@ def _teacher(observed: RunObserved, status: FlywheelRunStatus, step: str) -> Tea
         call_timeout_seconds=duration_seconds(limits.call_timeout),
         allowance=left(observed.run.spec, status.usage, step),
         served_model=status.served_model,
+        headers=teacher.headers,
+        query=teacher.query,
+        ca_bundle=teacher.ca_bundle_ref,
+        proxy=teacher.proxy,
+        structured_outputs=teacher.structured_outputs,
     )
 
 
@@ -129,6 +135,10 @@ def _redaction(observed: RunObserved) -> Redaction:
     """As the Curriculum says now: what must not reach the teacher is not pinned."""
     spec = _curriculum_of(observed).spec
     return Redaction(redact=spec.privacy.redact, key=spec.pools.key)
+
+
+def _preflight(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
+    return _Plan(PreflightParameters(teacher=_teacher(observed, status, "preflight")), [_curriculum(status)])
 
 
 def _exam(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
@@ -199,6 +209,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
             untrained_arms=True,
             level=VALIDATION_LEVEL,
             batch_size=batch,
+            preflight=spec.training.lora,
         )
         return _Plan(parameters, [_curriculum(status, "validation", "curriculum")])
     inputs = [
@@ -272,6 +283,7 @@ def _cleanup(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
 
 
 _STEPS = {
+    "preflight": _preflight,
     "exam": _exam,
     "answer": _answer,
     "evaluate": _evaluate,

@@ -18,12 +18,13 @@ def refusal(observed: RunObserved) -> State | None:
         return None
     privacy, teacher = observed.curriculum.spec.privacy, observed.run.spec.teacher
     whole = privacy.redact.secrets and privacy.redact.emails
-    if whole or privacy.external_teacher == "Unredacted" or not external(teacher.base_url):
+    outside = next((url for url in (teacher.base_url, teacher.proxy) if url is not None and external(url)), None)
+    if whole or privacy.external_teacher == "Unredacted" or outside is None:
         return None
     name = observed.curriculum.metadata.name
     words = (
-        f"the teacher at {teacher.base_url} is outside the cluster, and Curriculum {name} does not redact secrets and "
-        "emails: set spec.privacy.redact there, or allow it by spec.privacy.externalTeacher: Unredacted"
+        f"the teacher is asked by {outside}, outside the cluster, and Curriculum {name} does not redact secrets"
+        " and emails: set spec.privacy.redact there, or allow it by spec.privacy.externalTeacher: Unredacted"
     )
     return State("blocked", Reason.NOT_REDACTED, words)
 

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 
+# Iteration 0: nothing is paid before the base model was loaded and measured.
+START_STEPS = ("validate", "preflight")
 ITERATION_STEPS = ("exam", "answer", "evaluate", "train", "validate")
 HISTORY_MAX = 20
 _PERHAPS = ("test", "cleanup")
@@ -48,14 +50,15 @@ def _numbers(status: FlywheelRunStatus, current: Iteration) -> str | None:
     first = 1 if len(numbers) < HISTORY_MAX else max(numbers[0], 1)
     if numbers != list(range(first, first + len(numbers))):
         return f"status.history holds the iterations {numbers}"
-    if current.number != (wanted := next_number(status)):
+    measured = not numbers and current.number == 0 and any(step.name == "validate" for step in current.steps)
+    if not measured and current.number != (wanted := next_number(status)):
         return f"status.current is iteration {current.number}, and by history and baseline it must be {wanted}"
     return None
 
 
 def _steps(entry: Iteration, current: Iteration) -> str | None:
     names = tuple(step.name for step in entry.steps)
-    order = (*ITERATION_STEPS, *(name for name in _PERHAPS if name in names)) if entry.number else ("validate",)
+    order = (*ITERATION_STEPS, *(name for name in _PERHAPS if name in names)) if entry.number else START_STEPS
     fewest = 0 if entry is current else len(ITERATION_STEPS)
     if names != order[: len(names)] or len(names) < fewest:
         return f"iteration {entry.number} has the steps {', '.join(names) or 'none'}"
@@ -69,7 +72,7 @@ def _steps(entry: Iteration, current: Iteration) -> str | None:
 
 
 def _baseline(status: FlywheelRunStatus, current: Iteration) -> str | None:
-    if current.number and (status.baseline_step is None or not status.baseline):
+    if (current.number or current.steps) and (status.baseline_step is None or not status.baseline):
         return "status.baseline or baselineStep is missing"
     return None
 

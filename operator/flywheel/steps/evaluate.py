@@ -36,6 +36,7 @@ from flywheel.teacher import asking
 from flywheel.teacher.feedback import Evaluation, read_evaluation, without_quotations
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.replies import read_object
+from flywheel.teacher.shapes import evaluation_shape
 from flywheel.teacher.writing import Order, Writer, log, patience
 from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
 
@@ -121,7 +122,7 @@ def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest,
     prompt = load_prompt("evaluation")
     gradings = GRADINGS * patience(request.attempt)
     for sample in range(gradings):
-        question = asking.Question(prompt, variables, f"iteration {request.iteration}", sample)
+        question = asking.Question(prompt, variables, f"iteration {request.iteration}", sample, evaluation_shape())
         reply = teacher.ask([question])[0]
         if reply is None:
             raise BadInputError("the budget does not cover the grading of the exam", Reason.BUDGET_EXHAUSTED)

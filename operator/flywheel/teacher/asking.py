@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from flywheel.api.conditions import Reason
@@ -26,6 +27,8 @@ from flywheel.teacher.limits import Pace, Slot
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.purse import Purse
 from flywheel.teacher.redacting import prompt_variables
+from flywheel.teacher.shapes import Schema, response_format
+from flywheel.workspace.digest import canonical_json
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError
 
 log = logging.getLogger("flywheel.step")
@@ -44,7 +47,7 @@ class Endpoint(Protocol):
     @property
     def settings(self) -> dict[str, Any]: ...
 
-    def complete(self, text: str) -> Reply: ...
+    def complete(self, text: str, response_format: dict[str, Any] | None = None) -> Reply: ...
 
 
 class Clock:
@@ -64,12 +67,16 @@ class Clock:
 
 @dataclass(frozen=True)
 class Question:
-    """One call to make: a template with its variables; slot and sample tell it from its like."""
+    """One call to make: a template with its variables; slot and sample tell it from its like.
+
+    `shape` is the JSON Schema of its reply, for an endpoint that can keep to it.
+    """
 
     prompt: Prompt
     variables: dict[str, Any]
     slot: str
     sample: int = 0
+    shape: Schema | None = None
 
 
 @dataclass
@@ -78,7 +85,7 @@ class _Asked:
 
     place: int
     key: str
-    text: str
+    send: Callable[[], Reply]
     most: Intent
     slot: Slot | None = None
     tries: int = 0
@@ -161,11 +168,12 @@ class Teacher:
     def _asked(self, place: int, question: Question) -> _Asked:
         variables, redacted = prompt_variables(question.variables, self._redactor)
         self.redacted += redacted
+        wanted = response_format(self._parameters.structured_outputs, question.prompt.name, question.shape)
         call = Call(
             template=question.prompt.digest,
             variables=variables,
             model=self._parameters.model,
-            parameters=self._endpoint.settings,
+            parameters=self._endpoint.settings | wanted,
             purpose=question.prompt.name,
             slot=question.slot,
             sample=question.sample,
@@ -179,10 +187,11 @@ class Teacher:
             model=call.model,
             template=call.template,
             payer=self._payer,
-            most_input_tokens=len(text.encode()) + TEMPLATE_TOKENS,  # no tokenizer makes more tokens than bytes
+            # No tokenizer makes more tokens than bytes; a schema is paid as a part of the prompt.
+            most_input_tokens=len(text.encode()) + TEMPLATE_TOKENS + (len(canonical_json(wanted)) if wanted else 0),
             most_output_tokens=self._parameters.max_output_tokens,
         )
-        return _Asked(place, call.key, text, most)
+        return _Asked(place, call.key, partial(self._endpoint.complete, text, **wanted), most)
 
     def _recorded(self, asked: _Asked) -> Reply | None:
         """The reply in the ledger; and the books say what this step paid for the call, be it in an earlier attempt."""
@@ -228,7 +237,7 @@ class Teacher:
             self._ledger.intend(asked.key, asked.most)
             asked.tries += 1
             asked.slot = self._pace.begin(now, most)
-            self._running[pool.submit(self._endpoint.complete, asked.text)] = asked
+            self._running[pool.submit(asked.send)] = asked
         return None
 
     def _end(self, future: Future[Reply], asked: _Asked) -> Reply | None:

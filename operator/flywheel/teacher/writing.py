@@ -20,6 +20,7 @@ from flywheel.teacher.asking import Question, Teacher
 from flywheel.teacher.ledger import Reply
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.replies import Read, Rung, read_items, without_reasoning
+from flywheel.teacher.shapes import items_shape
 
 log = logging.getLogger("flywheel.step")
 
@@ -118,11 +119,12 @@ class Writer:
     def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> bool:
         """One call for each portion of what is missing. False when the budget did not cover all of them."""
         numbered: list[tuple[int, str, int, Question]] = []
+        shape = items_shape(order.name, self._schemas.task)
         for label, count in missing.items():
             for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
                 slot = f"{order.slot}/{label}/{place}"
                 variables = order.variables(label, part, f"{slot}/{sample}")
-                numbered.append((place, label, part, Question(order.prompt, variables, slot, sample)))
+                numbered.append((place, label, part, Question(order.prompt, variables, slot, sample, shape)))
         # Labels in turn: where the budget ends, it ends for all alike.
         numbered.sort(key=lambda entry: entry[0])
         calls = [(label, part, question) for _, label, part, question in numbered]
@@ -161,7 +163,7 @@ class Writer:
             if reply is None or read is None or read.rung != "none" or len(reply.text) > MOST_REPAIRED:
                 continue
             variables = {"name": order.name, "broken": without_reasoning(reply.text)}
-            questions[place] = Question(order.repair, variables, f"{asked.slot}/repair", asked.sample)
+            questions[place] = Question(order.repair, variables, f"{asked.slot}/repair", asked.sample, asked.shape)
         for place, reply in zip(questions, self._teacher.ask(list(questions.values())), strict=True):
             read = None if reply is None else read_items(reply, order.name, FIELDS)
             if read is not None and read.items and read.rung not in UNWILLING:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.jobs import EnvVar, JobSettings, Resources, StepName, Toleration
 from flywheel.api.request import (
     CleanupParameters,
@@ -81,6 +82,27 @@ def test_the_key_is_only_where_it_is_asked_for() -> None:
     }
     assert keys["FLYWHEEL_TEACHER_API_KEY"] == {"name": "teacher", "key": "apiKey", "optional": False}
     assert keys["FLYWHEEL_TEACHER_HOSTS"] == {"name": "teacher", "key": "hosts", "optional": False}
+
+
+def test_certificates_are_mounted_where_the_teacher_is_asked() -> None:
+    def trusting(bundle: ConfigMapKeyRef | None) -> ExamParameters:
+        return EXAM.model_copy(update={"teacher": EXAM.teacher.model_copy(update={"ca_bundle": bundle})})
+
+    def found(parameters: ExamParameters | ReportParameters) -> tuple[list[object], list[object], list[object]]:
+        job = manifest(parameters, secret="teacher")
+        pod, step = job["spec"]["template"]["spec"], container(job)
+        return (
+            [volume["configMap"] for volume in pod["volumes"] if "configMap" in volume],
+            [mount for mount in step["volumeMounts"] if mount["name"] == "teacher-ca"],
+            [entry["value"] for entry in step["env"] if entry["name"] == "FLYWHEEL_TEACHER_CA"],
+        )
+
+    source = {"name": "corp", "optional": True, "items": [{"key": "root.pem", "path": "ca.pem"}]}
+    mount = {"name": "teacher-ca", "mountPath": "/etc/flywheel/teacher", "readOnly": True}
+    named = trusting(ConfigMapKeyRef(name="corp", key="root.pem"))
+    assert found(named) == ([source], [mount], ["/etc/flywheel/teacher/ca.pem"])
+    assert found(trusting(None)) == ([], [], [])
+    assert found(ReportParameters(attempt_path="runs/review/x/iter-1/exam/a1")) == ([], [], [])
 
 
 @given(st.text(alphabet="a$()HOME{}é\n", max_size=60))

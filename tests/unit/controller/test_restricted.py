@@ -44,11 +44,13 @@ jobs = st.fixed_dictionaries({"defaults": written}, optional={"steps": st.lists(
 @example(b"", {"defaults": {}})
 @given(st.binary(max_size=120), jobs)
 def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any]) -> None:
-    world = World(Script(numbers), run_spec(maxIterations=2) | SHORT | {"jobs": said}, outcomes=OUTCOMES)
+    spec = run_spec(maxIterations=2) | SHORT | {"jobs": said}
+    spec["teacher"] |= {"caBundleRef": {"name": "corp-ca"}}
+    world = World(Script(numbers), spec, outcomes=OUTCOMES)
     world.to_end()
     if not numbers:
         made = {job.request.step for job in world.created}
-        assert made == {"validate", "exam", "answer", "evaluate", "train", "test", "cleanup"}
+        assert made == {"validate", "preflight", "exam", "answer", "evaluate", "train", "test", "cleanup"}
     for job in world.created:
         check_job(job)
 

@@ -25,6 +25,7 @@ from flywheel.loop.observed import CurriculumObserved, JobView, PodView
 
 STEPS = (
     (0, "validate"),
+    (0, "preflight"),
     (1, "exam"),
     (1, "answer"),
     (1, "evaluate"),

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from resources import curriculum, curriculum_spec, digest, ready, run_spec
 from simulation import World
 
 from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
-from flywheel.api.request import EvaluateParameters, MeasureParameters, ReportParameters, StepRequest, TrainParameters
+from flywheel.api.request import (
+    EvaluateParameters,
+    ExamParameters,
+    MeasureParameters,
+    ReportParameters,
+    StepRequest,
+    TrainParameters,
+)
 from flywheel.api.result import (
     AbsentFigures,
     Accuracy,
@@ -17,12 +25,14 @@ from flywheel.api.result import (
     Figures,
     MeasureFigures,
     PrepareFigures,
+    StepError,
     StepResult,
 )
 from flywheel.loop.accept import UnexpectedResultError, accept
 from flywheel.loop.attempts import Accepted
 from flywheel.loop.decide import decide_run, next_step
 from flywheel.loop.inputs import accepted, build_request
+from flywheel.loop.soundness import damage
 
 
 def reason(world: World, kind: str = "Ready") -> str:
@@ -193,6 +203,58 @@ def test_inputs_of_the_second_iteration() -> None:
     measure = by_step["validate"].parameters
     assert isinstance(measure, MeasureParameters) and not measure.untrained_arms
     assert [entry.name for entry in measure.comparisons] == ["base", "likelihood", "fewShot", "incumbent", "patience"]
+
+
+def test_the_teacher_is_asked_for_nothing_before_the_first_iteration_begins() -> None:
+    world = World()
+    until(world, "preflight", 0)
+    preflight, validate = world.created[-1], world.created[-2]
+    assert preflight.teacher_secret == "teacher" and preflight.request.also_writable == ["ledger/review"]
+    assert [entry.parts for entry in preflight.request.inputs] == [["task.json"]], "no item is shown"
+    measure = validate.request.parameters
+    assert isinstance(measure, MeasureParameters) and measure.preflight == world.observe().run.spec.training.lora
+    error = StepResult(error=StepError(reason="TeacherUnavailable", message="no model: check spec.teacher.model"))
+    job = world.jobs[preflight.name]
+    world.end(job, "try later")
+    assert job.view.pod is not None
+    job.view = replace(job.view, pod=replace(job.view.pod, message=error.to_message()))
+    world.reconcile()
+    assert reason(world, "Stalled") == "TeacherUnavailable"
+    assert world.read_status().iteration == 0, "so that teacher and training may still be edited"
+    world.now += timedelta(hours=1)
+    world.edit(teacher=world.spec["teacher"] | {"model": "other"}, training={"maxSteps": 9})
+    until(world, "exam")
+    assert world.read_status().usage.teacher_calls == 1, "of the one that was answered"
+    told = world.created[-1].request.parameters
+    assert isinstance(told, ExamParameters) and told.teacher.model == "other"
+    assert world.read_status().iteration == 1
+
+
+def test_a_status_that_lost_its_place_before_the_first_iteration_is_found_again() -> None:
+    world = World()
+    until(world, "preflight", 0)
+    assert damage(world.read_status()) is None
+    lost = world.read_status().model_copy(update={"baseline_step": None})
+    assert damage(lost) == "status.baseline or baselineStep is missing"
+
+
+def test_how_the_endpoint_is_reached_is_told_to_who_asks_it() -> None:
+    more = {
+        "headers": [{"name": "x-a", "value": "1"}],
+        "query": [{"name": "api-version", "value": "2"}],
+        "caBundleRef": {"name": "corp-ca", "key": "root.pem"},
+        "proxy": "http://proxy:3128",
+        "structuredOutputs": "JSONSchema",
+    }
+    spec = run_spec()
+    world = World(spec=spec | {"teacher": spec["teacher"] | more})
+    until(world, "train")
+    for step in ("preflight", "exam", "evaluate"):
+        told = next(job.request for job in world.created if job.step == step).to_json_object()["parameters"]["teacher"]
+        assert {name: told[name] for name in ("headers", "query", "proxy", "structuredOutputs")} == {
+            name: value for name, value in more.items() if name != "caBundleRef"
+        }
+        assert told["caBundle"] == more["caBundleRef"]
 
 
 def test_a_later_test_reuses_the_untrained_answers_and_is_made_at_its_share_of_alpha() -> None:

@@ -98,7 +98,7 @@ class Bench:
             "attempt": 1,
             "seed": 7,
             "output": output,
-            "alsoWritable": ["ledger/review"] if step in ("exam", "evaluate") else [],
+            "alsoWritable": ["ledger/review"] if step in ("preflight", "exam", "evaluate") else [],
             "parameters": {"step": step, **parameters},
             **more,
         }

@@ -172,3 +172,33 @@ def test_a_budget_that_covers_half_an_exam_ends_the_run_and_one_that_covers_most
     usage = most.result.figures.usage
     assert usage.unaffordable >= 1 and 40 <= most.result.figures.questions < 400
     assert usage.input_tokens + usage.output_tokens <= 50000
+
+
+@pytest.mark.parametrize("wanted", ["JSONObject", "JSONSchema"])
+@pytest.mark.parametrize("knobs", [{}, {"badJson": 0.5}, {"cut": 0.5}, {"thinking": 1.0}, {"duplicates": 0.5}])
+def test_with_structured_outputs_replies_are_read_and_checked_all_the_same(
+    taught: Any, wanted: str, knobs: dict[str, float]
+) -> None:
+    taught.turn(**knobs)
+    lines = whole(exam(taught, structuredOutputs=wanted), taught)
+    plain = taught.asked()["count"]
+    taught.turn()
+    assert whole(exam(taught), taught) and taught.asked()["count"] >= plain + 4, "another format is another call"
+    assert lines
+
+
+@pytest.mark.parametrize(("knob", "rung"), [("refuse", "refused"), ("filter", "filtered")])
+def test_with_structured_outputs_a_refusal_is_one(taught: Any, knob: str, rung: str) -> None:
+    taught.turn(**{knob: 0.5})
+    ran = exam(taught, 120, structuredOutputs="JSONSchema")
+    assert ran.code == 0, ran.log
+    assert ran.result.figures.replies[rung] >= 1 and ran.result.figures.questions < 120
+
+
+def test_an_endpoint_without_structured_outputs_is_said_and_not_paid(taught: Any) -> None:
+    taught.turn(unstructured=1.0)
+    ran = exam(taught, structuredOutputs="JSONSchema")
+    assert (ran.code, ran.result.error.reason) == (75, "TeacherUnavailable")
+    assert "has no JSONSchema" in ran.result.error.message and "structuredOutputs" in ran.result.error.message
+    assert not list((taught.root / "ledger").rglob("*.json"))
+    assert exam(taught).code == 0, "only what asks for it is refused"

@@ -133,7 +133,8 @@ def _check_attempt(world: World, plan: RunPlan) -> None:
 def _missing_step(status: FlywheelRunStatus) -> str:
     assert status.current is not None
     done = {entry.name for entry in status.current.steps}
-    order = ("exam", "answer", "evaluate", "train", "validate", "test") if status.current.number else ("validate",)
+    order = ("exam", "answer", "evaluate", "train", "validate", "test")
+    order = order if status.current.number else ("validate", "preflight")
     return next(step for step in order if step not in done)
 
 

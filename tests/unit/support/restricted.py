@@ -19,7 +19,7 @@ from flywheel.loop.plan import StepJob
 
 OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "severity", "11111111-2222-3333-4444-555555555555")
 IMAGES = {"operator": "o:1", "student": "s:1", "trainer": "t:1"}
-TEACHING: set[StepName] = {"exam", "evaluate"}
+TEACHING: set[StepName] = {"preflight", "exam", "evaluate"}
 POD_FIELDS = {
     "restartPolicy", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "automountServiceAccountToken",
     "enableServiceLinks", "securityContext", "containers", "volumes", "nodeSelector", "tolerations",
@@ -66,7 +66,8 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
 def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> None:
     claims = {job.claims.workspace, job.claims.model, job.claims.repository} - {None}
     sources = {entry["name"]: next(iter(set(entry) - {"name"})) for entry in volumes}
-    assert set(sources.values()) <= {"persistentVolumeClaim", "emptyDir"}
+    assert set(sources.values()) <= {"persistentVolumeClaim", "emptyDir", "configMap"}
+    assert job.request.step in TEACHING or "configMap" not in sources.values()
     assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} <= claims
     readable, writable = planned(job.request)
     for mount in mounts:
@@ -74,6 +75,8 @@ def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dic
         assert "subPathExpr" not in mount and "mountPropagation" not in mount
         if sources[mount["name"]] == "emptyDir":
             assert path in ("/tmp", "/dev/shm")
+        elif sources[mount["name"]] == "configMap":
+            assert read_only and path == "/etc/flywheel/teacher"
         elif path == "/model":
             assert read_only and mount.get("subPath") == job.claims.model_folder
         elif isinstance(job.request.parameters, PublishParameters) and path == job.request.parameters.repository_path:
