@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ _DISRUPTIONS = {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated",
 _NOT_STARTED = {"StartError", "ContainerCannotRun"}
 _LOST = "ContainerStatusUnknown"
 _TEXT_MAX = 4096
+_GPU = re.compile(r"/(gpu|mig-)")  # nvidia.com/gpu, amd.com/gpu, nvidia.com/mig-1g.10gb
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,15 @@ def pod_record(pod: Object) -> PodRecord:
     said = text(terminated, "reason")
     started = state.get("running") is not None or (bool(terminated) and said not in _NOT_STARTED)
     lost = said == _LOST or status.get("reason") in _DISRUPTIONS
+    times = terminated or mapping(state, "running")
     disrupted = lost or "DisruptionTarget" in _true_conditions(pod) or metadata.get("deletionTimestamp") is not None
     view = PodView(
         name=metadata["name"],
         uid=metadata["uid"],
         started=started,
+        started_at=_moment(times, "startedAt"),
+        ended_at=_moment(times, "finishedAt"),
+        gpus=_gpus(pod),
         exit_code=terminated.get("exitCode"),
         message=text(terminated, "message")[:_TEXT_MAX],
         terminated_reason=said,
@@ -172,11 +178,22 @@ def _step_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
     return mapping(found[0], "state") if found else {}
 
 
+def _gpus(pod: Object) -> int:
+    """GPUs that the pod holds, whoever makes them; a slice of one (MIG) counts as one."""
+    limits = [mapping(entry, "resources", "limits") for entry in entries(pod, "spec", "containers")]
+    counts = (count for found in limits for name, count in found.items() if _GPU.search(name))
+    return sum(int(count) for count in counts if str(count).isdecimal())
+
+
 def _unschedulable(pod: Object) -> str:
     for entry in entries(pod, "status", "conditions"):
         if entry.get("type") == "PodScheduled" and entry.get("status") == "False":
             return (text(entry, "message") or text(entry, "reason") or "Unschedulable")[:_TEXT_MAX]
     return ""
+
+
+def _moment(item: Object, name: str) -> datetime | None:
+    return _time(item[name]) if item.get(name) else None
 
 
 def _time(moment: str | None) -> datetime:
