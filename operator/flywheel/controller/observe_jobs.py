@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from flywheel.api.jobs import gpus
 from flywheel.controller import labels
 from flywheel.controller.fields import entries, mapping, text
 from flywheel.loop.observed import JobState, JobView, PodView
@@ -20,7 +20,6 @@ _DISRUPTIONS = {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated",
 _NOT_STARTED = {"StartError", "ContainerCannotRun"}
 _LOST = "ContainerStatusUnknown"
 _TEXT_MAX = 4096
-_GPU = re.compile(r"/(gpu|mig-)")  # nvidia.com/gpu, amd.com/gpu, nvidia.com/mig-1g.10gb
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def pod_record(pod: Object) -> PodRecord:
         started=started,
         started_at=_moment(times, "startedAt"),
         ended_at=_moment(times, "finishedAt"),
-        gpus=_gpus(pod),
+        gpus=sum(gpus(mapping(entry, "resources", "limits")) for entry in entries(pod, "spec", "containers")),
         exit_code=terminated.get("exitCode"),
         message=text(terminated, "message")[:_TEXT_MAX],
         terminated_reason=said,
@@ -176,13 +175,6 @@ def _true_conditions(item: Object) -> set[str]:
 def _step_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
     found = [entry for entry in entries(status, "containerStatuses") if entry.get("name") == labels.CONTAINER]
     return mapping(found[0], "state") if found else {}
-
-
-def _gpus(pod: Object) -> int:
-    """GPUs that the pod holds, whoever makes them; a slice of one (MIG) counts as one."""
-    limits = [mapping(entry, "resources", "limits") for entry in entries(pod, "spec", "containers")]
-    counts = (count for found in limits for name, count in found.items() if _GPU.search(name))
-    return sum(int(count) for count in counts if str(count).isdecimal())
 
 
 def _unschedulable(pod: Object) -> str:

@@ -117,15 +117,7 @@ class Writer:
 
     def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> bool:
         """One call for each portion of what is missing. False when the budget did not cover all of them."""
-        numbered: list[tuple[int, str, int, Question]] = []
-        for label, count in missing.items():
-            for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
-                slot = f"{order.slot}/{label}/{place}"
-                variables = order.variables(label, part, f"{slot}/{sample}")
-                numbered.append((place, label, part, Question(order.prompt, variables, slot, sample)))
-        # Labels in turn: where the budget ends, it ends for all alike.
-        numbered.sort(key=lambda entry: entry[0])
-        calls = [(label, part, question) for _, label, part, question in numbered]
+        calls = calls_of(order, missing, sample)
         total, parts = sum(order.quotas.values()), len(calls)
         begun = total - sum(missing.values())
 
@@ -193,6 +185,19 @@ class Writer:
         else:
             self._known.add(asked)
             self._items[label].append(Written(identity, question or {}, answer or {}))
+
+
+def calls_of(order: Order, missing: Mapping[str, int], sample: int = 0) -> list[tuple[str, int, Question]]:
+    """One call for each portion of what is missing: label, count and question."""
+    numbered: list[tuple[int, str, int, Question]] = []
+    for label, count in missing.items():
+        for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
+            slot = f"{order.slot}/{label}/{place}"
+            variables = order.variables(label, part, f"{slot}/{sample}")
+            numbered.append((place, label, part, Question(order.prompt, variables, slot, sample)))
+    # Labels in turn: where the budget ends, it ends for all alike.
+    numbered.sort(key=lambda entry: entry[0])
+    return [(label, part, question) for _, label, part, question in numbered]
 
 
 def patience(attempt: int) -> int:
