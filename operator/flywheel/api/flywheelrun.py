@@ -161,16 +161,25 @@ class Plateau(Closed):
     )
 
 
+_SOME_LIMIT = "one of teacherTokens, cost, gpuHours and wallTime must be set"
+
+
 class Budget(Closed):
-    """Most that the run may be charged for its teacher. Requests that were cut off count as what they might cost."""
+    """Most that the run may use. Teacher requests that were cut off count as what they might cost."""
 
     model_config = Closed.model_config | {
         "json_schema_extra": rules(
-            Cel("has(self.teacherTokens) || has(self.cost)", "one of teacherTokens and cost must be set")
+            Cel("has(self.teacherTokens) || has(self.cost) || has(self.gpuHours) || has(self.wallTime)", _SOME_LIMIT)
         )
     }
     teacher_tokens: int | None = Field(default=None, ge=1, le=10**15, description="Teacher tokens, in and out.")
     cost: Amount | None = Field(default=None, description="Money, in the currency of teacher.prices.")
+    gpu_hours: Amount | None = Field(
+        default=None, description="GPUs times hours, while pods of the steps run; failed attempts included."
+    )
+    wall_time: Duration | None = Field(
+        default=None, description="Time while pods of the steps run; waiting in a queue or suspended does not count."
+    )
     reserve_for_finish: Share = Field(
         default=Decimal("0"),
         description="Share of each limit that exams may not touch, so that an iteration that was begun can be taught,"
@@ -180,8 +189,8 @@ class Budget(Closed):
     @model_validator(mode="after")
     def _some_limit(self) -> Budget:
         """The CEL rule above, for those who do not ask an API server."""
-        if self.teacher_tokens is None and self.cost is None:
-            raise ValueError("one of teacherTokens and cost must be set")
+        if self.teacher_tokens is None and self.cost is None and self.gpu_hours is None and self.wall_time is None:
+            raise ValueError(_SOME_LIMIT)
         return self
 
 
@@ -194,7 +203,7 @@ class Stop(Closed):
         description="Target: stop when the lower bound of balanced accuracy on the validation pool reaches this.",
     )
     plateau: Plateau | None = Field(default=None, description="Stop when the student no longer improves.")
-    budget: Budget | None = Field(default=None, description="Most that the run may be charged for its teacher.")
+    budget: Budget | None = Field(default=None, description="Most that the run may use: teacher, GPUs, time.")
     now: bool = Field(default=False, description="Stop at once, keeping the best adapter so far.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt
@@ -143,6 +143,19 @@ class RunUsage(Open):
     )
     unaffordable: int = Field(default=0, ge=0, description="Calls not made, because the budget did not cover them.")
     cost: DecimalText | None = Field(default=None, description="Cost at teacher.prices, rounded up.")
+    pod_seconds: int = Field(default=0, ge=0, description="Seconds that the steps' pods ran, failed attempts included.")
+    gpu_seconds: int = Field(default=0, ge=0, description="The same, times the GPUs of each pod.")
+
+
+class PodTime(Open):
+    """The run's newest pod: its time is counted once, when it has ended."""
+
+    iteration: Ordinal = Field(description="Its iteration.")
+    step: StepName = Field(description="Its step.")
+    attempt: Ordinal = Field(description="Its attempt.")
+    since: AwareDatetime = Field(description="When the step began in it.")
+    gpus: int = Field(default=0, ge=0, le=1_000_000, description="GPUs that it holds.")
+    counted: bool = Field(default=False, description="Whether it has ended and is in usage.")
 
 
 class ReplyCount(Open):
@@ -242,6 +255,7 @@ class FlywheelRunStatus(Open):
         json_schema_extra=list_map("rung"),
     )
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
+    pod: PodTime | None = Field(default=None, description="The newest pod, for usage.podSeconds and gpuSeconds.")
     leakage: LeakageReport | None = Field(default=None, description="What the leakage firewall did so far.")
     redacted: list[Redacted] = Field(
         default_factory=list[Redacted],

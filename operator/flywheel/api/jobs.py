@@ -6,6 +6,7 @@ Token mount, service account and security context are not here on purpose.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
@@ -44,6 +45,7 @@ Quantity = Annotated[
         }
     ),
 ]
+_GPU = re.compile(r"/(gpu|mig-)")  # nvidia.com/gpu, amd.com/gpu, nvidia.com/mig-1g.10gb
 ResourceName = Annotated[str, Field(max_length=253)]
 _ZERO = "^0+([.]0+)?([A-Za-z]|$)"
 _NO_MEMORY = "memory must be more than 0: to Kubernetes a limit of 0 is none at all"
@@ -54,6 +56,11 @@ def _memory_rule(field: str) -> Cel:
         f"!has(self.{field}) || !('memory' in self.{field}) || !string(self.{field}['memory']).matches('{_ZERO}')",
         f"{field}: {_NO_MEMORY}",
     )
+
+
+def gpus(limits: Mapping[str, object]) -> int:
+    """GPUs among resource limits, whoever makes them; a slice of one (MIG) counts as one."""
+    return sum(int(str(count)) for name, count in limits.items() if _GPU.search(name) and str(count).isdecimal())
 
 
 class Resources(Closed):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,15 +14,28 @@ from rich.console import Console
 
 from flywheel.api.conditions import COMPLETED
 from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.cli.estimate import print_estimate
 from flywheel.cli.live import live_run, print_summary
+from flywheel.local.estimate import Measured, measured_in
+from flywheel.local.estimate import estimate as estimated
 from flywheel.local.manifests import ManifestError, read_manifests
+from flywheel.local.preparing import prepared
 from flywheel.local.processes import teacher_environment, user_teacher_environment
 from flywheel.local.programs import NoCheckoutError, prepare_programs
 from flywheel.local.rehearsal import rehearsal_teacher
-from flywheel.local.run import LocalRun
+from flywheel.local.run import LocalRun, local_metadata
 from flywheel.loop.state import holds
+from flywheel.workspace.store import Workspace
 
 _LOG_WIDTH = 140
+
+
+class Output(StrEnum):
+    """How figures are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-improvement of small language models.")
 
@@ -96,6 +111,35 @@ def run(
     print_summary(console, status)
     if not holds(status.conditions, COMPLETED):
         raise typer.Exit(1)
+
+
+@app.command()
+def estimate(
+    folder: Folder,
+    iterations: Annotated[int | None, typer.Option(help="As if the run stopped after this many iterations.")] = None,
+    seconds_per_step: Annotated[float | None, typer.Option(help="Of the optimiser, for GPU hours.")] = None,
+    seconds_per_answer: Annotated[float | None, typer.Option(help="Of the student, for GPU hours.")] = None,
+    measured: Annotated[Path | None, typer.Option(help="Workspace of a run whose steps per second count.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="text or json.")] = Output.TEXT,
+) -> None:
+    """What a run will cost, before it begins: calls, tokens, money, GPU hours, and what it could prove."""
+    console = _console()
+    try:
+        curriculum, flywheel_run = read_manifests(folder)
+        spec = _with(flywheel_run.spec, iterations, None)
+        if seconds_per_step is None and measured is not None:
+            seconds_per_step = measured_in(Workspace(measured))
+        known = Measured(seconds_per_step=seconds_per_step, seconds_per_answer=seconds_per_answer)
+        with TemporaryDirectory() as scratch:
+            local = curriculum.model_copy(update={"metadata": local_metadata(curriculum.metadata)})
+            ready = prepared(local, folder, Path(scratch))
+            found = estimated(ready, flywheel_run.model_copy(update={"spec": spec}), Workspace(scratch), known)
+    except ManifestError as error:
+        _fail(console, str(error))
+    if output is Output.JSON:
+        typer.echo(found.model_dump_json(by_alias=True, indent=2))
+    else:
+        print_estimate(console, found)
 
 
 @app.command()

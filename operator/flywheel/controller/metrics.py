@@ -75,6 +75,8 @@ class Metrics:
                 "teacher_output_tokens": "Teacher tokens charged so far, out.",
                 "teacher_cost": "Cost of the teacher so far, in the currency of teacher.prices.",
                 "teacher_lost_in_flight": "Teacher requests that were cut off, charged as reserved.",
+                "pod_seconds": "Seconds that the steps' pods ran, the one at work not included.",
+                "gpu_seconds": "The same, times the GPUs of each pod.",
             }.items()
         }
         self._replies = Gauge(

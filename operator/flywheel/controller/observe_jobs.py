@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from flywheel.api.jobs import gpus
 from flywheel.controller import labels
 from flywheel.controller.fields import entries, mapping, text
 from flywheel.loop.observed import JobState, JobView, PodView
@@ -90,11 +91,15 @@ def pod_record(pod: Object) -> PodRecord:
     said = text(terminated, "reason")
     started = state.get("running") is not None or (bool(terminated) and said not in _NOT_STARTED)
     lost = said == _LOST or status.get("reason") in _DISRUPTIONS
+    times = terminated or mapping(state, "running")
     disrupted = lost or "DisruptionTarget" in _true_conditions(pod) or metadata.get("deletionTimestamp") is not None
     view = PodView(
         name=metadata["name"],
         uid=metadata["uid"],
         started=started,
+        started_at=_moment(times, "startedAt"),
+        ended_at=_moment(times, "finishedAt"),
+        gpus=sum(gpus(mapping(entry, "resources", "limits")) for entry in entries(pod, "spec", "containers")),
         exit_code=terminated.get("exitCode"),
         message=text(terminated, "message")[:_TEXT_MAX],
         terminated_reason=said,
@@ -177,6 +182,10 @@ def _unschedulable(pod: Object) -> str:
         if entry.get("type") == "PodScheduled" and entry.get("status") == "False":
             return (text(entry, "message") or text(entry, "reason") or "Unschedulable")[:_TEXT_MAX]
     return ""
+
+
+def _moment(item: Object, name: str) -> datetime | None:
+    return _time(item[name]) if item.get(name) else None
 
 
 def _time(moment: str | None) -> datetime:

@@ -86,4 +86,6 @@ def _figures(status: FlywheelRunStatus) -> dict[str, float | None]:
         "teacher_output_tokens": status.usage.teacher_output_tokens,
         "teacher_cost": float(status.usage.cost) if status.usage.cost is not None else None,
         "teacher_lost_in_flight": status.usage.lost_in_flight,
+        "pod_seconds": status.usage.pod_seconds,
+        "gpu_seconds": status.usage.gpu_seconds,
     }

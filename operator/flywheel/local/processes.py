@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flywheel.local.programs import ML_STEPS, Programs
@@ -25,6 +25,7 @@ class Process:
     folder: Path
     created_at: datetime
     process: subprocess.Popen[bytes]
+    ended_at: datetime | None = None
 
     @property
     def log(self) -> Path:
@@ -34,11 +35,15 @@ class Process:
     def view(self) -> JobView:
         """As decisions see it."""
         code = self.process.poll()
+        if code is not None and self.ended_at is None:
+            self.ended_at = datetime.now(UTC)
         message = self.folder / "result"
         pod = PodView(
             name=self.job.name,
             uid=str(self.process.pid),
             started=True,
+            started_at=self.created_at,
+            ended_at=self.ended_at,
             exit_code=128 - code if code is not None and code < 0 else code,
             message=message.read_text() if code is not None and message.exists() else "",
         )

@@ -6,7 +6,6 @@ State is kept beside the workspace, so that an interrupted rehearsal goes on whe
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from flywheel.api.curriculum import Curriculum, CurriculumStatus
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.metadata import Metadata
+from flywheel.local.preparing import copy_sources
 from flywheel.local.processes import Process, start
 from flywheel.local.programs import Programs
 from flywheel.loop.curriculum import decide_curriculum
@@ -47,13 +47,10 @@ class LocalRun:
     saved: bytes = field(default=b"", init=False)
 
     def __post_init__(self) -> None:
-        self.curriculum = self.curriculum.model_copy(update={"metadata": _metadata(self.curriculum.metadata)})
-        self.run = self.run.model_copy(update={"metadata": _metadata(self.run.metadata)})
+        self.curriculum = self.curriculum.model_copy(update={"metadata": local_metadata(self.curriculum.metadata)})
+        self.run = self.run.model_copy(update={"metadata": local_metadata(self.run.metadata)})
         self.workspace.mkdir(parents=True, exist_ok=True)
-        for source in self.curriculum.spec.sources:
-            target = self.workspace / source.dataset.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.source / source.dataset.path, target)
+        copy_sources(self.curriculum, self.source, self.workspace)
         self._load()
 
     def drive(self, show: Callable[[FlywheelRunStatus, str], None]) -> FlywheelRunStatus:
@@ -113,7 +110,7 @@ class LocalRun:
         self.run = self.run.model_copy(update={"status": FlywheelRunStatus.model_validate(state["run"])})
 
 
-def _metadata(metadata: Metadata) -> Metadata:
+def local_metadata(metadata: Metadata) -> Metadata:
     """What the API server would have added; the uid is of the name, so that a rehearsal can be resumed."""
     uid = hashlib.sha256(metadata.name.encode()).hexdigest()[:32]
     return metadata.model_copy(update={"namespace": _NAMESPACE, "uid": uid, "generation": 1})

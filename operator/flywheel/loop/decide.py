@@ -5,6 +5,7 @@ Ended? stopped? suspended? pinned to a revision? Then step by step: start, wait,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from flywheel.api.conditions import (
@@ -20,11 +21,12 @@ from flywheel.api.conditions import (
     Reason,
 )
 from flywheel.api.curriculum import Attempt
+from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
-from flywheel.loop.budget import charged, out_of_budget
+from flywheel.loop.budget import charged, out_of_budget, seconds_left
 from flywheel.loop.exits import known_reason
 from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
@@ -35,6 +37,7 @@ from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.pod_time import counted, metered, running
 from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
@@ -55,6 +58,25 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
         return Plan(status)
     if ended(status):
         return Plan(_still_ended(status, now), delete=deletable(observed.jobs))
+    status = metered(status, observed.jobs, now)
+    plan = _decide(replace(observed, run=run.model_copy(update={"status": status})), now)
+    seconds = _time_left(run.spec, plan.status, now)
+    if seconds is None or ended(plan.status):
+        return plan
+    return replace(plan, requeue_after=seconds if plan.requeue_after is None else min(seconds, plan.requeue_after))
+
+
+def _time_left(spec: FlywheelRunSpec, status: FlywheelRunStatus, now: datetime) -> float | None:
+    """Until the pod at work has used up the budget; None where none runs, or no limit holds it."""
+    pod = status.pod
+    if pod is None or pod.counted:
+        return None
+    seconds = seconds_left(spec, status.usage, pod.step, pod.gpus)
+    return None if seconds is None else seconds - running(status, now)
+
+
+def _decide(observed: RunObserved, now: datetime) -> RunPlan:
+    run, status = observed.run, observed.run.status
     if run.spec.stop.now:
         best = f", best is iteration {status.best.iteration}" if status.best else ""
         return _halt(observed, now, State("completed", Reason.STOPPED, f"stopped by spec.stop.now{best}"))
@@ -63,6 +85,9 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
         return _halt(observed, now, State("suspended", Reason.SUSPENDED, words))
     if (refused := refusal(observed)) is not None:
         return _halt(observed, now, refused)
+    if (seconds := _time_left(run.spec, status, now)) is not None and seconds <= 0:
+        usage, words = counted(status, now).usage, f"it leaves no more time for step {status.step}"
+        return _halt(observed, now, out_of_budget(run.spec, usage, words))
     blocked, status = _pin(observed)
     if blocked is None and (fault := damage(status)) is not None:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
@@ -216,6 +241,10 @@ def _apply(
     if isinstance(outcome, Wait):
         again = outcome.requeue_after
         return _settled(observed, status, outcome.state, now, events, delete=outcome.delete, requeue_after=again)
+    # What was made is still read: it may be the best adapter.
+    if outcome.rereads is None and seconds_left(observed.run.spec, status.usage, step, gpus=1) == 0:
+        words = f"it leaves no time for step {step}"
+        return _settled(observed, status, out_of_budget(observed.run.spec, status.usage, words), now, events)
     job = _step_job(observed, status, step, outcome)
     if status.started_at is None:
         status = status.model_copy(update={"started_at": now})
@@ -272,6 +301,7 @@ def _settled(
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):
+        status = counted(status, now)
         update |= {"ended_at": now, "step": None, "attempt": None if state.kind == "completed" else status.attempt}
     return Plan(status.model_copy(update=update), create, delete, requeue_after, (*events, *news(old, state)))
 

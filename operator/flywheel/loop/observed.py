@@ -20,6 +20,9 @@ class PodView:
     name: str
     uid: str
     started: bool = False
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    gpus: int = 0
     exit_code: int | None = None
     message: str = ""
     terminated_reason: str = ""

@@ -53,6 +53,8 @@ def _numbers(status: FlywheelRunStatus, current: Iteration) -> str | None:
     measured = not numbers and current.number == 0 and any(step.name == "validate" for step in current.steps)
     if not measured and current.number != (wanted := next_number(status)):
         return f"status.current is iteration {current.number}, and by history and baseline it must be {wanted}"
+    if status.pod is not None and status.pod.iteration > current.number:
+        return f"status.pod is of iteration {status.pod.iteration}, and {current.number} is at work"
     return None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flywheel.api.conditions import Reason
@@ -36,7 +36,7 @@ from flywheel.teacher import asking
 from flywheel.teacher.feedback import Evaluation, read_evaluation, without_quotations
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.replies import read_object
-from flywheel.teacher.shapes import evaluation_shape
+from flywheel.teacher.shapes import evaluation_shape, items_shape
 from flywheel.teacher.writing import Order, Writer, log, patience
 from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
 
@@ -45,8 +45,8 @@ GRADINGS = 3  # a reply without a readable grade is asked for again
 
 
 @dataclass(frozen=True)
-class _Sat:
-    """An exam that was sat."""
+class Sat:
+    """An exam that was sat: questions, answers by question, and the marks."""
 
     questions: list[Question]
     answers: dict[str, Answer]
@@ -69,7 +69,7 @@ def evaluate(attempt: Attempt) -> StepResult:
     known |= {question_id(question.question) for question in sat.questions}
     writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
     seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
-    order = _order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
+    order = dataset_order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
     new = [
         Example(id=item.id, input=item.question, output=item.answer, origin="teacher", iteration=request.iteration)
         for item in writer.write(order, request.attempt)
@@ -106,24 +106,27 @@ def _redacted(example: Example, redactor: Redactor) -> Example:
     return example.model_copy(update={"input": question, "output": answer})
 
 
-def _mark(attempt: Attempt, task: Task) -> _Sat:
+def _mark(attempt: Attempt, task: Task) -> Sat:
     questions = read_lines(attempt, "exam", "exam.jsonl", Question)
     answers = {answer.id: answer for answer in read_lines(attempt, "answer", "answers.jsonl", Answer)}
     try:
-        confusion = score(questions, answers, task.label.path, task.label.order)
+        return marked(questions, answers, task)
     except UnansweredError as error:
         raise BadInputError(str(error)) from error
-    return _Sat(questions, answers, confusion, figures(confusion, list(answers.values())))
 
 
-def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest, rungs: Counter[str]) -> Evaluation:
-    shown = _shown(sat, task, request.seed, request.iteration)
-    variables = {**task_variables(task), "figures": sat.figures, "answers": shown}
-    prompt = load_prompt("evaluation")
+def marked(questions: list[Question], answers: dict[str, Answer], task: Task) -> Sat:
+    """The exam's outcome. Raises UnansweredError."""
+    confusion = score(questions, answers, task.label.path, task.label.order)
+    return Sat(questions, answers, confusion, figures(confusion, list(answers.values())))
+
+
+def _grade(teacher: asking.Teacher, task: Task, sat: Sat, request: StepRequest, rungs: Counter[str]) -> Evaluation:
+    shown = shown_answers(sat, task, request.seed, request.iteration)
+    question = grading(task, sat, shown, request.iteration)
     gradings = GRADINGS * patience(request.attempt)
     for sample in range(gradings):
-        question = asking.Question(prompt, variables, f"iteration {request.iteration}", sample, evaluation_shape())
-        reply = teacher.ask([question])[0]
+        reply = teacher.ask([replace(question, sample=sample)])[0]
         if reply is None:
             raise BadInputError("the budget does not cover the grading of the exam", Reason.BUDGET_EXHAUSTED)
         read = read_object(reply, ("proficiency", "feedback"))
@@ -141,7 +144,13 @@ def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest,
     )
 
 
-def _shown(sat: _Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:
+def grading(task: Task, sat: Sat, shown: list[dict[str, Any]], iteration: int) -> asking.Question:
+    """The one call that asks for grade and feedback."""
+    variables = {**task_variables(task), "figures": sat.figures, "answers": shown}
+    return asking.Question(load_prompt("evaluation"), variables, f"iteration {iteration}", shape=evaluation_shape())
+
+
+def shown_answers(sat: Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:
     """At most SHOWN_ANSWERS answers: wrong ones first, every label in turn."""
     piles: dict[str, list[Question]] = {label: [] for label in task.label.order}
     for question in sorted(sat.questions, key=lambda question: drawn(seed, "shown", iteration, question.id)):
@@ -164,11 +173,12 @@ def _answered(question: Question, answer: Answer) -> dict[str, Any]:
     return {"question": question.question, "answer": question.answer, "model_answer": said}
 
 
-def _material(sat: _Sat) -> list[dict[str, Any]]:
+def _material(sat: Sat) -> list[dict[str, Any]]:
     return [question.question for question in sat.questions]
 
 
-def _order(task: Task, sat: _Sat, evaluation: Evaluation, seeds: Seeds, examples: int, iteration: int) -> Order:
+def dataset_order(task: Task, sat: Sat, evaluation: Evaluation, seeds: Seeds, examples: int, iteration: int) -> Order:
+    """What the teacher is to write for training, more of what the exam showed to be weak."""
     recall = sat.confusion.recall
     fixed = task_variables(task)
     marks: Mapping[str, Any] = {entry["label"]: entry for entry in sat.figures["labels"]}
@@ -187,13 +197,14 @@ def _order(task: Task, sat: _Sat, evaluation: Evaluation, seeds: Seeds, examples
         quotas=weighted_quotas(examples, weights),
         variables=variables,
         unit="examples",
+        shape=items_shape("dataset", task),
     )
 
 
 def _write(
     attempt: Attempt,
     evaluation: Evaluation,
-    sat: _Sat,
+    sat: Sat,
     examples: Sequence[Example],
     train: Sequence[Example],
     replies: dict[str, Any],

@@ -11,6 +11,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.item import Question
 from flywheel.api.request import ExamParameters
 from flywheel.api.result import ExamFigures, StepResult
+from flywheel.api.task import Task
 from flywheel.data.normalise import question_id
 from flywheel.data.quotas import even_quotas
 from flywheel.steps.material import (
@@ -26,6 +27,7 @@ from flywheel.steps.parameters import parameters_of
 from flywheel.teacher.asking import teacher_for
 from flywheel.teacher.feedback import Evaluation
 from flywheel.teacher.prompts import load_prompt
+from flywheel.teacher.shapes import items_shape
 from flywheel.teacher.writing import Order, Writer
 from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
 
@@ -36,20 +38,7 @@ def exam(attempt: Attempt) -> StepResult:
     task, pool = read_task(attempt), read_pool(attempt, "exam")
     teacher = teacher_for(attempt, parameters.teacher, redactor_for(task, parameters.redaction))
     seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
-    fixed = {**task_variables(task), "previous": _previous(attempt)}
-
-    def variables(label: str, count: int, slot: str) -> dict[str, Any]:
-        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot)}
-
-    order = Order(
-        prompt=load_prompt("exam"),
-        repair=load_prompt("repair"),
-        name="exam",
-        slot=f"iteration {request.iteration}",
-        quotas=even_quotas(parameters.questions, task.label.order),
-        variables=variables,
-        unit="questions",
-    )
+    order = exam_order(task, seeds, _previous(attempt), parameters.questions, request.iteration)
     known = {question_id(item.input) for item in pool}
     writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
     written = writer.write(order, request.attempt)
@@ -72,6 +61,25 @@ def exam(attempt: Attempt) -> StepResult:
             usage=teacher.usage,
             served_model=teacher.served_model,
         ),
+    )
+
+
+def exam_order(task: Task, seeds: Seeds, previous: dict[str, Any] | None, questions: int, iteration: int) -> Order:
+    """What the teacher is to write for an exam."""
+    fixed = {**task_variables(task), "previous": previous}
+
+    def variables(label: str, count: int, slot: str) -> dict[str, Any]:
+        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot)}
+
+    return Order(
+        prompt=load_prompt("exam"),
+        repair=load_prompt("repair"),
+        name="exam",
+        slot=f"iteration {iteration}",
+        quotas=even_quotas(questions, task.label.order),
+        variables=variables,
+        unit="questions",
+        shape=items_shape("exam", task),
     )
 
 

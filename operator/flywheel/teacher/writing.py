@@ -20,7 +20,7 @@ from flywheel.teacher.asking import Question, Teacher
 from flywheel.teacher.ledger import Reply
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.replies import Read, Rung, read_items, without_reasoning
-from flywheel.teacher.shapes import items_shape
+from flywheel.teacher.shapes import Schema
 
 log = logging.getLogger("flywheel.step")
 
@@ -51,6 +51,7 @@ class Order:
     quotas: Mapping[str, int]
     variables: Callable[[str, int, str], dict[str, Any]]  # of label, count and slot
     unit: str
+    shape: Schema  # of a reply
 
 
 class Writer:
@@ -118,16 +119,7 @@ class Writer:
 
     def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> bool:
         """One call for each portion of what is missing. False when the budget did not cover all of them."""
-        numbered: list[tuple[int, str, int, Question]] = []
-        shape = items_shape(order.name, self._schemas.task)
-        for label, count in missing.items():
-            for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
-                slot = f"{order.slot}/{label}/{place}"
-                variables = order.variables(label, part, f"{slot}/{sample}")
-                numbered.append((place, label, part, Question(order.prompt, variables, slot, sample, shape)))
-        # Labels in turn: where the budget ends, it ends for all alike.
-        numbered.sort(key=lambda entry: entry[0])
-        calls = [(label, part, question) for _, label, part, question in numbered]
+        calls = calls_of(order, missing, sample)
         total, parts = sum(order.quotas.values()), len(calls)
         begun = total - sum(missing.values())
 
@@ -195,6 +187,19 @@ class Writer:
         else:
             self._known.add(asked)
             self._items[label].append(Written(identity, question or {}, answer or {}))
+
+
+def calls_of(order: Order, missing: Mapping[str, int], sample: int = 0) -> list[tuple[str, int, Question]]:
+    """One call for each portion of what is missing: label, count and question."""
+    numbered: list[tuple[int, str, int, Question]] = []
+    for label, count in missing.items():
+        for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
+            slot = f"{order.slot}/{label}/{place}"
+            variables = order.variables(label, part, f"{slot}/{sample}")
+            numbered.append((place, label, part, Question(order.prompt, variables, slot, sample, order.shape)))
+    # Labels in turn: where the budget ends, it ends for all alike.
+    numbered.sort(key=lambda entry: entry[0])
+    return [(label, part, question) for _, label, part, question in numbered]
 
 
 def patience(attempt: int) -> int:

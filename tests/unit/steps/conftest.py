@@ -77,6 +77,7 @@ class Bench:
 
     root: Path
     samples = SAMPLES
+    preparing = PREPARE
     teacher: dict[str, Any] | None = None
     port: int = 0
     knobs: Any = None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Any, TypeVar
 
 import checks
@@ -41,6 +42,7 @@ OUTCOMES = (
     "pod gone",
     "bad input",
 )
+GPUS = {"answer": 1, "train": 8, "validate": 1, "test": 1}
 FAILURES = ("fails", "oom", "killed after its manifest", "deadline")
 _NOTHING = ["nothing"]
 MISHAPS = (
@@ -98,6 +100,8 @@ class World:
     honest: bool = True  # whether status is only what the operator wrote
     writes: int = 0
     uids: int = 0
+    mishaps: Sequence[str] = tuple(MISHAPS)
+    ran: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])  # seconds and GPUs, by pod
 
     # what the operator sees and does
 
@@ -161,7 +165,7 @@ class World:
 
     def turn(self) -> None:
         if not self.script.over:
-            self.mishap(self.script.of(MISHAPS))
+            self.mishap(self.script.of(self.mishaps))
         else:
             self._calm()
         plan = self.reconcile(crash=self.script.of([False] * 5 + [True]))
@@ -218,7 +222,11 @@ class World:
 
     def _further(self, job: SimJob) -> None:
         if job.view.deleting:
-            if self.script.of([True, False]):
+            pod = job.view.pod
+            if pod is not None and pod.started and pod.ended_at is None:
+                self._ran(pod)
+                job.view = replace(job.view, pod=replace(pod, ended_at=self.now))
+            elif self.script.of([True, False]):
                 self.jobs.pop(job.view.name, None)
             return
         if job.view.state in ("Succeeded", "Failed"):
@@ -243,13 +251,24 @@ class World:
         elif phase == "starting":
             job.view = replace(job.view, pod=pod)
         else:
-            job.view = replace(job.view, pod=replace(pod, started=True), state="Running")
+            began = replace(pod, started=True, started_at=self.now, gpus=GPUS.get(job.view.step, 0))
+            job.view = replace(job.view, pod=began, state="Running")
 
     def end(self, job: SimJob, outcome: str) -> None:
         """The Job ends in that way."""
         if not self._has_inputs(job.request):  # as every step looks first
             outcome = "bad input"
-        view, pod = job.view, PodView(name=f"{job.view.name}-x", uid=job.view.uid, started=True, exit_code=1)
+        view, since = job.view, (job.view.pod and job.view.pod.started_at) or self.now
+        pod = PodView(
+            name=f"{view.name}-x",
+            uid=view.uid,
+            started=True,
+            started_at=since,
+            ended_at=self.now,
+            gpus=GPUS.get(view.step, 0),
+            exit_code=1,
+        )
+        self._ran(pod)
         if outcome in ("success", "unreadable", "pod gone"):
             message = self._succeed(job).to_message()
             found = None if outcome == "pod gone" else replace(pod, exit_code=0, message=message)
@@ -274,6 +293,10 @@ class World:
             "no pod": None,
         }
         job.view = replace(view, state="Failed", pod=ends[outcome])
+
+    def _ran(self, pod: PodView) -> None:
+        assert pod.started_at is not None
+        self.ran[pod.uid] = ceil((self.now - pod.started_at).total_seconds()), pod.gpus
 
     def _succeed(self, job: SimJob) -> StepResult:
         parameters = job.request.parameters

@@ -22,6 +22,7 @@ from flywheel.teacher.feedback import Feedback, without_quotations
 from flywheel.teacher.ledger import Ledger, Reply
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.replies import read_items, read_object
+from flywheel.teacher.shapes import items_shape
 from flywheel.teacher.writing import Order, Writer
 from flywheel.workspace.store import Workspace
 
@@ -140,6 +141,6 @@ def written(root: Path, items: list[dict[str, Any]]) -> list[Any]:
         findings = GRADE | {"marks": {}}
         return {**task_variables(TASK), "label": label, "count": count, "seeds": [], "findings": findings}
 
-    return writer.write(
-        Order(load_prompt("dataset"), load_prompt("repair"), "dataset", "i1", {"minor": 3}, variables, "examples")
-    )
+    shape = items_shape("dataset", TASK)
+    prompts = load_prompt("dataset"), load_prompt("repair")
+    return writer.write(Order(*prompts, "dataset", "i1", {"minor": 3}, variables, "examples", shape))

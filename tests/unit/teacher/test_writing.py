@@ -19,6 +19,7 @@ from flywheel.data.schemas import TaskSchemas
 from flywheel.teacher.asking import Teacher
 from flywheel.teacher.ledger import Ledger, Reply
 from flywheel.teacher.prompts import Prompt
+from flywheel.teacher.shapes import items_shape
 from flywheel.teacher.writing import ITEMS_A_CALL, ROUNDS, Order, Writer
 from flywheel.workspace.store import Workspace
 
@@ -63,7 +64,7 @@ def write(root: Path, endpoint: Any, quotas: dict[str, int], known: set[str]) ->
     def variables(label: str, count: int, _slot: str) -> dict[str, Any]:
         return {"label": label, "count": count}
 
-    order = Order(PROMPT, REPAIR, "exam", "i1", quotas, variables, "questions")
+    order = Order(PROMPT, REPAIR, "exam", "i1", quotas, variables, "questions", items_shape("exam", TASK))
     return writer.write(order), writer
 
 
