@@ -51,9 +51,13 @@ class LocalRun:
         self.run = self.run.model_copy(update={"metadata": _metadata(self.run.metadata)})
         self.workspace.mkdir(parents=True, exist_ok=True)
         for source in self.curriculum.spec.sources:
-            target = self.workspace / source.dataset.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.source / source.dataset.path, target)
+            if source.repository is not None:
+                path = source.repository.path
+                shutil.copytree(self.source / path, self.workspace / path, symlinks=True, dirs_exist_ok=True)
+            elif source.dataset is not None and source.dataset.path is not None:
+                target = self.workspace / source.dataset.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.source / source.dataset.path, target)
         self._load()
 
     def drive(self, show: Callable[[FlywheelRunStatus, str], None]) -> FlywheelRunStatus:

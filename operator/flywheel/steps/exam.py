@@ -18,6 +18,7 @@ from flywheel.steps.material import (
     read_firewall,
     read_pool,
     read_task,
+    read_units,
     redactor_for,
     task_schemas,
     task_variables,
@@ -35,11 +36,11 @@ def exam(attempt: Attempt) -> StepResult:
     request, parameters = attempt.request, parameters_of(attempt, ExamParameters)
     task, pool = read_task(attempt), read_pool(attempt, "exam")
     teacher = teacher_for(attempt, parameters.teacher, redactor_for(task, parameters.redaction))
-    seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
+    seeds = Seeds(pool, read_units(attempt, "exam"), task.label.path, request.seed, request.iteration)
     fixed = {**task_variables(task), "previous": _previous(attempt)}
 
     def variables(label: str, count: int, slot: str) -> dict[str, Any]:
-        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot)}
+        return {**fixed, "label": label, "count": count, **seeds.of(label, slot)}
 
     order = Order(
         prompt=load_prompt("exam"),
