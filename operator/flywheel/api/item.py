@@ -23,6 +23,19 @@ class Item(Open):
     truth: Truth
 
 
+class Unit(Open):
+    """pools/<pool>/units.jsonl: a function, class or method of a repository. It has no label: the teacher sees it."""
+
+    id: str = Field(description="Digest of the normalised question.")
+    question: dict[str, Any] = Field(description="The field that holds the code.")
+    kind: Literal["function", "class", "method"]
+    language: str
+    file: str
+    line: int
+    group: str
+    source: str
+
+
 class Question(Open):
     """exam.jsonl: a question with the teacher's key."""
 

@@ -19,6 +19,7 @@ from flywheel.api.leakage import Leakage
 from flywheel.api.model import Closed, Digest, RelativePath, Share, list_type
 from flywheel.api.money import Allowance
 from flywheel.api.privacy import Redact
+from flywheel.api.repository import Selection
 from flywheel.api.task import Task
 
 
@@ -38,14 +39,18 @@ SourceFormat = Literal["Jsonl", "Alpaca", "Chat", "RequestLog"]
 
 
 class Source(Closed):
-    """One data file for prepare."""
+    """One source for prepare: a file of items, or a folder of code."""
 
     name: str
     truth: Truth
     group: str
     path: RelativePath
+    volume: str | None = Field(
+        default=None, description="Folder of the file system below which path is: a volume of the source's own."
+    )
     format: SourceFormat = "Jsonl"
     max_rejected: int = 0
+    repository: Selection | None = Field(default=None, description="Which files of the folder are read.")
 
 
 class PrepareParameters(Closed):

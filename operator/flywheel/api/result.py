@@ -85,6 +85,7 @@ class PrepareFigures(Open):
     revision: Word
     items: dict[_Name, _Count] = Field(max_length=8)
     labels: dict[_Name, list[_Count]] = Field(max_length=8)
+    units: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8, description="Of repositories.")
     held_out_by_rule: _Count = Field(default=0, description="Items of validation and test that a rule labelled.")
     rejected: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=32)
 

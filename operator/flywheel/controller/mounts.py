@@ -18,7 +18,7 @@ from flywheel.api.request import (
     StepRequest,
     TrainParameters,
 )
-from flywheel.loop.plan import Claims
+from flywheel.loop.plan import Claims, SourceVolume
 from flywheel.workspace.manifest import MANIFEST
 
 WORKSPACE_PATH = "/workspace"
@@ -51,6 +51,8 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
         # Optional: the step says what is missing, where the kubelet would wait in silence.
         source = {"name": bundle.name, "optional": True, "items": [{"key": bundle.key, "path": file}]}
         _add(found, "teacher-ca", {"configMap": source}, [{"mountPath": folder, "readOnly": True}])
+    for place, source in enumerate(claims.sources):
+        _add_source(found, f"source-{place}", source)
     _add(found, "tmp", {"emptyDir": {"sizeLimit": scratch}}, [{"mountPath": "/tmp"}])  # noqa: S108 - inside the pod
     if shared_memory is not None:
         source = {"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}
@@ -64,6 +66,17 @@ def ca_bundle(request: StepRequest) -> ConfigMapKeyRef | None:
     if isinstance(parameters, PreflightParameters | ExamParameters | EvaluateParameters):
         return parameters.teacher.ca_bundle
     return None
+
+
+def _add_source(found: Volumes, name: str, source: SourceVolume) -> None:
+    if source.claim is not None:
+        mount: Object = {"mountPath": f"{source.folder}/{source.path}", "subPath": source.path, "readOnly": True}
+        _add_claim(found, name, source.claim, [mount])
+    elif source.config_map is not None:
+        # Optional: prepare says what is missing better than a pod that cannot start.
+        items = [{"key": source.path, "path": source.path}]
+        volume: Object = {"configMap": {"name": source.config_map, "optional": True, "items": items}}
+        _add(found, name, volume, [{"mountPath": source.folder, "readOnly": True}])
 
 
 def _add_claim(found: Volumes, name: str, claim: str, mounts: Iterable[Object]) -> None:
@@ -109,7 +122,11 @@ def read_paths(request: StepRequest) -> list[str]:
         found += [f"{entry.path}/{part}" for part in (MANIFEST, *entry.parts)] if entry.parts else [entry.path]
     parameters = request.parameters
     if isinstance(parameters, PrepareParameters):
-        found += [_parent(source.path) for source in parameters.sources]
+        found += [
+            source.path if source.repository else _parent(source.path)
+            for source in parameters.sources
+            if source.volume is None
+        ]
     if isinstance(parameters, TrainParameters) and parameters.resume is not None:
         found.append(parameters.resume)
     if isinstance(parameters, ReportParameters):

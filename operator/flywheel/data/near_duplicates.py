@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ class Sketch:
 
 def sketch(text: str) -> Sketch:
     """The sketch of a text, of code or not."""
-    tokens = [token for token in _TOKENS.findall(text) if not token.startswith(_COMMENTS)]
+    tokens = _code(text)
     words = {" ".join(gram) for gram in _grams(list(_words(tokens)), WORDS)}
     shape = {" ".join(_renamed(gram)) for gram in _grams(tokens, SHAPES)}
     return Sketch(_smallest(words), _smallest(shape) if len(shape) >= FEWEST_SHAPES else ())
@@ -60,6 +60,10 @@ def sketch(text: str) -> Sketch:
 def similarity(one: Sketch, other: Sketch) -> float:
     """From 0 to 1: of the view in which they are more alike."""
     return max(_jaccard(one.words, other.words), _jaccard(one.shape, other.shape))
+
+
+def _code(text: str) -> list[str]:
+    return [token for token in _TOKENS.findall(text) if not token.startswith(_COMMENTS)]
 
 
 def _words(tokens: list[str]) -> Iterator[str]:
@@ -86,9 +90,12 @@ def _renamed(gram: list[str]) -> Iterator[str]:
             yield token
 
 
+def _hashes(shingles: Collection[str]) -> set[int]:
+    return {int.from_bytes(hashlib.blake2b(each.encode(), digest_size=4).digest(), "big") for each in shingles}
+
+
 def _smallest(shingles: Collection[str]) -> tuple[int, ...]:
-    hashes = {int.from_bytes(hashlib.blake2b(each.encode(), digest_size=4).digest(), "big") for each in shingles}
-    return tuple(sorted(hashes)[:SIZE])
+    return tuple(sorted(_hashes(shingles))[:SIZE])
 
 
 def _jaccard(one: tuple[int, ...], other: tuple[int, ...]) -> float:
@@ -134,3 +141,24 @@ class Known:
         for view, hashes in (("words", found.words), ("shape", found.shape)):
             prefix = len(hashes) - math.ceil(self._threshold * len(hashes) - 1e-9) + 1
             yield from ((view, each) for each in hashes[:prefix])
+
+
+class Quoted:
+    """Sketches, to be asked whether a longer text holds nearly all of one, word for word."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._sizes: list[int] = []
+        self._holders: defaultdict[int, list[int]] = defaultdict(list)
+
+    def add(self, known: Sketch) -> None:
+        """Remember a sketch."""
+        for each in known.words:
+            self._holders[each].append(len(self._sizes))
+        self._sizes.append(len(known.words))
+
+    def any_in(self, text: str) -> bool:
+        """Whether the text holds at least the threshold's share of a sketch, which is a fair sample of its text."""
+        words = {" ".join(gram) for gram in _grams(list(_words(_code(text))), WORDS)}
+        found = Counter(place for each in _hashes(words) for place in self._holders.get(each, ()))
+        return any(count >= self._threshold * self._sizes[place] for place, count in found.items())

@@ -6,6 +6,7 @@ known: the expected figures take items of the pools for it, the greatest take th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from math import ceil
@@ -16,7 +17,7 @@ from pydantic import Field
 
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
-from flywheel.api.item import Answer, Item, Question
+from flywheel.api.item import Answer, Item, Question, Unit
 from flywheel.api.jobs import gpus
 from flywheel.api.model import Open
 from flywheel.api.request import Redaction, TeacherParameters
@@ -24,10 +25,10 @@ from flywheel.api.task import Task
 from flywheel.data.growth import replay_count
 from flywheel.data.quotas import even_quotas
 from flywheel.data.redaction import Redactor
-from flywheel.loop.underpowered import held_out_sizes, smallest_gains
+from flywheel.loop.underpowered import smallest_gains
 from flywheel.steps.evaluate import dataset_order, grading, marked, shown_answers
 from flywheel.steps.exam import exam_order
-from flywheel.steps.material import SEEDS_A_CALL, Seeds, redactor_for
+from flywheel.steps.material import SEEDS_A_CALL, UNITS_A_CALL, Seeds, redactor_for
 from flywheel.teacher.asking import TEMPLATE_TOKENS
 from flywheel.teacher.asking import Question as Call
 from flywheel.teacher.feedback import Evaluation, Feedback
@@ -96,7 +97,7 @@ def estimate(curriculum: Curriculum, run: FlywheelRun, workspace: Workspace, mea
     total = Tokens()
     for entry in iterations:
         total = total.plus(entry.exam).plus(entry.evaluate)
-    prices, held_out = spec.teacher.prices, held_out_sizes(curriculum)
+    prices, held_out = spec.teacher.prices, curriculum.status.pools
     found = Estimate(
         iterations=iterations,
         teacher=total,
@@ -115,14 +116,16 @@ def estimate(curriculum: Curriculum, run: FlywheelRun, workspace: Workspace, mea
 
 
 class _Longest(Seeds):
-    """Always the longest items of a label."""
+    """Always the longest items of a label, and the longest units."""
 
-    def __init__(self, items: Sequence[Item], label_path: str) -> None:
+    def __init__(self, items: Sequence[Item], units: Sequence[Unit], label_path: str) -> None:
         self._items, self._path = sorted(items, key=_length, reverse=True), label_path
+        longest = sorted((unit.question for unit in units), key=lambda question: -len(json.dumps(question)))
+        self._shown_units = {"units": longest[:UNITS_A_CALL]} if longest else {}
 
-    def of(self, label: str, slot: str) -> list[dict[str, Any]]:
+    def of(self, label: str, slot: str) -> dict[str, Any]:
         found = [item for item in self._items if item.output[self._path] == label][:SEEDS_A_CALL]
-        return [{"question": item.input, "answer": item.output} for item in found]
+        return {"seeds": [{"question": item.input, "answer": item.output} for item in found], **self._shown_units}
 
 
 class _Pools:
@@ -138,6 +141,10 @@ class _Pools:
         self.exam, self.curriculum = (
             [Item.model_validate(line) for line in workspace.read_jsonl(f"{revision.path}/pools/{pool}/items.jsonl")]
             for pool in ("exam", "curriculum")
+        )
+        self.exam_units, self.curriculum_units = (
+            [Unit.model_validate(line) for line in workspace.read_jsonl(path)] if workspace.exists(path) else []
+            for path in (f"{revision.path}/pools/{pool}/units.jsonl" for pool in ("exam", "curriculum"))
         )
 
     def size(self, call: Call) -> int:
@@ -178,7 +185,7 @@ def _iteration(pools: _Pools, run: FlywheelRun, number: int) -> IterationEstimat
 
 def _exam(pools: _Pools, run: FlywheelRun, number: int) -> Tokens:
     task, path = pools.task, pools.task.label.path
-    seeds, questions = Seeds(pools.exam, path, run.spec.seed, number), run.spec.exam.questions
+    seeds, questions = Seeds(pools.exam, pools.exam_units, path, run.spec.seed, number), run.spec.exam.questions
 
     def sizes(previous: Evaluation) -> list[int]:
         told = previous.to_json_object() if number > 1 else None
@@ -200,8 +207,8 @@ def _evaluate(pools: _Pools, run: FlywheelRun, number: int) -> Tokens:
         order = dataset_order(task, sat, evaluation, seeds, spec.exam.examples, number)
         return grade, [pools.size(call) for _, _, call in calls_of(order, order.quotas)]
 
-    grade, usual = sizes(Seeds(pools.curriculum, path, spec.seed, number), longest=False)
-    most_grade, most = sizes(_Longest(pools.curriculum, path), longest=True)
+    grade, usual = sizes(Seeds(pools.curriculum, pools.curriculum_units, path, spec.seed, number), longest=False)
+    most_grade, most = sizes(_Longest(pools.curriculum, pools.curriculum_units, path), longest=True)
     # Each label may leave one call that is not full.
     least_calls = ceil(spec.exam.examples / ITEMS_A_CALL)
     most_calls = (spec.exam.examples + (ITEMS_A_CALL - 1) * len(task.label.order)) // ITEMS_A_CALL

@@ -23,12 +23,18 @@ from flywheel.workspace.store import Workspace
 def copy_sources(curriculum: Curriculum, folder: Path, workspace: Path) -> None:
     """Put the sources' files where steps look for them. Raises ManifestError for one that is missing."""
     for source in curriculum.spec.sources:
-        target = workspace / source.dataset.path
+        given = source.repository or source.dataset
+        if given is None or given.path is None:  # of a cluster: read_manifests refuses it
+            continue
+        origin, target = folder / given.path, workspace / given.path
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.copyfile(folder / source.dataset.path, target)
+            if source.repository is not None:
+                shutil.copytree(origin, target, symlinks=True, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(origin, target)
         except OSError as error:
-            words = f"source {source.name}: {folder / source.dataset.path} cannot be read: put the data beside the YAML"
+            words = f"source {source.name}: {origin} cannot be read: put the data beside the YAML"
             raise ManifestError(words) from error
 
 

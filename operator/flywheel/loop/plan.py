@@ -13,13 +13,27 @@ Status = TypeVar("Status")
 
 
 @dataclass(frozen=True)
+class SourceVolume:
+    """Where a source of a Curriculum lies, if not on the workspace: a path on a claim, or a key of a ConfigMap.
+
+    `folder`: where the pod has it, read-only.
+    """
+
+    folder: str
+    path: str
+    claim: str | None = None
+    config_map: str | None = None
+
+
+@dataclass(frozen=True)
 class Claims:
-    """A step's volume claims: workspace by the request's paths, model read-only, repository writable."""
+    """A step's volumes: workspace by the request's paths, model read-only, repository writable, sources read-only."""
 
     workspace: str
     model: str | None = None
     model_folder: str | None = None
     repository: str | None = None
+    sources: tuple[SourceVolume, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import PoolItems
 from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Gain
 from flywheel.loop.finding import Finding

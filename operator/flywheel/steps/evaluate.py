@@ -27,6 +27,7 @@ from flywheel.steps.material import (
     read_lines,
     read_pool,
     read_task,
+    read_units,
     redactor_for,
     task_schemas,
     task_variables,
@@ -68,7 +69,7 @@ def evaluate(attempt: Attempt) -> StepResult:
     known = {question_id(entry.input) for entry in [*earlier, *pool]}
     known |= {question_id(question.question) for question in sat.questions}
     writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
-    seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
+    seeds = Seeds(pool, read_units(attempt, "curriculum"), task.label.path, request.seed, request.iteration)
     order = dataset_order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
     new = [
         Example(id=item.id, input=item.question, output=item.answer, origin="teacher", iteration=request.iteration)
@@ -185,7 +186,7 @@ def dataset_order(task: Task, sat: Sat, evaluation: Evaluation, seeds: Seeds, ex
 
     def variables(label: str, count: int, slot: str) -> dict[str, Any]:
         findings = {**evaluation.to_json_object(), "marks": marks[label]}
-        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot), "findings": findings}
+        return {**fixed, "label": label, "count": count, **seeds.of(label, slot), "findings": findings}
 
     # A label that was not asked about counts as one that was never right.
     weights = {label: 1.0 - (recall[label] or 0.0) for label in task.label.order}

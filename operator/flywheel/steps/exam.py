@@ -19,6 +19,7 @@ from flywheel.steps.material import (
     read_firewall,
     read_pool,
     read_task,
+    read_units,
     redactor_for,
     task_schemas,
     task_variables,
@@ -37,7 +38,7 @@ def exam(attempt: Attempt) -> StepResult:
     request, parameters = attempt.request, parameters_of(attempt, ExamParameters)
     task, pool = read_task(attempt), read_pool(attempt, "exam")
     teacher = teacher_for(attempt, parameters.teacher, redactor_for(task, parameters.redaction))
-    seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
+    seeds = Seeds(pool, read_units(attempt, "exam"), task.label.path, request.seed, request.iteration)
     order = exam_order(task, seeds, _previous(attempt), parameters.questions, request.iteration)
     known = {question_id(item.input) for item in pool}
     writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
@@ -69,7 +70,7 @@ def exam_order(task: Task, seeds: Seeds, previous: dict[str, Any] | None, questi
     fixed = {**task_variables(task), "previous": previous}
 
     def variables(label: str, count: int, slot: str) -> dict[str, Any]:
-        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot)}
+        return {**fixed, "label": label, "count": count, **seeds.of(label, slot)}
 
     return Order(
         prompt=load_prompt("exam"),

@@ -55,10 +55,25 @@ def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any]) -> None:
         check_job(job)
 
 
-@given(jobs)
-def test_every_job_of_a_curriculum(said: dict[str, Any]) -> None:
-    resource = curriculum(curriculum_spec() | {"jobs": said})
-    (job,) = decide_curriculum(CurriculumObserved(resource, "template"), NOW).create
+CODE = {"truth": "Teacher", "group": "file"}
+SOURCES = [
+    {"name": "here", **CODE, "repository": {"path": "code"}},
+    {"name": "inside", **CODE, "repository": {"path": "datasets/code"}},
+    {"name": "claim", **CODE, "repository": {"path": "src/main", "persistentVolumeClaim": {"claimName": "checkout"}}},
+    {
+        "name": "map",
+        "truth": "Human",
+        "group": "file",
+        "dataset": {"configMap": {"name": "labelled", "key": "items.jsonl"}},
+    },
+]
+
+
+@given(jobs, st.lists(st.sampled_from(SOURCES), unique_by=lambda source: source["name"]))
+def test_every_job_of_a_curriculum(said: dict[str, Any], sources: list[dict[str, Any]]) -> None:
+    spec = curriculum_spec() | {"jobs": said}
+    spec["sources"] = [*spec["sources"], *sources]
+    (job,) = decide_curriculum(CurriculumObserved(curriculum(spec), "template"), NOW).create
     check_job(job)
 
 

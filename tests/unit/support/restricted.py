@@ -65,9 +65,10 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
 
 def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> None:
     claims = {job.claims.workspace, job.claims.model, job.claims.repository} - {None}
+    claims |= {source.claim for source in job.claims.sources} - {None}
     sources = {entry["name"]: next(iter(set(entry) - {"name"})) for entry in volumes}
     assert set(sources.values()) <= {"persistentVolumeClaim", "emptyDir", "configMap"}
-    assert job.request.step in TEACHING or "configMap" not in sources.values()
+    assert job.request.step in (*TEACHING, "prepare") or "configMap" not in sources.values()
     assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} <= claims
     readable, writable = planned(job.request)
     for mount in mounts:
@@ -75,6 +76,10 @@ def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dic
         assert "subPathExpr" not in mount and "mountPropagation" not in mount
         if sources[mount["name"]] == "emptyDir":
             assert path in ("/tmp", "/dev/shm")
+        elif path.startswith("/sources/"):
+            (source,) = [source for source in job.claims.sources if f"{path}/".startswith(f"{source.folder}/")]
+            wanted = (source.folder, None) if source.config_map else (f"{source.folder}/{source.path}", source.path)
+            assert read_only and (path, mount.get("subPath")) == wanted
         elif sources[mount["name"]] == "configMap":
             assert read_only and path == "/etc/flywheel/teacher"
         elif path == "/model":
@@ -98,7 +103,8 @@ def planned(request: StepRequest) -> tuple[set[str], set[str]]:
     writable = {request.output, *request.also_writable}
     match request.parameters:
         case PrepareParameters(sources=sources):
-            readable |= {source.path.rpartition("/")[0] or source.path for source in sources}
+            own = [source for source in sources if source.volume is None]
+            readable |= {each.path if each.repository else each.path.rpartition("/")[0] or each.path for each in own}
         case TrainParameters(resume=str(resume)):
             readable.add(resume)
         case ReportParameters(attempt_path=path):
