@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Purpose = Literal["exam", "dataset", "evaluation", "repair"]
+Purpose = Literal["exam", "dataset", "evaluation", "repair", "labels"]
 _BLOCK = re.compile(r"^BEGIN DATA (\S+) (\S+)\n(.*?)\nEND DATA \1 \2$", re.DOTALL | re.MULTILINE)
 _WANTED = re.compile(r'^Write exactly (\d+) new .*? has "([^"]+)" = ("(?:[^"\\]|\\.)*")', re.MULTILINE)
+_LABELS = re.compile(r'^Say of every question which "([^"]+)" its right answer has', re.MULTILINE)
 _REPLY = re.compile(r'^Reply with one JSON object and nothing else:\n\{"(\w+)":', re.MULTILINE)
 
 
@@ -45,7 +46,10 @@ def read_prompt(text: str) -> Assignment:
     if reply is not None and wanted is not None and reply[1] in ("exam", "dataset"):
         purpose: Purpose = "exam" if reply[1] == "exam" else "dataset"
         return Assignment(purpose, data, wanted[2], json.loads(wanted[3]), int(wanted[1]))
-    raise UnreadableError("the prompt asks for no exam, no dataset, no evaluation and no repair")
+    asked = _LABELS.search(text)
+    if reply is not None and asked is not None and reply[1] == "labels" and "questions" in data:
+        return Assignment("labels", data, asked[1])
+    raise UnreadableError("the prompt asks for no exam, no dataset, no evaluation, no labels and no repair")
 
 
 def texts(value: Any) -> Iterator[str]:
