@@ -2,6 +2,7 @@
 
 It is no language model. It reads the prompt, knows only that prompt and teacher.jsonl, and computes its grades.
 Settings: REHEARSAL_API_KEY (required), REHEARSAL_STOCK, REHEARSAL_LOG, REHEARSAL_HOST, REHEARSAL_PORT,
+REHEARSAL_KNOWN (items whose labels it knows, for experiments),
 REHEARSAL_KNOBS (what shall go wrong, knobs.py), REHEARSAL_REQUESTS_PER_MINUTE.
 """
 
@@ -179,7 +180,8 @@ def main() -> None:
     if not key:
         raise SystemExit("REHEARSAL_API_KEY is not set: the stand-in asks for a key as a real teacher does")
     stock = Path(os.environ.get("REHEARSAL_STOCK", Path(__file__).with_name("teacher.jsonl")))
-    teacher = Teacher(stock)
+    known = os.environ.get("REHEARSAL_KNOWN")
+    teacher = Teacher(stock, Path(known) if known else None)
     print("*" * 78)
     print("* REHEARSAL TEACHER: a stand-in for tests and the demo. This is NOT a language")
     print(f"* model: it hands out {teacher.items} prepared items and computes its grades.")

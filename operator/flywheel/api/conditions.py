@@ -12,12 +12,12 @@ from flywheel.api.model import Open
 
 ConditionType = Literal[
     "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
-    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman",
+    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "TeacherUnreliable",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
-TEACHER_REFUSALS = "TeacherRefusals"
+TEACHER_REFUSALS, TEACHER_UNRELIABLE = "TeacherRefusals", "TeacherUnreliable"
 LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
@@ -104,6 +104,9 @@ class Reason(StrEnum):
     NO_GAIN_PROVEN = "NoGainProven"
     REFUSALS_MANY = "RefusalsMany"
     REFUSALS_FEW = "RefusalsFew"
+    LABELS_WRONG = "LabelsWrong"
+    LABELS_UNCLEAR = "LabelsUnclear"
+    LABELS_RIGHT = "LabelsRight"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"

@@ -124,6 +124,13 @@ class Exam(Closed):
 
     questions: int = Field(default=200, ge=4, le=10000, description="Questions in an exam.")
     examples: int = Field(default=400, ge=4, le=100000, description="New training examples an iteration.")
+    votes: int = Field(
+        default=3,
+        ge=1,
+        le=9,
+        description="How often the teacher labels each item that it wrote, without seeing its label. What more than"
+        " half of the votes do not confirm is left out. Asked until that is certain: of 3 votes mostly 2.",
+    )
 
 
 class Training(Closed):

@@ -41,6 +41,14 @@ class Gain(Open):
     high: DecimalText = Field(description="Upper bound.")
 
 
+class InflationGap(Open):
+    """How much better the student looks on the teacher's questions than on the anchors of the same exam."""
+
+    gap: DecimalText = Field(description="Balanced accuracy by the teacher's keys minus that on the anchors.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
+
+
 class AcceptedStep(Open):
     """The attempt of a step whose manifest the operator accepted."""
 
@@ -60,7 +68,10 @@ class Iteration(Open):
         json_schema_extra=list_map("name"),
     )
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's grade, 1 to 10.")
-    exam_accuracy: DecimalText | None = Field(default=None, description="On the exam, by the teacher's key.")
+    exam_accuracy: DecimalText | None = Field(
+        default=None, description="On the exam: by the teacher's key, and on its anchors by theirs."
+    )
+    inflation_gap: InflationGap | None = Field(default=None, description="Exam by the teacher's key minus anchors.")
     training_items: int | None = Field(default=None, ge=0, description="Examples trained on.")
     adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
     loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
@@ -167,6 +178,18 @@ class ReplyCount(Open):
     count: int = Field(ge=0, description="How many.")
 
 
+class TeacherError(Open):
+    """How often the teacher labels trusted items of one label wrongly, without seeing it; over all iterations."""
+
+    label: str = Field(max_length=63, description="The label that the items have.")
+    items: int = Field(ge=0, description="How many of them the teacher labelled.")
+    wrong: int = Field(ge=0, description="How many of these wrongly.")
+    refused: int = Field(default=0, ge=0, description="How many more it refused to label.")
+    error: DecimalText = Field(description="Share of wrong labels.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
+
+
 class Quarantined(Open):
     """Items of the teacher that were held-out ones, for one reason."""
 
@@ -208,7 +231,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
-        " PromptingSuffices, TeacherRefusals.",
+        " PromptingSuffices, TeacherRefusals, TeacherUnreliable.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
@@ -219,6 +242,9 @@ class FlywheelRunStatus(Open):
     current: Iteration | None = Field(default=None, description="What the iteration at work has so far.")
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's newest grade, 1 to 10.")
     exam_accuracy: DecimalText | None = Field(default=None, description="On the newest exam.")
+    inflation_gap: InflationGap | None = Field(
+        default=None, description="On the newest exam: by the teacher's key minus anchors."
+    )
     validation: Measured | None = Field(default=None, description="The newest adapter on the validation pool.")
     baseline: list[Arm] = Field(
         default_factory=list[Arm],
@@ -254,6 +280,13 @@ class FlywheelRunStatus(Open):
         description="Replies of the teacher, by how they were read.",
         json_schema_extra=list_map("rung"),
     )
+    teacher_error: list[TeacherError] = Field(
+        default_factory=list[TeacherError],
+        max_length=16,
+        description="How often the teacher's labels are wrong, by label.",
+        json_schema_extra=list_map("label"),
+    )
+    voted_out: int = Field(default=0, ge=0, description="Items of the teacher that its own votes did not confirm.")
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
     pod: PodTime | None = Field(default=None, description="The newest pod, for usage.podSeconds and gpuSeconds.")
     leakage: LeakageReport | None = Field(default=None, description="What the leakage firewall did so far.")

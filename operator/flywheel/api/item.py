@@ -37,11 +37,12 @@ class Unit(Open):
 
 
 class Question(Open):
-    """exam.jsonl: a question with the teacher's key."""
+    """exam.jsonl: a question with its key. An anchor is a trusted item, and its key is not the teacher's."""
 
     id: str
     question: dict[str, Any]
     answer: dict[str, Any]
+    origin: Literal["teacher", "anchor"] = "teacher"
 
 
 class Answer(Open):

@@ -106,6 +106,8 @@ class ExamParameters(Closed):
     teacher: TeacherParameters
     questions: int
     redaction: Redaction = Redaction()
+    votes: int = 3
+    unguarded: bool = Field(default=False, description="Experiment: neither anchors nor votes nor blind labels.")
 
 
 class AnswerParameters(Closed):
@@ -124,6 +126,8 @@ class EvaluateParameters(Closed):
     examples: int
     replay: Share
     redaction: Redaction = Redaction()
+    votes: int = 3
+    unguarded: bool = Field(default=False, description="Experiment: nothing is voted on.")
 
 
 class Lora(Closed):

@@ -30,6 +30,8 @@ _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
 Rungs = dict[_Name, _Count]
 # Of these: the teacher will not. It is never asked again.
 UNWILLING = frozenset({"refused", "filtered"})
+# Trusted items of one label that the teacher labelled blind: how many, how many wrongly; and how many it refused.
+Blind = tuple[_Count, _Count, _Count]
 # Digest of the name of the model that answered; the name itself is the server's own text.
 ServedModel = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", max_length=12)]
 
@@ -104,7 +106,12 @@ class ExamFigures(Open):
 
     step: Literal["exam"] = "exam"
     questions: _Count
+    anchors: _Count = Field(default=0, description="Of the questions, trusted items.")
     rejected: _Count = 0
+    voted_out: _Count = Field(default=0, description="Of the rejected, those that blind votes did not confirm.")
+    blind: list[Blind] = Field(
+        default_factory=list[Blind], max_length=16, description="Per label of the task, in its order."
+    )
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     checked: _Count = Field(default=0, description="The teacher's items that were compared with held-out ones.")
     quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
@@ -126,9 +133,13 @@ class EvaluateFigures(Open):
 
     step: Literal["evaluate"] = "evaluate"
     proficiency: int = Field(ge=1, le=10)
+    inflation_gap: Difference | None = Field(
+        default=None, description="Balanced accuracy on the teacher's questions minus that on the anchors."
+    )
     new_examples: _Count
     training_items: _Count
     rejected: _Count = 0
+    voted_out: _Count = Field(default=0, description="Of the rejected, those that blind votes did not confirm.")
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     checked: _Count = 0
     quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)

@@ -13,6 +13,7 @@ def print_estimate(console: Console, found: Estimate) -> None:
     table = Table(title="Teacher, if no reply is bad", title_justify="left")
     for column in ("Iteration", "Step", "Calls", "Tokens in", "at most", "Tokens out", "at most", "Trained on"):
         table.add_column(column, justify="left" if column in ("Iteration", "Step", "Trained on") else "right")
+    table.add_row("0", "preflight", *_cells(found.preflight), "")
     for entry in found.iterations:
         table.add_row(str(entry.number), "exam", *_cells(entry.exam), "")
         trained = f"{entry.training_items} items, {entry.training_steps} steps"

@@ -75,6 +75,7 @@ def run(
     iterations: Annotated[int | None, typer.Option(help="Stop after this many iterations.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the run's.")] = None,
     shuffle_labels: Shuffle = False,
+    unguarded: Annotated[bool, typer.Option(hidden=True, help="Experiment: no guards against the teacher.")] = False,
 ) -> None:
     """Run a Curriculum and a FlywheelRun to the end, without a cluster."""
     console = _console()
@@ -106,6 +107,7 @@ def run(
             programs,
             teacher,
             shuffle_labels,
+            unguarded,
         )
         status = work.drive(stack.enter_context(live_run(console)).show)
     print_summary(console, status)

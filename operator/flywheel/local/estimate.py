@@ -6,56 +6,21 @@ known: the expected figures take items of the pools for it, the greatest take th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from decimal import Decimal
 from math import ceil
-from statistics import mean, median_low
-from typing import Any
+from statistics import median_low
 
 from pydantic import Field
 
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
-from flywheel.api.item import Answer, Item, Question, Unit
 from flywheel.api.jobs import gpus
 from flywheel.api.model import Open
-from flywheel.api.request import Redaction, TeacherParameters
-from flywheel.api.task import Task
 from flywheel.data.growth import replay_count
-from flywheel.data.quotas import even_quotas
-from flywheel.data.redaction import Redactor
+from flywheel.local.expected_calls import Pools, Tokens, evaluate_calls, exam_calls, preflight_calls
 from flywheel.loop.underpowered import smallest_gains
-from flywheel.steps.evaluate import dataset_order, grading, marked, shown_answers
-from flywheel.steps.exam import exam_order
-from flywheel.steps.material import SEEDS_A_CALL, UNITS_A_CALL, Seeds, redactor_for
-from flywheel.teacher.asking import TEMPLATE_TOKENS
-from flywheel.teacher.asking import Question as Call
-from flywheel.teacher.feedback import Evaluation, Feedback
-from flywheel.teacher.redacting import prompt_variables
-from flywheel.teacher.writing import ITEMS_A_CALL, calls_of
 from flywheel.workspace.store import Workspace
-
-BYTES_A_TOKEN = 4  # of English and code, as byte-pair tokenizers of large models come out; the bound does not use it
-_MARK = "0" * 16
-_SENTENCE, _LONGEST_SENTENCE = "x" * 120, "x" * 600
-_MOST_OUTPUT = TeacherParameters(base_url="", model="").max_output_tokens
-
-
-class Tokens(Open):
-    """Calls and tokens. `most`: as the budget reserves, if the teacher writes no item longer than the pools'."""
-
-    calls: int = 0
-    least_calls: int = 0
-    most_calls: int = 0
-    input_tokens: int = 0
-    most_input_tokens: int = 0
-    output_tokens: int = 0
-    most_output_tokens: int = 0
-
-    def plus(self, other: Tokens) -> Tokens:
-        """The sum."""
-        return Tokens(**{name: getattr(self, name) + getattr(other, name) for name in Tokens.model_fields})
 
 
 class IterationEstimate(Open):
@@ -71,8 +36,9 @@ class IterationEstimate(Open):
 class Estimate(Open):
     """The whole run: all of `stop.maxIterations`."""
 
+    preflight: Tokens
     iterations: list[IterationEstimate]
-    teacher: Tokens
+    teacher: Tokens = Field(description="Of all of these.")
     cost: Decimal | None = None
     most_cost: Decimal | None = None
     currency: str | None = None
@@ -92,13 +58,14 @@ class Measured(Open):
 def estimate(curriculum: Curriculum, run: FlywheelRun, workspace: Workspace, measured: Measured) -> Estimate:
     """Of a prepared Curriculum and a run that has not begun."""
     spec = run.spec
-    pools = _Pools(curriculum, workspace)
+    pools = Pools(curriculum, workspace)
     iterations = [_iteration(pools, run, number) for number in range(1, spec.stop.max_iterations + 1)]
-    total = Tokens()
+    total = preflight = preflight_calls(pools)
     for entry in iterations:
         total = total.plus(entry.exam).plus(entry.evaluate)
     prices, held_out = spec.teacher.prices, curriculum.status.pools
     found = Estimate(
+        preflight=preflight,
         iterations=iterations,
         teacher=total,
         seconds_at_limits=_seconds_at_limits(run, total),
@@ -115,137 +82,18 @@ def estimate(curriculum: Curriculum, run: FlywheelRun, workspace: Workspace, mea
     return found.model_copy(update={"cost": cost, "most_cost": most, "currency": prices.currency})
 
 
-class _Longest(Seeds):
-    """Always the longest items of a label, and the longest units."""
-
-    def __init__(self, items: Sequence[Item], units: Sequence[Unit], label_path: str) -> None:
-        self._items, self._path = sorted(items, key=_length, reverse=True), label_path
-        longest = sorted((unit.question for unit in units), key=lambda question: -len(json.dumps(question)))
-        self._shown_units = {"units": longest[:UNITS_A_CALL]} if longest else {}
-
-    def of(self, label: str, slot: str) -> dict[str, Any]:
-        found = [item for item in self._items if item.output[self._path] == label][:SEEDS_A_CALL]
-        return {"seeds": [{"question": item.input, "answer": item.output} for item in found], **self._shown_units}
-
-
-class _Pools:
-    """What prompts are made of."""
-
-    def __init__(self, curriculum: Curriculum, workspace: Workspace) -> None:
-        revision, self.spec = curriculum.status.revision, curriculum.spec
-        if revision is None:
-            raise ValueError("the Curriculum is not prepared")
-        self.task: Task = curriculum.spec.task
-        redaction = Redaction(redact=self.spec.privacy.redact, key=self.spec.pools.key)
-        self.redactor: Redactor = redactor_for(self.task, redaction)
-        self.exam, self.curriculum = (
-            [Item.model_validate(line) for line in workspace.read_jsonl(f"{revision.path}/pools/{pool}/items.jsonl")]
-            for pool in ("exam", "curriculum")
-        )
-        self.exam_units, self.curriculum_units = (
-            [Unit.model_validate(line) for line in workspace.read_jsonl(path)] if workspace.exists(path) else []
-            for path in (f"{revision.path}/pools/{pool}/units.jsonl" for pool in ("exam", "curriculum"))
-        )
-
-    def size(self, call: Call) -> int:
-        """Bytes of the prompt as it would be sent."""
-        variables, _ = prompt_variables(call.variables, self.redactor)
-        return len(call.prompt.render(variables, _MARK).encode())
-
-    def sat(self, questions: int, *, longest: bool) -> tuple[list[Question], dict[str, Answer]]:
-        """An exam of usual, or of the longest, items, each answered with another label."""
-        order, path = self.task.label.order, self.task.label.path
-        asked: list[Question] = []
-        answers: dict[str, Answer] = {}
-        for label, count in even_quotas(questions, order).items():
-            pile = sorted((item for item in self.exam if item.output[path] == label), key=_length) or self.exam
-            item = pile[-1] if longest else pile[len(pile) // 2]
-            wrong = [other for other in order if other != label] or [label]
-            for place in range(count):
-                question = Question(id=f"{label}/{place}", question=item.input, answer=item.output)
-                asked.append(question)
-                said = wrong[place % len(wrong)]
-                answers[question.id] = Answer(id=question.id, truth=label, label=said)
-        return asked, answers
-
-
-def _iteration(pools: _Pools, run: FlywheelRun, number: int) -> IterationEstimate:
+def _iteration(pools: Pools, run: FlywheelRun, number: int) -> IterationEstimate:
     spec, count = run.spec, len(pools.curriculum)
     items = spec.exam.examples * number
     items += replay_count(items, pools.spec.growth.replay, count)
     steps = spec.training.max_steps or ceil(items * (spec.training.epochs or 1) / spec.training.global_batch_size)
     return IterationEstimate(
         number=number,
-        exam=_exam(pools, run, number),
-        evaluate=_evaluate(pools, run, number),
+        exam=exam_calls(pools, run, number),
+        evaluate=evaluate_calls(pools, run, number),
         training_items=items,
         training_steps=steps,
     )
-
-
-def _exam(pools: _Pools, run: FlywheelRun, number: int) -> Tokens:
-    task, path = pools.task, pools.task.label.path
-    seeds, questions = Seeds(pools.exam, pools.exam_units, path, run.spec.seed, number), run.spec.exam.questions
-
-    def sizes(previous: Evaluation) -> list[int]:
-        told = previous.to_json_object() if number > 1 else None
-        order = exam_order(task, seeds, told, questions, number)
-        return [pools.size(call) for _, _, call in calls_of(order, order.quotas)]
-
-    usual, most = sizes(_evaluation(longest=False)), sizes(_evaluation(longest=True))
-    return _tokens(usual, most, len(most), len(most), _written(pools.exam, questions))
-
-
-def _evaluate(pools: _Pools, run: FlywheelRun, number: int) -> Tokens:
-    """One grading, and the calls for examples: how many of each label depends on the marks."""
-    task, spec, path = pools.task, run.spec, pools.task.label.path
-
-    def sizes(seeds: Seeds, *, longest: bool) -> tuple[int, list[int]]:
-        sat = marked(*pools.sat(spec.exam.questions, longest=longest), task)
-        grade = pools.size(grading(task, sat, shown_answers(sat, task, spec.seed, number), number))
-        evaluation = _evaluation(longest=longest)
-        order = dataset_order(task, sat, evaluation, seeds, spec.exam.examples, number)
-        return grade, [pools.size(call) for _, _, call in calls_of(order, order.quotas)]
-
-    grade, usual = sizes(Seeds(pools.curriculum, pools.curriculum_units, path, spec.seed, number), longest=False)
-    most_grade, most = sizes(_Longest(pools.curriculum, pools.curriculum_units, path), longest=True)
-    # Each label may leave one call that is not full.
-    least_calls = ceil(spec.exam.examples / ITEMS_A_CALL)
-    most_calls = (spec.exam.examples + (ITEMS_A_CALL - 1) * len(task.label.order)) // ITEMS_A_CALL
-    written = _written(pools.curriculum, spec.exam.examples)
-    reply = len(_evaluation(longest=False).model_dump_json())
-    graded = _tokens([grade], [most_grade], 1, 1, reply)
-    return _tokens(usual, [max(most)], least_calls, most_calls, written).plus(graded)
-
-
-def _tokens(usual: Sequence[int], most: Sequence[int], least_calls: int, most_calls: int, written: int) -> Tokens:
-    """From bytes of prompts and of replies; `most` are all calls, or one that stands for all."""
-    all_most = list(most) if len(most) == most_calls else list(most) * most_calls
-    return Tokens(
-        calls=len(usual),
-        least_calls=least_calls,
-        most_calls=most_calls,
-        input_tokens=ceil(sum(usual) / BYTES_A_TOKEN),
-        most_input_tokens=sum(size + TEMPLATE_TOKENS for size in all_most),
-        output_tokens=ceil(written / BYTES_A_TOKEN),
-        most_output_tokens=_MOST_OUTPUT * most_calls,
-    )
-
-
-def _evaluation(*, longest: bool) -> Evaluation:
-    sentences = [_LONGEST_SENTENCE] * 12 if longest else [_SENTENCE] * 3
-    return Evaluation(proficiency=10, feedback=Feedback(strengths=sentences, weaknesses=sentences))
-
-
-def _written(pool: Sequence[Item], count: int) -> int:
-    """Bytes of so many items, as long as those of the pool, in a reply."""
-    envelope = len('{"question": , "answer": }, ')
-    return ceil(count * (mean(_length(item) for item in pool) + envelope)) if pool else 0
-
-
-def _length(item: Item) -> int:
-    entry = Question(id="", question=item.input, answer=item.output)
-    return len(entry.model_dump_json(include={"question", "answer"}).encode())
 
 
 def _seconds_at_limits(run: FlywheelRun, total: Tokens) -> float | None:

@@ -14,6 +14,7 @@ from flywheel.api.flywheelrun_status import (
     Candidate,
     FlywheelRunStatus,
     Gain,
+    InflationGap,
     Iteration,
     Measured,
     ReplyCount,
@@ -24,6 +25,7 @@ from flywheel.api.result import (
     Accuracy,
     AnswerFigures,
     CleanupFigures,
+    Difference,
     EvaluateFigures,
     ExamFigures,
     MeasureFigures,
@@ -37,6 +39,7 @@ from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
 from flywheel.loop.leakage import counted
 from flywheel.loop.openings import opened
+from flywheel.loop.teacher_error import with_teacher_error
 
 _MOST_RUNGS = 16
 
@@ -95,7 +98,9 @@ def _done(current: Iteration, step: str, words: str) -> Event:
 def _paid(
     status: FlywheelRunStatus, spec: FlywheelRunSpec, figures: PreflightFigures | ExamFigures | EvaluateFigures
 ) -> FlywheelRunStatus:
-    """The status with what the teacher was paid and how its replies were read."""
+    """The status with what the teacher was paid, how its replies were read, and how wrong its labels are."""
+    if not isinstance(figures, PreflightFigures):
+        status = with_teacher_error(status, figures)
     counts = Counter({entry.rung: entry.count for entry in status.replies})
     counts.update(figures.replies)
     replies = [ReplyCount(rung=rung, count=count) for rung, count in sorted(counts.items())][:_MOST_RUNGS]
@@ -106,11 +111,22 @@ def _paid(
 def _evaluated(
     status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, figures: EvaluateFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
-    status = _update_current(status, proficiency=figures.proficiency, training_items=figures.training_items)
+    gap = _inflation_gap(figures.inflation_gap)
+    status = _update_current(
+        status, proficiency=figures.proficiency, inflation_gap=gap, training_items=figures.training_items
+    )
     status = counted(_paid(status, spec, figures), figures)
-    status = status.model_copy(update={"proficiency": figures.proficiency})
+    status = status.model_copy(update={"proficiency": figures.proficiency, "inflation_gap": gap})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
+    if gap is not None:
+        words += f", {gap.gap} ({gap.low} to {gap.high}) more right of the teacher's questions than of the anchors"
     return status, (_done(current, "evaluate", words),)
+
+
+def _inflation_gap(found: Difference | None) -> InflationGap | None:
+    if found is None:
+        return None
+    return InflationGap(gap=decimal_text(found.difference), low=decimal_text(found.low), high=decimal_text(found.high))
 
 
 def _measured(arm: Accuracy, items: int) -> dict[str, object]:

@@ -16,6 +16,7 @@ from flywheel.api.conditions import (
     READY,
     STALLED,
     TEACHER_REFUSALS,
+    TEACHER_UNRELIABLE,
     UNDERPOWERED,
     Event,
     Reason,
@@ -45,6 +46,7 @@ from flywheel.loop.retention import expired_through
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, START_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
+from flywheel.loop.teacher_error import unreliable
 from flywheel.loop.underpowered import underpowered
 from flywheel.loop.waiting import starting
 
@@ -172,6 +174,7 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
             status, told = accept(status, spec, step, outcome)
             generation = observed.run.metadata.generation
             status = with_finding(status, TEACHER_REFUSALS, refusals(status), generation, now)
+            status = with_finding(status, TEACHER_UNRELIABLE, unreliable(status), generation, now)
             events = (*events, *told)
             continue
         own = _jobs_of(observed, status)

@@ -146,9 +146,15 @@ def _exam(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     inputs = [_curriculum(status, "exam", firewall=True)]
     if (before := past(status, current.number - 1)) is not None:
         inputs.append(_of(observed, "feedback", before.number, accepted(before, "evaluate"), "evaluation.json"))
-    questions, redaction = observed.run.spec.exam.questions, _redaction(observed)
-    teacher = _teacher(observed, status, "exam")
-    return _Plan(ExamParameters(teacher=teacher, questions=questions, redaction=redaction), inputs)
+    exam = observed.run.spec.exam
+    parameters = ExamParameters(
+        teacher=_teacher(observed, status, "exam"),
+        questions=exam.questions,
+        redaction=_redaction(observed),
+        votes=exam.votes,
+        unguarded=observed.unguarded,
+    )
+    return _Plan(parameters, inputs)
 
 
 def _answer(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
@@ -175,6 +181,8 @@ def _evaluate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         examples=spec.exam.examples,
         replay=replay,
         redaction=_redaction(observed),
+        votes=spec.exam.votes,
+        unguarded=observed.unguarded,
     )
     return _Plan(parameters, inputs)
 

@@ -78,3 +78,4 @@ class RunObserved:
     jobs: tuple[JobView, ...] = ()
     model_path: str = "/model"
     shuffle_labels: bool = field(default=False, kw_only=True)  # control experiment: must fall to chance
+    unguarded: bool = field(default=False, kw_only=True)  # experiment: what the guards against the teacher are worth

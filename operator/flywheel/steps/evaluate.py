@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Answer, Example, Question
 from flywheel.api.request import EvaluateParameters, StepRequest
-from flywheel.api.result import EvaluateFigures, StepResult
+from flywheel.api.result import Difference, EvaluateFigures, StepResult
 from flywheel.api.task import Task
 from flywheel.data.growth import drawn, training_set
 from flywheel.data.normalise import question_id
 from flywheel.data.quotas import weighted_quotas
 from flywheel.data.redaction import Redactor
-from flywheel.data.scoring import UnansweredError, figures, score
+from flywheel.data.scoring import UnansweredError, figures, inflation_gap, score
 from flywheel.statistics.confusion import Confusion
+from flywheel.statistics.intervals import Interval
 from flywheel.steps.material import (
     Seeds,
+    panel_of,
     read_firewall,
     read_lines,
     read_pool,
@@ -35,10 +37,11 @@ from flywheel.steps.material import (
 from flywheel.steps.parameters import parameters_of
 from flywheel.teacher import asking
 from flywheel.teacher.feedback import Evaluation, read_evaluation, without_quotations
+from flywheel.teacher.labelling import Labeller
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.replies import read_object
 from flywheel.teacher.shapes import evaluation_shape, items_shape
-from flywheel.teacher.writing import Order, Writer, log, patience
+from flywheel.teacher.writing import VOTED_OUT, Order, Writer, log, patience
 from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
 
 SHOWN_ANSWERS = 10
@@ -53,6 +56,7 @@ class Sat:
     answers: dict[str, Answer]
     confusion: Confusion
     figures: dict[str, Any]
+    gap: Interval | None
 
 
 def evaluate(attempt: Attempt) -> StepResult:
@@ -68,7 +72,8 @@ def evaluate(attempt: Attempt) -> StepResult:
 
     known = {question_id(entry.input) for entry in [*earlier, *pool]}
     known |= {question_id(question.question) for question in sat.questions}
-    writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
+    labeller = None if parameters.unguarded else Labeller(teacher, panel_of(task, parameters.votes, request.seed))
+    writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt), labeller)
     seeds = Seeds(pool, read_units(attempt, "curriculum"), task.label.path, request.seed, request.iteration)
     order = dataset_order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
     new = [
@@ -87,10 +92,12 @@ def evaluate(attempt: Attempt) -> StepResult:
     return attempt.seal(
         EvaluateFigures(
             proficiency=evaluation.proficiency,
+            inflation_gap=_difference(sat.gap),
             new_examples=len(new),
             training_items=len(train),
             rejected=writer.rejected.total(),
-            replies=dict(rungs + writer.rungs),
+            voted_out=writer.rejected[VOTED_OUT],
+            replies=dict(rungs + writer.replies),
             checked=writer.checked,
             quarantined=dict(sorted(writer.leaks.items())),
             redacted=dict(sorted(teacher.redacted.items())),
@@ -116,10 +123,15 @@ def _mark(attempt: Attempt, task: Task) -> Sat:
         raise BadInputError(str(error)) from error
 
 
+def _difference(gap: Interval | None) -> Difference | None:
+    return None if gap is None else Difference(difference=gap.value, low=gap.low, high=gap.high)
+
+
 def marked(questions: list[Question], answers: dict[str, Answer], task: Task) -> Sat:
     """The exam's outcome. Raises UnansweredError."""
     confusion = score(questions, answers, task.label.path, task.label.order)
-    return Sat(questions, answers, confusion, figures(confusion, list(answers.values())))
+    gap = inflation_gap(questions, answers, task.label.path, task.label.order)
+    return Sat(questions, answers, confusion, figures(confusion, list(answers.values())), gap)
 
 
 def _grade(teacher: asking.Teacher, task: Task, sat: Sat, request: StepRequest, rungs: Counter[str]) -> Evaluation:
@@ -152,9 +164,13 @@ def grading(task: Task, sat: Sat, shown: list[dict[str, Any]], iteration: int) -
 
 
 def shown_answers(sat: Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:
-    """At most SHOWN_ANSWERS answers: wrong ones first, every label in turn."""
+    """At most SHOWN_ANSWERS answers to the teacher's own questions: wrong ones first, every label in turn.
+
+    Anchors stay unseen: a teacher that knew them could teach them, and they would measure nothing.
+    """
     piles: dict[str, list[Question]] = {label: [] for label in task.label.order}
-    for question in sorted(sat.questions, key=lambda question: drawn(seed, "shown", iteration, question.id)):
+    written = [question for question in sat.questions if question.origin == "teacher"]
+    for question in sorted(written, key=lambda question: drawn(seed, "shown", iteration, question.id)):
         piles[str(question.answer[task.label.path])].append(question)
 
     def right(question: Question) -> bool:
@@ -212,7 +228,8 @@ def _write(
 ) -> None:
     workspace = attempt.workspace
     workspace.write_json(attempt.path("evaluation.json"), evaluation.to_json_object())
-    workspace.write_json(attempt.path("marks.json"), sat.figures)
+    gap = None if sat.gap is None else asdict(sat.gap)
+    workspace.write_json(attempt.path("marks.json"), {**sat.figures, "inflationGap": gap})
     workspace.write_json(attempt.path("replies.json"), replies)
     workspace.write_jsonl(attempt.path("dataset.jsonl"), (example.to_json_object() for example in examples))
     workspace.write_jsonl(attempt.path("train.jsonl"), (example.to_json_object() for example in train))

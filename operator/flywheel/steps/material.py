@@ -21,6 +21,8 @@ from flywheel.data.firewall import Firewall
 from flywheel.data.growth import drawn
 from flywheel.data.redaction import Redactor
 from flywheel.data.schemas import BadSchemaError, TaskSchemas
+from flywheel.teacher.labelling import Labelled, Panel
+from flywheel.teacher.prompts import load_prompt
 from flywheel.workspace.program import Attempt, BadInputError
 
 SEEDS_A_CALL, UNITS_A_CALL = 3, 2
@@ -108,6 +110,16 @@ class Seeds:
             return []
         first = int(drawn(self._seed, purpose, slot)[:12], 16)
         return [pile[(first + place) % len(pile)] for place in range(min(count, len(pile)))]
+
+
+def panel_of(task: Task, votes: int, seed: int) -> Panel:
+    """How items of the task are labelled blind."""
+    return Panel(load_prompt("labelling"), task_variables(task), votes, seed)
+
+
+def labelled(items: Iterable[Item], task: Task) -> list[Labelled]:
+    """Items of a pool as the labeller takes them."""
+    return [Labelled(item.id, item.input, str(item.output[task.label.path])) for item in items]
 
 
 def task_variables(task: Task) -> dict[str, Any]:

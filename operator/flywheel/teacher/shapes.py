@@ -6,7 +6,7 @@ what fits them fits the task, as long as allOf, not and if stay out of it. Must 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from flywheel.api.endpoint import StructuredOutputs
@@ -27,6 +27,12 @@ def items_shape(name: str, task: Task) -> Schema:
         "answer": _strict(task.output_schema, f"{at}/answer"),
     }
     return _object({name: {"type": "array", "items": _object(item)}})
+
+
+def labels_shape(labels: Sequence[str]) -> Schema:
+    """A label for each numbered question."""
+    entry = _object({"number": {"type": "integer"}, "label": {"type": "string", "enum": list(labels)}})
+    return _object({"labels": {"type": "array", "items": entry}})
 
 
 def evaluation_shape() -> Schema:

@@ -1,4 +1,4 @@
-"""Has the teacher write items to quotas per label: small calls, every item checked, shortages asked for again.
+"""Has the teacher write items to quotas per label: small calls, items checked and voted on, shortages asked for again.
 
 Must not know whether they make an exam or training data.
 """
@@ -17,6 +17,7 @@ from flywheel.data.normalise import item_id, question_id
 from flywheel.data.quotas import portions
 from flywheel.data.schemas import TaskSchemas
 from flywheel.teacher.asking import Question, Teacher
+from flywheel.teacher.labelling import Labelled, Labeller
 from flywheel.teacher.ledger import Reply
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.replies import Read, Rung, read_items, without_reasoning
@@ -25,10 +26,15 @@ from flywheel.teacher.shapes import Schema
 log = logging.getLogger("flywheel.step")
 
 ITEMS_A_CALL = 10
+CALLS_A_TURN = 20  # then votes: where the budget ends, little was written that nobody can vote on any more
 ROUNDS = 4  # the first asking and three top-ups
 FIELDS = ("question", "answer")
 MOST_REPAIRED = 20_000  # characters: what is longer and cannot be read is no exam that lacks a comma
+VOTED_OUT = "VotedOut"
 TOP_UP = 2  # so many times what is missing: where items were rejected, some of the next will be
+
+
+_Call = tuple[str, int, Question]  # label, items asked for
 
 
 @dataclass(frozen=True)
@@ -58,13 +64,21 @@ class Writer:
     """Collects items that fit the schemas, carry the label asked for, and were not there before."""
 
     def __init__(
-        self, teacher: Teacher, schemas: TaskSchemas, label_path: str, known: Iterable[str], firewall: Firewall
+        self,
+        teacher: Teacher,
+        schemas: TaskSchemas,
+        label_path: str,
+        known: Iterable[str],
+        firewall: Firewall,
+        labeller: Labeller | None,
     ) -> None:
+        """Without a labeller nothing guards against wrong labels: for experiments only."""
         self._teacher = teacher
         self._schemas = schemas
         self._label_path = label_path
         self._known = set(known)
         self._firewall = firewall
+        self._labeller = labeller
         self._items: defaultdict[str, list[Written]] = defaultdict(list)
         self.rejected: Counter[str] = Counter()
         self.quarantined: list[dict[str, Any]] = []  # held-out items again; without their text, for it is held out
@@ -72,6 +86,8 @@ class Writer:
         self.unwilling: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._passed = 0
+        self._fresh: list[Labelled] = []  # taken, and not voted on
+        self._progress = (0, 0, 1)  # items missing, calls made, calls of the round
 
     def write(self, order: Order, attempt: int = 1) -> list[Written]:
         """Items in the order of labels and calls; fewer than asked when the rounds are used up."""
@@ -105,7 +121,13 @@ class Writer:
             "quarantined": dict(sorted(self.leaks.items())),
             "replies": dict(sorted(self.rungs.items())),
             "refusedByLabel": dict(sorted(self.unwilling.items())),
+            **({} if self._labeller is None else {"labels": self._labeller.report()}),
         }
+
+    @property
+    def replies(self) -> Counter[Rung]:
+        """How the replies were read, to orders and to votes."""
+        return self.rungs + (Counter[Rung]() if self._labeller is None else self._labeller.rungs)
 
     @property
     def leaks(self) -> Counter[str]:
@@ -120,11 +142,21 @@ class Writer:
     def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> bool:
         """One call for each portion of what is missing. False when the budget did not cover all of them."""
         calls = calls_of(order, missing, sample)
-        total, parts = sum(order.quotas.values()), len(calls)
-        begun = total - sum(missing.values())
+        for first in range(0, len(calls), CALLS_A_TURN):
+            turn = calls[first : first + CALLS_A_TURN]
+            self._progress = (sum(missing.values()), first, len(calls))
+            affordable = self._turn(order, turn)
+            self._vote(f"{order.name} {order.slot}/{sample}/{first}")
+            if not affordable:
+                return False
+        return True
+
+    def _turn(self, order: Order, calls: Sequence[_Call]) -> bool:
+        """Ask some calls and take what is good. False when the budget did not cover all of them."""
+        total, (missing, before, parts) = sum(order.quotas.values()), self._progress
 
         def progress(done: int) -> None:
-            count = begun + (total - begun) * done // parts
+            count = total - missing + missing * (before + done) // parts
             log.info("progress %s %d/%d %s", order.name, count, total, order.unit)
 
         replies = self._teacher.ask([question for _, _, question in calls], progress)
@@ -141,10 +173,18 @@ class Writer:
                 self._take(label, item, order.quotas[label])
         return None not in replies
 
+    def _vote(self, slot: str) -> None:
+        """What the votes do not confirm is out, and makes room for what is asked for next."""
+        fresh, self._fresh = self._fresh, []
+        out = self._labeller.voted_out(fresh, slot) if self._labeller is not None else set[str]()
+        self.rejected.update(VOTED_OUT for _ in out)
+        for label, items in self._items.items():
+            self._items[label] = [item for item in items if item.id not in out]
+
     def _repair(
         self,
         order: Order,
-        calls: Sequence[tuple[str, int, Question]],
+        calls: Sequence[_Call],
         replies: Sequence[Reply | None],
         reads: Sequence[Read | None],
     ) -> list[Read | None]:
@@ -178,7 +218,7 @@ class Writer:
             self.quarantined.append({"id": identity, "label": label, **asdict(leak)})
             return
         self._passed += 1
-        if (answer or {})[self._label_path] != label:
+        if (answer or {})[self._label_path] != label and self._labeller is not None:
             self.rejected["OtherLabel"] += 1
         elif asked in self._known:
             self.rejected["Duplicate"] += 1
@@ -187,6 +227,7 @@ class Writer:
         else:
             self._known.add(asked)
             self._items[label].append(Written(identity, question or {}, answer or {}))
+            self._fresh.append(Labelled(identity, question or {}, label))
 
 
 def calls_of(order: Order, missing: Mapping[str, int], sample: int = 0) -> list[tuple[str, int, Question]]:

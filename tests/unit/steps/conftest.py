@@ -81,6 +81,7 @@ class Bench:
     teacher: dict[str, Any] | None = None
     port: int = 0
     knobs: Any = None
+    stand_in: Any = None
     key: str = "canary-6b0f2c51"
 
     @property
@@ -176,6 +177,10 @@ class Bench:
         """Let the rehearsal teacher misbehave from now on."""
         self.knobs.__init__(shares)
 
+    def know(self, items: Path) -> None:
+        """Let the rehearsal teacher know the labels of these items."""
+        self.stand_in.__init__(SAMPLES / "stock.jsonl", items)
+
     def asked(self) -> dict[str, Any]:
         """What the rehearsal teacher was asked so far."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
@@ -242,8 +247,8 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.syspath_prepend(ROOT / "examples/rehearsal-teacher")
     app, teaching, record = (importlib.import_module(name) for name in ("app", "teaching", "record"))
     bench.knobs = importlib.import_module("knobs").Knobs()
-    stock, asked = teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl")
-    made = app.build(stock, asked, bench.key, bench.knobs)
+    bench.stand_in = teaching.Teacher(SAMPLES / "stock.jsonl")
+    made = app.build(bench.stand_in, record.Record(bench.root / "requests.jsonl"), bench.key, bench.knobs)
     server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -325,6 +325,9 @@ class World:
                     "checked": 9,
                     "quarantined": {"HeldOutNear": 1},
                     "questions": 80,
+                    "anchors": 24,
+                    "voted_out": 2,
+                    "blind": [[25, 2, 0], [25, 3, 1]],
                     "usage": {"calls": 9, "input_tokens": 100, "output_tokens": 10},
                 }
             case "preflight":
@@ -333,6 +336,7 @@ class World:
                 value = {"items": 80, "score": self._accuracy(request.iteration)}
             case "evaluate":
                 value = {"proficiency": self.script.of([4, 9]), "new_examples": 40, "training_items": 50}
+                value["inflation_gap"] = [0.1, -0.05, 0.25]
             case "train":
                 value = {"adapter": digest(request.output), "steps": 9, "first_loss": 2.0, "last_loss": 0.5}
             case "cleanup":
