@@ -21,6 +21,7 @@ from flywheel.local.estimate import Estimate, Measured, Tokens, estimate, measur
 from flywheel.local.manifests import ManifestError
 from flywheel.local.preparing import prepared
 from flywheel.teacher.ledger import Intent, Reply
+from flywheel.teacher.writing import ITEMS_A_CALL
 from flywheel.workspace.store import Workspace
 
 _VOTES = re.compile(r"/(\d+)/\d+/labels/\d+\Z")  # on what was written in a top-up
@@ -72,7 +73,7 @@ def first_asked(bench: Any, payer: str) -> Usage:
 
 
 def within(usage: Usage, expected: Tokens) -> None:
-    assert expected.least_calls <= usage.calls <= expected.most_calls
+    assert usage.calls <= expected.most_calls
     assert usage.input_tokens <= expected.most_input_tokens
     assert usage.output_tokens <= expected.most_output_tokens
     assert 0.6 < expected.input_tokens / usage.input_tokens < 1.6
@@ -103,7 +104,10 @@ def test_what_the_steps_are_charged_is_within_the_estimate(taught: Any) -> None:
         inputs = [material, sat.entry("exam"), answered, *previous]
         taken = taught.run("evaluate", f"{home}/evaluate/a1", parameters, inputs=inputs, **at)
         assert taken.code == 0, taken.log
-        within(first_asked(taught, f"{home}/evaluate"), expected.evaluate)
+        asked_first = first_asked(taught, f"{home}/evaluate")
+        within(asked_first, expected.evaluate)
+        # The small stock repeats itself: what is rejected is not voted on.
+        assert asked_first.calls >= 1 + 60 / ITEMS_A_CALL
         assert 0.9 * expected.training_items <= taken.result.figures.training_items <= expected.training_items
         feedback = [taken.entry("feedback", "evaluation.json")]
         previous = [taken.entry("previous", "dataset.jsonl")]
