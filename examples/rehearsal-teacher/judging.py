@@ -24,22 +24,35 @@ class Judge:
         """`known` items are known by heart; nothing is learnt of them."""
         self._items = list(items)
         self._known = list(known)
+        self._eases: dict[tuple[str, str, str], float] = {}
         self._by_path: dict[str, tuple[dict[str, str], dict[str, Counter[str]], int]] = {}
 
     def label(self, question: Any, path: str) -> str:
         """The label that it would give."""
         if path not in self._by_path:
             self._by_path[path] = self._learn(path)
-        known, words, vocabulary = self._by_path[path]
-        if (label := known.get(key(question))) is not None:
+        if (label := self._by_path[path][0].get(key(question))) is not None:
             return label
-        asked = _words(question)
+        likely = self._likely(question, path)
+        return max(likely, key=lambda label: likely[label])
 
-        def likely(label: str) -> float:
-            counts, total = words[label], words[label].total() + vocabulary
-            return sum(log((counts[word] + 1) / total) for word in asked)
+    def ease(self, question: Any, path: str, label: str) -> float:
+        """By how much the words speak for this label rather than for another."""
+        if path not in self._by_path:
+            self._by_path[path] = self._learn(path)
+        place = (key(question), path, label)
+        if place not in self._eases:
+            likely = self._likely(question, path)
+            self._eases[place] = likely[label] - max(found for other, found in likely.items() if other != label)
+        return self._eases[place]
 
-        return max(words, key=likely)
+    def _likely(self, question: Any, path: str) -> dict[str, float]:
+        _, words, vocabulary = self._by_path[path]
+        asked, found = _words(question), dict[str, float]()
+        for label, counts in words.items():
+            total = counts.total() + vocabulary
+            found[label] = sum(log((counts[word] + 1) / total) for word in asked)
+        return found
 
     def _learn(self, path: str) -> tuple[dict[str, str], dict[str, Counter[str]], int]:
         known = {key(item["input"]): str(item["output"].get(path)) for item in (*self._known, *self._items)}

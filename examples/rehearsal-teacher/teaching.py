@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from judging import Judge, key
-from knobs import MISJUDGED, ORDER, Knobs
+from knobs import EASIEST, MISJUDGED, ORDER, Knobs
 from reading import Assignment, texts
 
 _GOOD, _WEAK = 0.8, 0.7
@@ -78,6 +78,9 @@ class Teacher:
         draw = random.Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - a choice, not a secret
         believed = {id(item): self._believed(item["input"], path, knobs) for item in free} if knobs.misjudging else {}
         fitting = [item for item in free if assignment.label in (item["output"].get(path), believed.get(id(item)))]
+        if assignment.purpose == "exam" and knobs.turned("easy", request):
+            fitting.sort(key=lambda item: -self._judge.ease(item["input"], path, assignment.label))
+            fitting = fitting[:EASIEST]
         chosen = draw.sample(fitting, min(assignment.count, len(fitting)))
         for place in range(len(chosen)):
             other = None

@@ -9,6 +9,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from flywheel.api.result import UNWILLING
@@ -87,7 +88,6 @@ class Writer:
         self._refused: Counter[str] = Counter()
         self._passed = 0
         self._fresh: list[Labelled] = []  # taken, and not voted on
-        self._progress = (0, 0, 1)  # items missing, calls made, calls of the round
 
     def write(self, order: Order, attempt: int = 1) -> list[Written]:
         """Items in the order of labels and calls; fewer than asked when the rounds are used up."""
@@ -143,23 +143,16 @@ class Writer:
         """One call for each portion of what is missing. False when the budget did not cover all of them."""
         calls = calls_of(order, missing, sample)
         for first in range(0, len(calls), CALLS_A_TURN):
-            turn = calls[first : first + CALLS_A_TURN]
-            self._progress = (sum(missing.values()), first, len(calls))
-            affordable = self._turn(order, turn)
+            told = partial(_tell, order, sum(missing.values()), first, len(calls))
+            affordable = self._turn(order, calls[first : first + CALLS_A_TURN], told)
             self._vote(f"{order.name} {order.slot}/{sample}/{first}")
             if not affordable:
                 return False
         return True
 
-    def _turn(self, order: Order, calls: Sequence[_Call]) -> bool:
+    def _turn(self, order: Order, calls: Sequence[_Call], told: Callable[[int], None]) -> bool:
         """Ask some calls and take what is good. False when the budget did not cover all of them."""
-        total, (missing, before, parts) = sum(order.quotas.values()), self._progress
-
-        def progress(done: int) -> None:
-            count = total - missing + missing * (before + done) // parts
-            log.info("progress %s %d/%d %s", order.name, count, total, order.unit)
-
-        replies = self._teacher.ask([question for _, _, question in calls], progress)
+        replies = self._teacher.ask([question for _, _, question in calls], told)
         reads = [None if reply is None else read_items(reply, order.name, FIELDS) for reply in replies]
         mended = self._repair(order, calls, replies, reads)
         for (label, part, _), read in zip(calls, mended, strict=True):
@@ -246,6 +239,12 @@ def calls_of(order: Order, missing: Mapping[str, int], sample: int = 0) -> list[
 def patience(attempt: int) -> int:
     """How many times the usual number of askings: recorded replies cost nothing, but would fail again."""
     return min(attempt, 3)
+
+
+def _tell(order: Order, missing: int, before: int, calls: int, done: int) -> None:
+    total = sum(order.quotas.values())
+    count = total - missing + missing * (before + done) // calls
+    log.info("progress %s %d/%d %s", order.name, count, total, order.unit)
 
 
 def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:

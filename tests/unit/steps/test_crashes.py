@@ -176,7 +176,7 @@ def test_prepare(bench: Any, add_row: AddRow) -> None:
 
 def test_exam(taught: Any, add_row: AddRow) -> None:
     inputs = [taught.prepare().entry("curriculum", "task.json", "signatures.json", "pools/exam")]
-    parameters = {"teacher": {**taught.teacher, "concurrency": CONCURRENCY}, "questions": 8}
+    parameters = {"teacher": {**taught.teacher, "concurrency": CONCURRENCY}, "questions": 8, "votes": 1}
 
     def run(at: Any, attempt: int) -> Any:
         return at.run("exam", f"{ITERATION}/exam/a{attempt}", parameters, inputs=inputs, attempt=attempt)
@@ -195,7 +195,7 @@ def test_evaluate(taught: Any, add_row: AddRow) -> None:
         sat.entry("exam", "exam.jsonl"),
         given,
     ]
-    parameters = {"teacher": teacher, "examples": 8, "replay": "0.25"}
+    parameters = {"teacher": teacher, "examples": 8, "replay": "0.25", "votes": 1}
 
     def run(at: Any, attempt: int) -> Any:
         return at.run("evaluate", f"{ITERATION}/evaluate/a{attempt}", parameters, inputs=inputs, attempt=attempt)
