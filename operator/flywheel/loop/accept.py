@@ -26,6 +26,7 @@ from flywheel.api.result import (
     CleanupFigures,
     EvaluateFigures,
     ExamFigures,
+    FetchFigures,
     MeasureFigures,
     PreflightFigures,
     TrainFigures,
@@ -56,6 +57,8 @@ def accept(
     current = current.model_copy(update={"steps": [*current.steps, entry]})
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
+        case FetchFigures():
+            return status, (_done(current, step, f"{figures.files} files, {figures.size / 1e9:.1f} GB"),)
         case PreflightFigures():
             return _paid(status, spec, figures), (_done(current, step, "the teacher answers"),)
         case ExamFigures():

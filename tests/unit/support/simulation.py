@@ -304,6 +304,8 @@ class World:
                     "questions": 80,
                     "usage": {"calls": 9, "input_tokens": 100, "output_tokens": 10},
                 }
+            case "fetch":
+                value = {"model": digest(request.output), "files": 5, "size": 10**9}
             case "preflight":
                 value = {"usage": {"calls": 1, "input_tokens": 60, "output_tokens": 5}}
             case "answer":
