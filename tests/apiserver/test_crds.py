@@ -74,6 +74,11 @@ REFUSED = [
     (_with(run, "jobs.defaults.resources", {"requests": {"memory": "0.0Gi"}}), "memory must be more than 0"),
     (_with(run, "jobs.defaults.serviceAccountName", "admin"), 'unknown field "spec.jobs.defaults.serviceAccountName"'),
     (_with(run, "teacher.baseURL", "ftp://teacher/v1"), "spec.teacher.baseURL"),
+    (_with(run, "student.model", {}), "exactly one of persistentVolumeClaim and hub"),
+    (
+        _with(run, "student.model", {"hub": {"repo": "org/student", "revision": "main"}}),
+        "spec.student.model.hub.revision",
+    ),
     (_with(run, "teacher.headers", [{"name": "authorization", "value": "x"}]), "keys belong in the Secret"),
     (_with(run, "teacher.headers", [{"name": "Authorization", "value": "x"}]), "spec.teacher.headers[0].name"),
     (_with(run, "teacher.query", [{"name": "API_Key", "value": "x"}]), "keys belong in the Secret"),

@@ -121,7 +121,7 @@ def test_mended(touched: Bed, script: Stages) -> None:
         assert story(touched, name) == story(touched, "untouched")
         assert len(touched.started((name, 1, "train"))) == 1
     for name in ("ready", "unready"):
-        assert len([job for job in touched.jobs() if job["metadata"]["labels"]["flywheel.dev/owner"] == name]) == 7
+        assert len([job for job in touched.jobs() if job["metadata"]["labels"]["flywheel.dev/owner"] == name]) == 8
 
 
 def _types(bed: Bed, name: str) -> list[str]:

@@ -73,7 +73,7 @@ def test_jobs_are_restricted(bed: Bed) -> None:
         assert pod["automountServiceAccountToken"] is False
         secrets = {entry["name"] for entry in container["env"] if "valueFrom" in entry}
         teaching = {"FLYWHEEL_TEACHER_API_KEY", "FLYWHEEL_TEACHER_HOSTS"}
-        assert secrets == (teaching if step in ("exam", "evaluate") else set())
+        assert secrets == (teaching if step in ("preflight", "exam", "evaluate") else set())
         assert "memory" in container["resources"]["limits"]
         paths = [mount["mountPath"] for mount in container["volumeMounts"]]
         assert len(paths) == len(set(paths))

@@ -56,6 +56,8 @@ class Reason(StrEnum):
     TEACHER_SECRET = "TeacherSecret"  # noqa: S105 - a reason, not a secret
     TEACHER_KEY_REFUSED = "TeacherKeyRefused"
     TEACHER_UNAVAILABLE = "TeacherUnavailable"
+    HUB_TOKEN = "HubToken"  # noqa: S105 - a reason, not a secret
+    HUB_UNAVAILABLE = "HubUnavailable"
     TEACHER_CERTIFICATE = "TeacherCertificate"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     VOLUME_UNAVAILABLE = "VolumeUnavailable"

@@ -38,10 +38,46 @@ class ModelClaim(ClaimRef):
     path: RelativePath = Field(description="Folder on the claim with config.json, safetensors and tokenizer.")
 
 
+class HubModel(Closed):
+    """A base model on a Hugging Face hub, downloaded once onto the workspace."""
+
+    repo: str = Field(
+        max_length=193,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,95})?$",
+        description="Repository, such as org/model.",
+    )
+    revision: str = Field(
+        max_length=40, pattern=r"^[0-9a-f]{40}$", description="Commit, all 40 digits: branches and tags move."
+    )
+    token_secret_ref: LocalRef | None = Field(
+        default=None, description="Secret with the key hubToken, for a private or gated repository."
+    )
+
+
 class StudentModel(Closed):
     """Where the base model comes from."""
 
-    persistent_volume_claim: ModelClaim = Field(description="A claim that holds the base model.")
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Cel("has(self.persistentVolumeClaim) != has(self.hub)", "exactly one of persistentVolumeClaim and hub")
+        )
+    }
+    persistent_volume_claim: ModelClaim | None = Field(default=None, description="A claim that holds the base model.")
+    hub: HubModel | None = Field(default=None, description="A repository on a hub.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> StudentModel:
+        """The CEL rule above, for those who do not ask an API server."""
+        if (self.persistent_volume_claim is None) == (self.hub is None):
+            raise ValueError("exactly one of persistentVolumeClaim and hub")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the model is called where nobody says otherwise."""
+        if self.hub is not None:
+            return self.hub.repo
+        return self.persistent_volume_claim.path if self.persistent_volume_claim is not None else ""
 
 
 class Student(Closed):

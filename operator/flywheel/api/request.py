@@ -92,6 +92,15 @@ class Redaction(Closed):
     key: str = ""
 
 
+class FetchParameters(Closed):
+    """Download a base model. `folder` is where it will be; what is beside it is scratch."""
+
+    step: Literal["fetch"] = "fetch"
+    repo: str
+    revision: str
+    folder: RelativePath
+
+
 class PreflightParameters(Closed):
     """Ask the teacher once, for nothing. Inputs: curriculum (task.json)."""
 
@@ -255,6 +264,7 @@ class CleanupParameters(Closed):
 
 Parameters = Annotated[
     PrepareParameters
+    | FetchParameters
     | PreflightParameters
     | ExamParameters
     | AnswerParameters
@@ -280,7 +290,7 @@ class StepRequest(Closed):
     seed: int = 0
     output: RelativePath = Field(description="Directory that the step may write: its attempt, or prepare's home.")
     also_writable: list[RelativePath] = Field(
-        default_factory=list[str], description="ledger/<ns>, adapters/<ns>, openings/<ns>."
+        default_factory=list[str], description="ledger/<ns>, adapters/<ns>, openings/<ns>, models/<ns>."
     )
     inputs: list[Input] = Field(default_factory=list[Input])
     parameters: Parameters

@@ -92,6 +92,15 @@ class PrepareFigures(Open):
     rejected: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=32)
 
 
+class FetchFigures(Open):
+    """The base model is on the workspace."""
+
+    step: Literal["fetch"] = "fetch"
+    model: Digest = Field(description="Digest of the model folder's manifest.")
+    files: _Count
+    size: Annotated[int, Field(ge=0, le=10**15)] = Field(description="Bytes.")
+
+
 class PreflightFigures(Open):
     """The teacher answers, and as it is asked to."""
 
@@ -213,6 +222,7 @@ class AbsentFigures(Open):
 
 Figures = Annotated[
     PrepareFigures
+    | FetchFigures
     | PreflightFigures
     | ExamFigures
     | AnswerFigures

@@ -153,6 +153,8 @@ def _environment(job: StepJob) -> list[Object]:
             _secret("FLYWHEEL_TEACHER_API_KEY", job.teacher_secret, "apiKey"),
             _secret("FLYWHEEL_TEACHER_HOSTS", job.teacher_secret, "hosts"),
         ]
+    if job.hub_secret is not None:
+        found.append(_secret("FLYWHEEL_HUB_TOKEN", job.hub_secret, "hubToken"))
     if ca_bundle(job.request) is not None:
         found.append({"name": "FLYWHEEL_TEACHER_CA", "value": TEACHER_CA})
     return found

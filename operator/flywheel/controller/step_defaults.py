@@ -43,6 +43,7 @@ def _student(module: str) -> StepDefaults:
 
 STEP_DEFAULTS: dict[StepName, StepDefaults] = {
     "prepare": _ours("prepare", memory_limit="2Gi"),
+    "fetch": _student("fetch"),
     "preflight": _ours("preflight"),
     "exam": _ours("exam"),
     "answer": _student("answer"),

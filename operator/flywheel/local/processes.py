@@ -92,6 +92,8 @@ def start(job: StepJob, workspace: Path, programs: Programs, teacher: dict[str, 
     }
     if job.teacher_secret is not None and program not in ML_STEPS:
         env |= teacher
+    if job.hub_secret is not None:
+        env |= {name: value for name, value in os.environ.items() if name == "FLYWHEEL_HUB_TOKEN"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             programs.command(program), env=env, stdout=log, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True

@@ -22,6 +22,7 @@ from flywheel.local.processes import Process, start
 from flywheel.local.programs import Programs
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.decide import decide_run, ended
+from flywheel.loop.naming import model_folder
 from flywheel.loop.observed import CurriculumObserved, JobView, RunObserved
 from flywheel.loop.plan import Plan
 from flywheel.workspace.digest import canonical_json
@@ -74,12 +75,11 @@ class LocalRun:
         prepare = decide_curriculum(CurriculumObserved(self.curriculum, template, self._jobs({"prepare"})), now)
         self._apply(prepare, now)
         self.curriculum = self.curriculum.model_copy(update={"status": prepare.status})
-        model = (self.source / self.run.spec.student.model.persistent_volume_claim.path).absolute()
         observed = RunObserved(
             self.run,
             self.curriculum,
             self._jobs(None),
-            str(model),
+            str(self._model()),
             shuffle_labels=self.shuffle_labels,
             unguarded=self.unguarded,
         )
@@ -87,6 +87,13 @@ class LocalRun:
         self._apply(plan, now)
         self.run = self.run.model_copy(update={"status": plan.status})
         self._save()
+
+    def _model(self) -> Path:
+        """Folder of the base model: beside the manifests, or where it is fetched to."""
+        model = self.run.spec.student.model
+        if model.hub is not None:
+            return (self.workspace / model_folder(_NAMESPACE, model.hub.repo, model.hub.revision)).absolute()
+        return (self.source / model.name).absolute()
 
     def _jobs(self, only: set[str] | None) -> tuple[JobView, ...]:
         views = [entry.view() for entry in self.processes]

@@ -28,6 +28,7 @@ from flywheel.api.result import (
     Difference,
     EvaluateFigures,
     ExamFigures,
+    FetchFigures,
     MeasureFigures,
     PreflightFigures,
     TrainFigures,
@@ -59,6 +60,8 @@ def accept(
     current = current.model_copy(update={"steps": [*current.steps, entry]})
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
+        case FetchFigures():
+            return status, (_done(current, step, f"{figures.files} files, {figures.size / 1e9:.1f} GB"),)
         case PreflightFigures():
             return _paid(status, spec, figures), (_done(current, step, "the teacher answers"),)
         case ExamFigures():

@@ -22,7 +22,7 @@ from flywheel.api.conditions import (
     Reason,
 )
 from flywheel.api.curriculum import Attempt
-from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.api.flywheelrun import FlywheelRun, FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 from flywheel.api.pinned import PinnedRevision
 from flywheel.loop.accept import accept
@@ -34,7 +34,7 @@ from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.leakage import with_leakage_checked
-from flywheel.loop.naming import job_name
+from flywheel.loop.naming import job_name, model_folder
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
@@ -43,7 +43,7 @@ from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
-from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, START_STEPS, damage, next_number
+from flywheel.loop.soundness import FETCH, HISTORY_MAX, ITERATION_STEPS, START_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
 from flywheel.loop.teacher_error import unreliable
@@ -201,7 +201,9 @@ def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:
     """The first step of the iteration at work that has no accepted attempt; None when it is finished."""
     current = status.current or Iteration(number=0)
     done = {entry.name for entry in current.steps}
-    wanted = ITERATION_STEPS if current.number else START_STEPS
+    hub = observed.run.spec.student.model.hub
+    start = START_STEPS if hub is None else (FETCH, *START_STEPS)
+    wanted = ITERATION_STEPS if current.number else start
     for step in wanted:
         if step not in done:
             return step
@@ -268,21 +270,30 @@ def _clean_up(
 def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start: Start) -> StepJob:
     run, number = observed.run, status.current.number if status.current else 0
     request = build_request(observed, status, step, start.attempt.ordinal, start.rereads)
-    model = run.spec.student.model.persistent_volume_claim
-    needs_model = step in ("answer", "train", "validate", "test") and start.rereads is None
+    hub = run.spec.student.model.hub
+    token = hub.token_secret_ref if hub is not None and step == FETCH and start.rereads is None else None
     return StepJob(
         name=job_name(run.metadata, number, step, start.attempt.ordinal),
         step=step,
         request=request,
         settings=run.spec.jobs.for_step(step if start.rereads is None else "report"),
-        claims=Claims(
-            workspace=status.workspace_claim or "",
-            model=model.claim_name if needs_model else None,
-            model_folder=model.path if needs_model else None,
-        ),
+        claims=_claims(run, status.workspace_claim or "", step if start.rereads is None else "report"),
         teacher_secret=run.spec.teacher.secret_ref.name if step in TEACHING and start.rereads is None else None,
         rereads=start.rereads,
+        hub_secret=token.name if token is not None else None,
     )
+
+
+def _claims(run: FlywheelRun, workspace: str, program: str) -> Claims:
+    """A step's volumes: the base model is mounted where it is used, from its claim or as it was fetched."""
+    model = run.spec.student.model
+    if program not in ("answer", "train", "validate", "test"):
+        return Claims(workspace)
+    if model.hub is not None:
+        folder = model_folder(run.metadata.namespace, model.hub.repo, model.hub.revision)
+        return Claims(workspace, model=workspace, model_folder=folder)
+    claim = model.persistent_volume_claim
+    return Claims(workspace) if claim is None else Claims(workspace, model=claim.claim_name, model_folder=claim.path)
 
 
 def _settled(

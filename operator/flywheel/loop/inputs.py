@@ -14,6 +14,7 @@ from flywheel.api.request import (
     Comparison,
     EvaluateParameters,
     ExamParameters,
+    FetchParameters,
     Input,
     MeasureParameters,
     Parameters,
@@ -27,7 +28,14 @@ from flywheel.api.request import (
 )
 from flywheel.loop.budget import left
 from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
-from flywheel.loop.naming import attempt_folder, ledger_folder, openings_folder, run_folder
+from flywheel.loop.naming import (
+    attempt_folder,
+    ledger_folder,
+    model_folder,
+    models_folder,
+    openings_folder,
+    run_folder,
+)
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.retention import expired_through, still_needed
@@ -71,6 +79,8 @@ def build_request(
 def _also_writable(namespace: str, step: str) -> list[str]:
     if step in TEACHING:
         return [ledger_folder(namespace)]
+    if step == "fetch":
+        return [models_folder(namespace)]
     return [openings_folder(namespace)] if step == "test" else []
 
 
@@ -137,6 +147,14 @@ def _redaction(observed: RunObserved) -> Redaction:
     return Redaction(redact=spec.privacy.redact, key=spec.pools.key)
 
 
+def _fetch(observed: RunObserved, _status: FlywheelRunStatus) -> _Plan:
+    namespace, hub = observed.run.metadata.namespace, observed.run.spec.student.model.hub
+    if hub is None:
+        raise ValueError("the run's model is on a claim")
+    folder = model_folder(namespace, hub.repo, hub.revision)
+    return _Plan(FetchParameters(repo=hub.repo, revision=hub.revision, folder=folder), [])
+
+
 def _preflight(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     return _Plan(PreflightParameters(teacher=_teacher(observed, status, "preflight")), [_curriculum(status)])
 
@@ -193,7 +211,7 @@ def _train(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     begun = status.attempt.begun if status.attempt is not None else None
     parameters = TrainParameters(
         model_path=observed.model_path,
-        base_model_name=student.served_name or student.model.persistent_volume_claim.path,
+        base_model_name=student.served_name or student.model.name,
         epochs=training.epochs,
         max_steps=training.max_steps,
         batch_size=training.global_batch_size,
@@ -291,6 +309,7 @@ def _cleanup(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
 
 
 _STEPS = {
+    "fetch": _fetch,
     "preflight": _preflight,
     "exam": _exam,
     "answer": _answer,

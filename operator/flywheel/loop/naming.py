@@ -61,6 +61,16 @@ def openings_folder(namespace: str) -> str:
     return f"openings/{namespace}"
 
 
+def models_folder(namespace: str) -> str:
+    """Base models that were fetched for the namespace."""
+    return f"models/{namespace}"
+
+
+def model_folder(namespace: str, repo: str, revision: str) -> str:
+    """Folder of one fetched base model, by repository and commit."""
+    return f"{models_folder(namespace)}/{repo.replace('/', '--')}--{revision}"
+
+
 def adapters_folder(namespace: str) -> str:
     """Published adapters of the namespace."""
     return f"adapters/{namespace}"

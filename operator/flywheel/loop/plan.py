@@ -47,6 +47,7 @@ class StepJob:
     claims: Claims
     teacher_secret: str | None = None
     rereads: int | None = None
+    hub_secret: str | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,12 @@ def _not_started(job: JobView, pod: PodView) -> State:
             f"step {job.step}: the image cannot be pulled ({pod.waiting_reason}): check jobs image, registry and"
             " credentials",
         )
+    if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower() and job.step == "fetch":
+        return State(
+            "blocked",
+            Reason.HUB_TOKEN,
+            "step fetch: the Secret of spec.student.model.hub.tokenSecretRef is missing or lacks hubToken: mend it",
+        )
     if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower():
         return State(
             "blocked",

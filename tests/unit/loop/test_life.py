@@ -7,12 +7,14 @@ from datetime import timedelta
 
 import pytest
 from resources import curriculum, curriculum_spec, digest, ready, run_spec
-from simulation import World
+from restricted import check_job
+from simulation import Script, World
 
 from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.request import (
     EvaluateParameters,
     ExamParameters,
+    FetchParameters,
     MeasureParameters,
     ReportParameters,
     StepRequest,
@@ -32,6 +34,7 @@ from flywheel.loop.accept import UnexpectedResultError, accept
 from flywheel.loop.attempts import Accepted
 from flywheel.loop.decide import decide_run, next_step
 from flywheel.loop.inputs import accepted, build_request
+from flywheel.loop.observed import PodView
 from flywheel.loop.soundness import damage
 
 
@@ -237,6 +240,49 @@ def test_a_status_that_lost_its_place_before_the_first_iteration_is_found_again(
     assert damage(world.read_status()) is None
     lost = world.read_status().model_copy(update={"baseline_step": None})
     assert damage(lost) == "status.baseline or baselineStep is missing"
+
+
+HUB = {"repo": "org/student", "revision": "c" * 40, "tokenSecretRef": {"name": "hub"}}
+
+
+def test_a_model_on_a_hub_is_fetched_once_and_mounted_from_the_workspace() -> None:
+    world = World(spec=run_spec(maxIterations=1) | {"student": {"model": {"hub": HUB}}})
+    status = world.to_end()
+    assert status.candidate is not None
+    fetch, *others = world.created
+    folder = f"models/review/org--student--{'c' * 40}"
+    assert (fetch.step, fetch.hub_secret, fetch.request.also_writable) == ("fetch", "hub", ["models/review"])
+    parameters = fetch.request.parameters
+    assert isinstance(parameters, FetchParameters) and parameters.folder == folder
+    assert {job.hub_secret for job in others} == {None}, "the token is nowhere else"
+    assert "fetch" not in {job.step for job in others}
+    mounted = {job.step: job.claims.model_folder for job in others if job.claims.model is not None}
+    assert mounted == dict.fromkeys(("validate", "answer", "train", "test"), folder)
+    assert {job.claims.model for job in others} == {None, "flywheel"}
+    train = next(job.request.parameters for job in others if job.step == "train")
+    assert isinstance(train, TrainParameters) and train.base_model_name == "org/student"
+    for job in world.created:
+        check_job(job)
+
+
+def test_a_fetch_that_is_cut_off_or_lost_is_made_again() -> None:
+    harmless = ("success", "try later", "evicted", "never started", "no pod", "pod gone")
+    for seed in range(12):
+        world = World(Script([seed + place for place in range(40)]), outcomes=harmless)
+        world.spec |= {"student": {"model": {"hub": {name: HUB[name] for name in ("repo", "revision")}}}}
+        status = world.to_end()
+        assert next(entry.status for entry in status.conditions if entry.type == "Ready") == "True"
+        assert {job.hub_secret for job in world.created} == {None}
+
+
+def test_a_secret_without_the_hubs_token_is_said() -> None:
+    world = World(spec=run_spec() | {"student": {"model": {"hub": HUB}}})
+    world.reconcile()
+    (job,) = world.jobs.values()
+    pod = PodView("p", "u", waiting_reason="CreateContainerConfigError", waiting_message='secret "hub" not found')
+    job.view = replace(job.view, pod=pod)
+    world.reconcile()
+    assert reason(world, "Stalled") == "HubToken"
 
 
 def test_how_the_endpoint_is_reached_is_told_to_who_asks_it() -> None:

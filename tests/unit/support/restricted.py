@@ -53,6 +53,10 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
     own = {entry.name for entry in job.settings.env or []}
     assert not [name for name in own if name.startswith("FLYWHEEL_")]
     keys = {entry["name"]: entry["valueFrom"] for entry in env if "valueFrom" in entry}
+    if job.request.step == "fetch" and job.hub_secret is not None:
+        ref = {"name": job.hub_secret, "key": "hubToken", "optional": False}
+        assert keys == {"FLYWHEEL_HUB_TOKEN": {"secretKeyRef": ref}}
+        return
     if job.request.step not in TEACHING:
         assert not keys
         return

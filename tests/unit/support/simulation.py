@@ -330,6 +330,8 @@ class World:
                     "blind": [[25, 2, 0], [25, 3, 1]],
                     "usage": {"calls": 9, "input_tokens": 100, "output_tokens": 10},
                 }
+            case "fetch":
+                value = {"model": digest(request.output), "files": 5, "size": 10**9}
             case "preflight":
                 value = {"usage": {"calls": 1, "input_tokens": 60, "output_tokens": 5}}
             case "answer":
