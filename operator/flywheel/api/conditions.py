@@ -12,12 +12,12 @@ from flywheel.api.model import Open
 
 ConditionType = Literal[
     "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
-    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman",
+    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "QuotasShort",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
-TEACHER_REFUSALS = "TeacherRefusals"
+TEACHER_REFUSALS, QUOTAS_SHORT = "TeacherRefusals", "QuotasShort"
 LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
@@ -101,6 +101,8 @@ class Reason(StrEnum):
     NO_GAIN_PROVEN = "NoGainProven"
     REFUSALS_MANY = "RefusalsMany"
     REFUSALS_FEW = "RefusalsFew"
+    ITEMS_MISSING = "ItemsMissing"
+    QUOTAS_MET = "QuotasMet"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"

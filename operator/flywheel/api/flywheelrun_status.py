@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -154,6 +154,18 @@ class ReplyCount(Open):
     count: int = Field(ge=0, description="How many.")
 
 
+class Shortage(Open):
+    """Items that the teacher was to write and that are not there."""
+
+    step: Literal["exam", "evaluate"] = Field(description="exam: questions; evaluate: training examples.")
+    label: str = Field(max_length=63, description="The label.")
+    missing: int = Field(ge=0, description="How many are missing.")
+    reason: str = Field(
+        max_length=32,
+        description="The main reason: Budget, Refused, RoundsUsed (too few were written), or why most were left out.",
+    )
+
+
 class Quarantined(Open):
     """Items of the teacher that were held-out ones, for one reason."""
 
@@ -195,7 +207,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
-        " PromptingSuffices, TeacherRefusals.",
+        " PromptingSuffices, TeacherRefusals, QuotasShort.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
@@ -240,6 +252,12 @@ class FlywheelRunStatus(Open):
         max_length=16,
         description="Replies of the teacher, by how they were read.",
         json_schema_extra=list_map("rung"),
+    )
+    shortages: list[Shortage] = Field(
+        default_factory=list[Shortage],
+        max_length=32,
+        description="What the newest exam and the newest training examples fall short of, by label.",
+        json_schema_extra=list_map("step", "label"),
     )
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
     leakage: LeakageReport | None = Field(default=None, description="What the leakage firewall did so far.")

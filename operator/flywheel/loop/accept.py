@@ -36,6 +36,7 @@ from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
 from flywheel.loop.leakage import counted
 from flywheel.loop.openings import opened
+from flywheel.loop.shortages import noted
 
 _MOST_RUNGS = 16
 
@@ -56,7 +57,7 @@ def accept(
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
         case ExamFigures():
-            status = counted(_paid(status, spec, figures), figures)
+            status = noted(counted(_paid(status, spec, figures), figures), figures)
             return status, (_done(current, step, f"{figures.questions} questions"),)
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
@@ -104,7 +105,7 @@ def _evaluated(
     status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, figures: EvaluateFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     status = _update_current(status, proficiency=figures.proficiency, training_items=figures.training_items)
-    status = counted(_paid(status, spec, figures), figures)
+    status = noted(counted(_paid(status, spec, figures), figures), figures)
     status = status.model_copy(update={"proficiency": figures.proficiency})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
     return status, (_done(current, "evaluate", words),)

@@ -12,6 +12,7 @@ from flywheel.api.conditions import (
     FAILED,
     HELD_OUT_EXHAUSTED,
     PROMPTING_SUFFICES,
+    QUOTAS_SHORT,
     READY,
     STALLED,
     TEACHER_REFUSALS,
@@ -39,6 +40,7 @@ from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
+from flywheel.loop.shortages import shortages
 from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
@@ -148,6 +150,7 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
             status, told = accept(status, spec, step, outcome)
             generation = observed.run.metadata.generation
             status = with_finding(status, TEACHER_REFUSALS, refusals(status), generation, now)
+            status = with_finding(status, QUOTAS_SHORT, shortages(status), generation, now)
             events = (*events, *told)
             continue
         own = _jobs_of(observed, status)

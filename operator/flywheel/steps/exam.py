@@ -57,7 +57,7 @@ def exam(attempt: Attempt) -> StepResult:
     if teacher.usage.unaffordable and len({item.answer[task.label.path] for item in written}) < len(task.label.order):
         raise BadInputError("the budget does not cover an exam with every label", Reason.BUDGET_EXHAUSTED)
     if not written:
-        raise FruitlessError("no reply of the teacher held a usable question: see the log", Reason.TEACHER_REPLIES)
+        raise FruitlessError(f"no usable question of the teacher: {writer.told(order.quotas)}", Reason.TEACHER_REPLIES)
     questions = [Question(id=item.id, question=item.question, answer=item.answer) for item in written]
     attempt.workspace.write_jsonl(attempt.path("exam.jsonl"), (question.to_json_object() for question in questions))
     attempt.workspace.write_json(attempt.path("replies.json"), writer.report(order.quotas))
@@ -66,6 +66,7 @@ def exam(attempt: Attempt) -> StepResult:
         ExamFigures(
             questions=len(questions),
             rejected=writer.rejected.total(),
+            short=writer.short(order.quotas),
             checked=writer.checked,
             quarantined=dict(sorted(writer.leaks.items())),
             redacted=dict(sorted(teacher.redacted.items())),

@@ -28,7 +28,7 @@ from flywheel.workspace.digest import digest_json
 from flywheel.workspace.manifest import MANIFEST, WrongInputError, check_input, read_manifest, result_of
 from flywheel.workspace.program import Attempt, BadInputError, log, run
 
-REASONS = 10  # that figures count one by one
+REASONS = 8  # that figures count one by one
 Piles = dict[str, list[Item]]
 Heaps = dict[str, list[Unit]]
 

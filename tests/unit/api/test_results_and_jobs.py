@@ -49,12 +49,25 @@ USAGE = Usage(
 RUNGS = dict.fromkeys(get_args(Rung), 99999)
 ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
 DIFFERENCE = Difference(difference=-0.12345, low=-0.54321, high=-0.98765)
+REJECTED = (
+    "SchemaMismatch",
+    "UnknownLabel",
+    "ConflictingLabels",
+    "NearDuplicate",
+    "MatchesHeldOut",
+    "FeedbackAccepted",
+)
+REJECTED += ("FeedbackRejected", "SkippedFolder", "OtherReasons")
+# As many labels and reasons as there are.
+WHY = ("Budget", "Refused", "RoundsUsed", "SchemaMismatch", "UnknownLabel", "Unusable", "OtherLabel", "Duplicate")
+SHORT = {reason: {place: 1000, place + 8: 1000} for place, reason in enumerate((*WHY,))}
 LARGEST: list[Figures] = [
     PrepareFigures(
         revision="0123456789abcdef",
         items=dict.fromkeys(POOLS, 99999),
         labels={pool: [9999] * 16 for pool in POOLS},
-        rejected=dict.fromkeys(("NotJson", "SchemaMismatch", "UnknownLabel", "Duplicate", "Conflict", "Group"), 99999),
+        units={"exam": 25000, "curriculum": 25000},
+        rejected=dict.fromkeys(REJECTED, 99999),
     ),
     AnswerFigures(items=10000, score=ACCURACY),
     EvaluateFigures(
@@ -62,6 +75,10 @@ LARGEST: list[Figures] = [
         new_examples=100000,
         training_items=10**7,
         rejected=99999,
+        short=SHORT,
+        checked=99999,
+        quarantined={"HeldOutCopy": 9999, "HeldOutNear": 9999},
+        redacted=dict.fromkeys(("secrets", "emails", "hosts", "names"), 99999),
         replies=RUNGS,
         usage=USAGE,
         served_model="0123456789ab",
