@@ -61,7 +61,11 @@ class Iteration(Open):
     )
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's grade, 1 to 10.")
     exam_accuracy: DecimalText | None = Field(default=None, description="On the exam, by the teacher's key.")
-    training_items: int | None = Field(default=None, ge=0, description="Examples trained on.")
+    exam_over_long: int = Field(default=0, ge=0, description="Exam questions that did not fit the student: wrong.")
+    training_items: int | None = Field(default=None, ge=0, description="Examples of the training set.")
+    training_over_long: int = Field(
+        default=0, ge=0, description="Of these, left out of training: they did not fit the student."
+    )
     adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
     loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
     validation: Measured | None = Field(default=None, description="On the validation pool.")

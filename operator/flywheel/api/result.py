@@ -142,6 +142,7 @@ class TrainFigures(Open):
     first_loss: Rounded
     last_loss: Rounded
     steps_per_second: Rounded = 0.0
+    over_long: _Count = Field(default=0, description="Examples left out: they do not fit into the model's context.")
 
 
 class MeasureFigures(Open):

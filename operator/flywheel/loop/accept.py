@@ -61,14 +61,17 @@ def accept(
             return status, (_done(current, step, f"{figures.questions} questions"),)
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
-            status = _update_current(status, exam_accuracy=accuracy).model_copy(update={"exam_accuracy": accuracy})
-            return status, (_done(current, step, f"accuracy {accuracy} by the teacher's key"),)
+            status = _update_current(status, exam_accuracy=accuracy, exam_over_long=figures.score.over_long)
+            status = status.model_copy(update={"exam_accuracy": accuracy})
+            words = f"accuracy {accuracy} by the teacher's key{_too_long(figures.score.over_long, 'questions')}"
+            return status, (_done(current, step, words),)
         case EvaluateFigures():
             return _evaluated(status, spec, current, figures)
         case TrainFigures():
             loss = f"{figures.last_loss:.4f}"
-            status = _update_current(status, adapter=figures.adapter, loss=loss)
-            return status, (_done(current, step, f"{figures.steps} optimiser steps, loss {loss}"),)
+            status = _update_current(status, adapter=figures.adapter, loss=loss, training_over_long=figures.over_long)
+            words = f"{figures.steps} optimiser steps, loss {loss}{_too_long(figures.over_long, 'examples')}"
+            return status, (_done(current, step, words),)
         case CleanupFigures():
             freed = f"{figures.removed} old attempts removed, {figures.freed_bytes / 1e6:.1f} MB freed"
             return status, (_done(current, step, freed),)
@@ -88,6 +91,10 @@ def _update_current(status: FlywheelRunStatus, **fields: object) -> FlywheelRunS
 
 def _done(current: Iteration, step: str, words: str) -> Event:
     return Event(reason=Reason.STEP_COMPLETED, message=f"iteration {current.number}: {step} done, {words}")
+
+
+def _too_long(count: int, what: str) -> str:
+    return f", {count} {what} did not fit the student" if count else ""
 
 
 def _paid(

@@ -83,7 +83,9 @@ LARGEST: list[Figures] = [
         usage=USAGE,
         served_model="0123456789ab",
     ),
-    TrainFigures(adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345),
+    TrainFigures(
+        adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345, over_long=10**7
+    ),
     MeasureFigures(
         step="validate",
         items=99999,
