@@ -42,7 +42,7 @@ def train(attempt: Attempt) -> StepResult:
     folder = model_folder(parameters.model_path)
     tokenizer = load_tokenizer(folder)
     tokens = TaskTokens(prepared, tokenizer)
-    kept, encoded = _encode(tokens, _answered(examples, parameters, attempt.request.seed), context_of(folder))
+    kept, encoded = encode(tokens, _answered(examples, parameters, attempt.request.seed), context_of(folder))
     steps = total_steps(len(encoded), parameters.batch_size, parameters.epochs, parameters.max_steps)
     order = batch_order([len(one.ids) for one in encoded], parameters.batch_size, steps, attempt.request.seed)
     batches = [{"step": step, "ids": [kept[place].id for place in places]} for step, places in enumerate(order, 1)]
@@ -74,6 +74,7 @@ def train(attempt: Attempt) -> StepResult:
             resumed_at=outcome.resumed_at,
             first_loss=fmean(losses[:_FEW]),
             last_loss=fmean(losses[-_FEW:]),
+            over_long=len(examples) - len(kept),
             steps_per_second=outcome.steps_per_second,
         )
     )
@@ -91,7 +92,7 @@ def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -
     return [example.model_copy(update={"output": examples[source].output}) for example, source in pairs]
 
 
-def _encode(tokens: TaskTokens, examples: list[Example], context: int | None) -> tuple[list[Example], list[Encoded]]:
+def encode(tokens: TaskTokens, examples: list[Example], context: int | None) -> tuple[list[Example], list[Encoded]]:
     """Examples and their ids; those that do not fit into the model are left out and counted, never cut."""
     pairs = [(example, tokens.encode_example(example.input, example.output)) for example in examples]
     fitting = [(example, ids) for example, ids in pairs if context is None or len(ids.ids) <= context]

@@ -12,12 +12,12 @@ from flywheel.api.model import Open
 
 ConditionType = Literal[
     "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
-    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "TeacherUnreliable",
+    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "TeacherUnreliable", "QuotasShort",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
-TEACHER_REFUSALS, TEACHER_UNRELIABLE = "TeacherRefusals", "TeacherUnreliable"
+TEACHER_REFUSALS, TEACHER_UNRELIABLE, QUOTAS_SHORT = "TeacherRefusals", "TeacherUnreliable", "QuotasShort"
 LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
@@ -109,6 +109,8 @@ class Reason(StrEnum):
     LABELS_WRONG = "LabelsWrong"
     LABELS_UNCLEAR = "LabelsUnclear"
     LABELS_RIGHT = "LabelsRight"
+    ITEMS_MISSING = "ItemsMissing"
+    QUOTAS_MET = "QuotasMet"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"

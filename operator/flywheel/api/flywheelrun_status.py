@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -71,8 +71,12 @@ class Iteration(Open):
     exam_accuracy: DecimalText | None = Field(
         default=None, description="On the exam: by the teacher's key, and on its anchors by theirs."
     )
+    exam_over_long: int = Field(default=0, ge=0, description="Exam questions that did not fit the student: wrong.")
     inflation_gap: InflationGap | None = Field(default=None, description="Exam by the teacher's key minus anchors.")
-    training_items: int | None = Field(default=None, ge=0, description="Examples trained on.")
+    training_items: int | None = Field(default=None, ge=0, description="Examples of the training set.")
+    training_over_long: int = Field(
+        default=0, ge=0, description="Of these, left out of training: they did not fit the student."
+    )
     adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
     loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
     validation: Measured | None = Field(default=None, description="On the validation pool.")
@@ -190,6 +194,18 @@ class TeacherError(Open):
     high: DecimalText = Field(description="Upper bound.")
 
 
+class Shortage(Open):
+    """Items that the teacher was to write and that are not there."""
+
+    step: Literal["exam", "evaluate"] = Field(description="exam: questions; evaluate: training examples.")
+    label: str = Field(max_length=63, description="The label.")
+    missing: int = Field(ge=0, description="How many are missing.")
+    reason: str = Field(
+        max_length=32,
+        description="The main reason: Budget, Refused, RoundsUsed (too few were written), or why most were left out.",
+    )
+
+
 class Quarantined(Open):
     """Items of the teacher that were held-out ones, for one reason."""
 
@@ -231,7 +247,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
-        " PromptingSuffices, TeacherRefusals, TeacherUnreliable.",
+        " PromptingSuffices, TeacherRefusals, TeacherUnreliable, QuotasShort, LeakageChecked.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
@@ -287,6 +303,12 @@ class FlywheelRunStatus(Open):
         json_schema_extra=list_map("label"),
     )
     voted_out: int = Field(default=0, ge=0, description="Items of the teacher that its own votes did not confirm.")
+    shortages: list[Shortage] = Field(
+        default_factory=list[Shortage],
+        max_length=32,
+        description="What the newest exam and the newest training examples fall short of, by label.",
+        json_schema_extra=list_map("step", "label"),
+    )
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
     pod: PodTime | None = Field(default=None, description="The newest pod, for usage.podSeconds and gpuSeconds.")
     leakage: LeakageReport | None = Field(default=None, description="What the leakage firewall did so far.")

@@ -26,6 +26,8 @@ _Count = Annotated[int, Field(ge=0, le=10**15)]
 _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
 
 
+# By reason, what is missing of labels, by their place in the task's order.
+Short = dict[_Name, Annotated[dict[Annotated[int, Field(ge=0, le=15)], _Count], Field(max_length=16)]]
 # Replies of the teacher by how they were read, from strict to refused.
 Rungs = dict[_Name, _Count]
 # Of these: the teacher will not. It is never asked again.
@@ -121,6 +123,7 @@ class ExamFigures(Open):
     blind: list[Blind] = Field(
         default_factory=list[Blind], max_length=16, description="Per label of the task, in its order."
     )
+    short: Short = Field(default_factory=dict[str, dict[int, int]], max_length=16)
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     checked: _Count = Field(default=0, description="The teacher's items that were compared with held-out ones.")
     quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
@@ -149,6 +152,7 @@ class EvaluateFigures(Open):
     training_items: _Count
     rejected: _Count = 0
     voted_out: _Count = Field(default=0, description="Of the rejected, those that blind votes did not confirm.")
+    short: Short = Field(default_factory=dict[str, dict[int, int]], max_length=16)
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     checked: _Count = 0
     quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
@@ -167,6 +171,7 @@ class TrainFigures(Open):
     first_loss: Rounded
     last_loss: Rounded
     steps_per_second: Rounded = 0.0
+    over_long: _Count = Field(default=0, description="Examples left out: they do not fit into the model's context.")
 
 
 class MeasureFigures(Open):

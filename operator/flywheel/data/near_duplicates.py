@@ -15,11 +15,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-SKETCHES = 1  # version of everything below that changes a sketch
+SKETCHES = 2  # version of everything below that changes a sketch; of 1, short code has no shape
 SIZE = 256  # hashes kept of one view
 WORDS = 4  # tokens a shingle, as they are written
 SHAPES = 5  # tokens a shingle, with names and literals left out
-FEWEST_SHAPES = 20  # shorter code often has the shape of other code by chance
+FEWEST_SHAPES = 20  # in shorter code names are numbered from its beginning, not in each shingle: more is told apart
+FEWEST_SHORT = 12  # still shorter code has the whole shape of other code by chance
 
 _TOKENS = re.compile(
     r'"""(?:.|\n)*?"""|\'\'\'(?:.|\n)*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
@@ -53,8 +54,17 @@ def sketch(text: str) -> Sketch:
     """The sketch of a text, of code or not."""
     tokens = _code(text)
     words = {" ".join(gram) for gram in _grams(list(_words(tokens)), WORDS)}
+    return Sketch(_smallest(words), _smallest(_shape(tokens)))
+
+
+def _shape(tokens: list[str]) -> set[str]:
     shape = {" ".join(_renamed(gram)) for gram in _grams(tokens, SHAPES)}
-    return Sketch(_smallest(words), _smallest(shape) if len(shape) >= FEWEST_SHAPES else ())
+    if len(shape) >= FEWEST_SHAPES:
+        return shape
+    # Names alone are prose, or say nothing.
+    grams = _grams(list(_renamed(tokens)), SHAPES)
+    short = {" ".join(gram) for gram in grams if sum(not token.startswith("name") for token in gram) >= 2}
+    return short if len(short) >= FEWEST_SHORT else set()
 
 
 def similarity(one: Sketch, other: Sketch) -> float:

@@ -40,6 +40,7 @@ from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
 from flywheel.loop.leakage import counted
 from flywheel.loop.openings import opened
+from flywheel.loop.shortages import noted
 from flywheel.loop.teacher_error import with_teacher_error
 
 _MOST_RUNGS = 16
@@ -65,18 +66,21 @@ def accept(
         case PreflightFigures():
             return _paid(status, spec, figures), (_done(current, step, "the teacher answers"),)
         case ExamFigures():
-            status = counted(_paid(status, spec, figures), figures)
+            status = noted(counted(_paid(status, spec, figures), figures), figures)
             return status, (_done(current, step, f"{figures.questions} questions"),)
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
-            status = _update_current(status, exam_accuracy=accuracy).model_copy(update={"exam_accuracy": accuracy})
-            return status, (_done(current, step, f"accuracy {accuracy} by the teacher's key"),)
+            status = _update_current(status, exam_accuracy=accuracy, exam_over_long=figures.score.over_long)
+            status = status.model_copy(update={"exam_accuracy": accuracy})
+            words = f"accuracy {accuracy} by the teacher's key{_too_long(figures.score.over_long, 'questions')}"
+            return status, (_done(current, step, words),)
         case EvaluateFigures():
             return _evaluated(status, spec, current, figures)
         case TrainFigures():
             loss = f"{figures.last_loss:.4f}"
-            status = _update_current(status, adapter=figures.adapter, loss=loss)
-            return status, (_done(current, step, f"{figures.steps} optimiser steps, loss {loss}"),)
+            status = _update_current(status, adapter=figures.adapter, loss=loss, training_over_long=figures.over_long)
+            words = f"{figures.steps} optimiser steps, loss {loss}{_too_long(figures.over_long, 'examples')}"
+            return status, (_done(current, step, words),)
         case CleanupFigures():
             freed = f"{figures.removed} old attempts removed, {figures.freed_bytes / 1e6:.1f} MB freed"
             return status, (_done(current, step, freed),)
@@ -96,6 +100,10 @@ def _update_current(status: FlywheelRunStatus, **fields: object) -> FlywheelRunS
 
 def _done(current: Iteration, step: str, words: str) -> Event:
     return Event(reason=Reason.STEP_COMPLETED, message=f"iteration {current.number}: {step} done, {words}")
+
+
+def _too_long(count: int, what: str) -> str:
+    return f", {count} {what} did not fit the student" if count else ""
 
 
 def _paid(
@@ -118,7 +126,7 @@ def _evaluated(
     status = _update_current(
         status, proficiency=figures.proficiency, inflation_gap=gap, training_items=figures.training_items
     )
-    status = counted(_paid(status, spec, figures), figures)
+    status = noted(counted(_paid(status, spec, figures), figures), figures)
     status = status.model_copy(update={"proficiency": figures.proficiency, "inflation_gap": gap})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
     if gap is not None:

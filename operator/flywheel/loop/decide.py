@@ -13,6 +13,7 @@ from flywheel.api.conditions import (
     FAILED,
     HELD_OUT_EXHAUSTED,
     PROMPTING_SUFFICES,
+    QUOTAS_SHORT,
     READY,
     STALLED,
     TEACHER_REFUSALS,
@@ -43,6 +44,7 @@ from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
+from flywheel.loop.shortages import shortages
 from flywheel.loop.soundness import FETCH, HISTORY_MAX, ITERATION_STEPS, START_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
@@ -175,6 +177,7 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
             generation = observed.run.metadata.generation
             status = with_finding(status, TEACHER_REFUSALS, refusals(status), generation, now)
             status = with_finding(status, TEACHER_UNRELIABLE, unreliable(status), generation, now)
+            status = with_finding(status, QUOTAS_SHORT, shortages(status), generation, now)
             events = (*events, *told)
             continue
         own = _jobs_of(observed, status)

@@ -83,7 +83,7 @@ def evaluate(attempt: Attempt) -> StepResult:
     if not new and teacher.usage.unaffordable:
         raise BadInputError("the budget does not cover a new example", Reason.BUDGET_EXHAUSTED)
     if not new:
-        raise FruitlessError("no reply of the teacher held a usable example: see the log", Reason.TEACHER_REPLIES)
+        raise FruitlessError(f"no usable example of the teacher: {writer.told(order.quotas)}", Reason.TEACHER_REPLIES)
     examples = [*earlier, *new]
     train = training_set(examples, pool, task.label.path, parameters.replay, request.seed, request.iteration)
     train = [_redacted(example, redactor) for example in train]
@@ -97,6 +97,7 @@ def evaluate(attempt: Attempt) -> StepResult:
             training_items=len(train),
             rejected=writer.rejected.total(),
             voted_out=writer.rejected[VOTED_OUT],
+            short=writer.short(order.quotas),
             replies=dict(rungs + writer.replies),
             checked=writer.checked,
             quarantined=dict(sorted(writer.leaks.items())),

@@ -63,7 +63,7 @@ def exam(attempt: Attempt) -> StepResult:
     if teacher.usage.unaffordable and wanted - {item.answer[task.label.path] for item in written}:
         raise BadInputError("the budget does not cover an exam with every label", Reason.BUDGET_EXHAUSTED)
     if not written:
-        raise FruitlessError("no reply of the teacher held a usable question: see the log", Reason.TEACHER_REPLIES)
+        raise FruitlessError(f"no usable question of the teacher: {writer.told(order.quotas)}", Reason.TEACHER_REPLIES)
     questions = [_anchor(item, redactor) for item in anchors]
     questions += [Question(id=item.id, question=item.question, answer=item.answer) for item in written]
     attempt.workspace.write_jsonl(attempt.path("exam.jsonl"), (question.to_json_object() for question in questions))
@@ -76,6 +76,7 @@ def exam(attempt: Attempt) -> StepResult:
             rejected=writer.rejected.total(),
             voted_out=writer.rejected[VOTED_OUT],
             blind=[] if labeller is None else labeller.blind(task.label.order),
+            short=writer.short(order.quotas),
             checked=writer.checked,
             quarantined=dict(sorted(writer.leaks.items())),
             redacted=dict(sorted(teacher.redacted.items())),

@@ -16,6 +16,7 @@ from flywheel.api.result import PrepareFigures, StepResult
 from flywheel.api.task import PreparedTask
 from flywheel.data.dedup import deduplicate, keep_apart
 from flywheel.data.firewall import Firewall, compared, signatures
+from flywheel.data.near_duplicates import SKETCHES
 from flywheel.data.normalise import question_id
 from flywheel.data.pools import HELD_OUT, POOLS, SEEN, UNSEEN, BadRatiosError, Thresholds
 from flywheel.data.repository import admit_units
@@ -28,7 +29,7 @@ from flywheel.workspace.digest import digest_json
 from flywheel.workspace.manifest import MANIFEST, WrongInputError, check_input, read_manifest, result_of
 from flywheel.workspace.program import Attempt, BadInputError, log, run
 
-REASONS = 10  # that figures count one by one
+REASONS = 8  # that figures count one by one
 Piles = dict[str, list[Item]]
 Heaps = dict[str, list[Unit]]
 
@@ -84,6 +85,7 @@ def _chosen(
 def _revision(parameters: PrepareParameters, contents: Mapping[str, str]) -> str:
     # Where a source lies says nothing of what is in it.
     made_from = parameters.to_json_object()
+    made_from["sketches"] = SKETCHES
     for source in made_from["sources"]:
         source["path"] = contents[source["name"]]
         source.pop("volume", None)

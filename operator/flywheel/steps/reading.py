@@ -74,14 +74,13 @@ def read_items(attempt: Attempt, sources: Sequence[Source], schemas: TaskSchemas
 
 
 def _open(attempt: Attempt, source: Source) -> BinaryIO:
-    if source.volume is not None:
-        path, where = _mounted(source), f"no key {source.path} in the ConfigMap: create it"
-    else:
-        path = attempt.workspace.local(source.path)
-        where = f"no file {source.path} on the workspace: put it there"
+    path = attempt.workspace.local(source.path) if source.volume is None else _mounted(source)
     if not path.is_file():
-        raise TryLaterError(f"source {source.name}: there is {where}", Reason.SOURCE_MISSING)
-    return path.open("rb")
+        where = (
+            f"file {source.path} on the workspace" if source.volume is None else f"key {source.path} in its ConfigMap"
+        )
+        raise TryLaterError(f"source {source.name}: there is no {where}: put it there", Reason.SOURCE_MISSING)
+    return attempt.workspace.open(source.path) if source.volume is None else path.open("rb")
 
 
 def _mounted(source: Source) -> Path:

@@ -48,6 +48,14 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Shortage:
+    """Items of a label that were not written, and the main reason: Budget, Refused, RoundsUsed, or why items fell."""
+
+    missing: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Order:
     """What is wanted: a template that yields a list called `name`, and how its calls are told apart."""
 
@@ -81,7 +89,8 @@ class Writer:
         self._firewall = firewall
         self._labeller = labeller
         self._items: defaultdict[str, list[Written]] = defaultdict(list)
-        self.rejected: Counter[str] = Counter()
+        self._fallen: defaultdict[str, Counter[str]] = defaultdict(Counter)  # why items of a label were left out
+        self._unpaid: set[str] = set()  # labels that the budget did not cover
         self.quarantined: list[dict[str, Any]] = []  # held-out items again; without their text, for it is held out
         self.rungs: Counter[Rung] = Counter()
         self.unwilling: Counter[str] = Counter()
@@ -103,9 +112,8 @@ class Writer:
             if not self._round(order, missing, sample):
                 log.warning("%s: the budget covers no further call", order.name)
                 break
-        short = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
-        if any(short.values()):
-            log.warning("%s: short of %s after %d replies", order.name, _nonzero(short), sum(self.rungs.values()))
+        if short := self.told(order.quotas):
+            log.warning("%s: short of %s after %d replies", order.name, short, sum(self.rungs.values()))
         log.info("%s: replies %s, rejected %s", order.name, dict(self.rungs), dict(self.rejected))
         if self.quarantined:
             log.warning("%s: %d items were held-out ones: %s", order.name, len(self.quarantined), dict(self.leaks))
@@ -113,16 +121,49 @@ class Writer:
 
     def report(self, quotas: Mapping[str, int]) -> dict[str, Any]:
         """What became of the replies, for the step's own file."""
-        short = {label: quota - len(self._items[label]) for label, quota in quotas.items()}
+        short = self.shortages(quotas)
         return {
             "asked": dict(quotas),
-            "short": _nonzero(short),
+            "short": {label: entry.missing for label, entry in short.items()},
+            "shortWhy": {label: entry.reason for label, entry in short.items()},
             "rejected": dict(sorted(self.rejected.items())),
             "quarantined": dict(sorted(self.leaks.items())),
             "replies": dict(sorted(self.rungs.items())),
             "refusedByLabel": dict(sorted(self.unwilling.items())),
             **({} if self._labeller is None else {"labels": self._labeller.report()}),
         }
+
+    def shortages(self, quotas: Mapping[str, int]) -> dict[str, Shortage]:
+        """What is missing of each label, and why."""
+        missing = {label: quota - len(self._items[label]) for label, quota in quotas.items()}
+        return {label: Shortage(count, self._why(label)) for label, count in missing.items() if count}
+
+    def told(self, quotas: Mapping[str, int]) -> str:
+        """The shortages in words."""
+        found = self.shortages(quotas).items()
+        return ", ".join(f"{label} {short.missing} ({short.reason})" for label, short in found)
+
+    def short(self, quotas: Mapping[str, int]) -> dict[str, dict[int, int]]:
+        """The shortages as figures have them: by reason, what is missing of each label by its place in the quotas."""
+        found: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        shortages = self.shortages(quotas)
+        for place, label in enumerate(quotas):
+            if label in shortages:
+                found[shortages[label].reason][place] = shortages[label].missing
+        return dict(found)
+
+    def _why(self, label: str) -> str:
+        if self._refused[label]:
+            return "Refused"
+        if label in self._unpaid:
+            return "Budget"
+        fallen = self._fallen[label]
+        return max(sorted(fallen), key=lambda reason: fallen[reason]) if fallen else "RoundsUsed"
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """How many items did not fit, carried another label, were there before, or were too many."""
+        return sum(self._fallen.values(), Counter[str]()) - self.leaks
 
     @property
     def replies(self) -> Counter[Rung]:
@@ -157,6 +198,7 @@ class Writer:
         mended = self._repair(order, calls, replies, reads)
         for (label, part, _), read in zip(calls, mended, strict=True):
             if read is None:
+                self._unpaid.add(label)
                 continue
             self.rungs[read.rung] += 1
             if read.rung in UNWILLING:
@@ -170,9 +212,10 @@ class Writer:
         """What the votes do not confirm is out, and makes room for what is asked for next."""
         fresh, self._fresh = self._fresh, []
         out = self._labeller.voted_out(fresh, slot) if self._labeller is not None else set[str]()
-        self.rejected.update(VOTED_OUT for _ in out)
         for label, items in self._items.items():
             self._items[label] = [item for item in items if item.id not in out]
+            if gone := len(items) - len(self._items[label]):
+                self._fallen[label][VOTED_OUT] += gone
 
     def _repair(
         self,
@@ -199,24 +242,25 @@ class Writer:
         question, answer = item.get("question"), item.get("answer")
         fault = self._schemas.fault(question, answer)
         if fault is not None:
-            self.rejected[fault.kind] += 1
+            self._fallen[label][fault.kind] += 1
             return
         try:
             asked, identity = question_id(question or {}), item_id(question or {}, answer or {})
             leak = self._firewall.leak(question or {})
         except (RecursionError, ValueError):  # half a surrogate pair, or nested too deeply to be written
-            self.rejected["Unusable"] += 1
+            self._fallen[label]["Unusable"] += 1
             return
         if leak is not None:
+            self._fallen[label][leak.reason] += 1
             self.quarantined.append({"id": identity, "label": label, **asdict(leak)})
             return
         self._passed += 1
         if (answer or {})[self._label_path] != label and self._labeller is not None:
-            self.rejected["OtherLabel"] += 1
+            self._fallen[label]["OtherLabel"] += 1
         elif asked in self._known:
-            self.rejected["Duplicate"] += 1
+            self._fallen[label]["Duplicate"] += 1
         elif len(self._items[label]) >= quota:
-            self.rejected["Surplus"] += 1
+            self._fallen[label]["Surplus"] += 1
         else:
             self._known.add(asked)
             self._items[label].append(Written(identity, question or {}, answer or {}))
@@ -245,7 +289,3 @@ def _tell(order: Order, missing: int, before: int, calls: int, done: int) -> Non
     total = sum(order.quotas.values())
     count = total - missing + missing * (before + done) // calls
     log.info("progress %s %d/%d %s", order.name, count, total, order.unit)
-
-
-def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
-    return {label: count for label, count in counts.items() if count}

@@ -50,12 +50,35 @@ USAGE = Usage(
 RUNGS = dict.fromkeys(get_args(Rung), 99999)
 ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
 DIFFERENCE = Difference(difference=-0.12345, low=-0.54321, high=-0.98765)
+REJECTED = (
+    "SchemaMismatch",
+    "UnknownLabel",
+    "ConflictingLabels",
+    "NearDuplicate",
+    "MatchesHeldOut",
+    "FeedbackAccepted",
+)
+REJECTED += ("FeedbackRejected", "SkippedFolder", "OtherReasons")
+# As many labels and reasons as there are.
+WHY = ("Budget", "Refused", "RoundsUsed", "SchemaMismatch", "UnknownLabel", "OtherLabel", "Duplicate", "VotedOut")
+    "Budget",
+    "Refused",
+    "RoundsUsed",
+    "SchemaMismatch",
+    "UnknownLabel",
+    "Unusable",
+    "OtherLabel",
+    "Duplicate",
+    "VotedOut",
+)
+SHORT = {reason: {place: 1000, place + 8: 1000} for place, reason in enumerate((*WHY,))}
 LARGEST: list[Figures] = [
     PrepareFigures(
         revision="0123456789abcdef",
         items=dict.fromkeys(POOLS, 99999),
         labels={pool: [9999] * 16 for pool in POOLS},
-        rejected=dict.fromkeys(("NotJson", "SchemaMismatch", "UnknownLabel", "Duplicate", "Conflict", "Group"), 99999),
+        units={"exam": 25000, "curriculum": 25000},
+        rejected=dict.fromkeys(REJECTED, 99999),
     ),
     AnswerFigures(items=10000, score=ACCURACY),
     ExamFigures(
@@ -64,6 +87,7 @@ LARGEST: list[Figures] = [
         rejected=99999,
         voted_out=99999,
         blind=[(100, 100, 100)] * 16,
+        short=SHORT,
         replies=RUNGS,
         checked=99999,
         quarantined=dict.fromkeys(("HeldOutCopy", "HeldOutNear"), 99999),
@@ -78,6 +102,7 @@ LARGEST: list[Figures] = [
         training_items=10**7,
         rejected=99999,
         voted_out=99999,
+        short=SHORT,
         replies=RUNGS,
         checked=99999,
         quarantined=dict.fromkeys(("HeldOutCopy", "HeldOutNear"), 99999),
@@ -85,7 +110,9 @@ LARGEST: list[Figures] = [
         usage=USAGE,
         served_model="0123456789ab",
     ),
-    TrainFigures(adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345),
+    TrainFigures(
+        adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345, over_long=10**7
+    ),
     MeasureFigures(
         step="validate",
         items=99999,

@@ -145,7 +145,7 @@ def test_a_missing_key_is_waited_for_and_a_link_out_is_refused(bench: Any, mount
     (mounted / "items.jsonl").unlink()
     ran = bench.prepare(sources=[source])
     assert (ran.code, ran.result.error.reason) == (75, "SourceMissing")
-    assert "no key items.jsonl in the ConfigMap" in ran.result.error.message
+    assert "no key items.jsonl in its ConfigMap" in ran.result.error.message
     (mounted / "items.jsonl").symlink_to(bench.root / "datasets")
     assert bench.prepare(sources=[source]).code == 64
 

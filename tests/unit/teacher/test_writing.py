@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flywheel.api.leakage import Leakage
+from flywheel.api.money import Allowance
 from flywheel.api.request import TeacherParameters
 from flywheel.api.task import LabelField, Task
 from flywheel.data.firewall import Firewall, signatures
@@ -70,8 +71,10 @@ class Writing:
         return self._wrote[code]
 
 
-def write(root: Path, endpoint: Any, quotas: dict[str, int], known: set[str]) -> tuple[list[Any], Writer]:
-    parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1)
+def write(
+    root: Path, endpoint: Any, quotas: dict[str, int], known: set[str], allowance: Allowance | None = None
+) -> tuple[list[Any], Writer]:
+    parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1, allowance=allowance)
     teacher = Teacher(parameters, endpoint, Ledger(Workspace(root), "ledger/ns"), "payer", 1)
     labeller = Labeller(teacher, Panel(LABELLING, {"labels": LABELS}, 3, 1))
     writer = Writer(teacher, TaskSchemas(TASK), "issue_type", known, Firewall(signatures([], Leakage())), labeller)
@@ -142,7 +145,38 @@ def test_a_teacher_that_repeats_itself_is_not_asked_for_ever(tmp_path: Path) -> 
     assert len(items) == 1
     assert len(endpoint.calls) == ROUNDS
     assert writer.report({"critical": 0, "major": 5})["short"] == {"major": 4}
+    assert writer.short({"critical": 0, "major": 5}) == {"Duplicate": {1: 4}}
     assert writer.rejected["Duplicate"] == ROUNDS - 1
+
+
+def test_each_label_that_falls_short_has_its_own_reason(tmp_path: Path) -> None:
+    """critical is refused, major costs more than there is, minor is empty, trivial is of another label."""
+
+    class Unwilling(Writing):
+        def complete(self, text: str) -> Reply:
+            label, count, _ = text.split()
+            if label == "critical":
+                return Reply(text="", finish_reason="content_filter")
+            items = [] if label == "minor" else [good(f"{text} {number}", "critical") for number in range(int(count))]
+            return Reply(text=json.dumps({"exam": items}), finish_reason="stop")
+
+    quotas = {"critical": 3, "major": 0, "minor": 3, "trivial": 3}
+    items, writer = write(tmp_path, Unwilling([]), quotas, set())
+    assert not items
+    assert writer.short(quotas) == {"Refused": {0: 3}, "RoundsUsed": {2: 3}, "OtherLabel": {3: 3}}
+    assert writer.report(quotas)["shortWhy"] == {"critical": "Refused", "minor": "RoundsUsed", "trivial": "OtherLabel"}
+    assert writer.told(quotas) == "critical 3 (Refused), minor 3 (RoundsUsed), trivial 3 (OtherLabel)"
+
+
+def test_what_the_budget_does_not_cover_is_said(tmp_path: Path) -> None:
+    class Dear(Writing):
+        def complete(self, text: str) -> Reply:
+            return super().complete(text).model_copy(update={"input_tokens": 100, "output_tokens": 1000})
+
+    quotas = {"critical": 10, "major": 10}
+    items, writer = write(tmp_path, Dear([]), quotas, set(), Allowance(tokens=5000))
+    assert len(items) == 10
+    assert writer.short(quotas) == {"Budget": {1: 10}}
 
 
 def test_the_label_asked_for_is_checked(tmp_path: Path) -> None:
