@@ -82,6 +82,7 @@ def evaluate(attempt: Attempt) -> StepResult:
     train = [_redacted(example, redactor) for example in train]
     _write(attempt, evaluation, sat, examples, train, writer.report(order.quotas))
     attempt.workspace.write_jsonl(attempt.path("quarantine.jsonl"), writer.quarantined)
+    attempt.workspace.write_jsonl(attempt.path("calls.jsonl"), teacher.calls)
     return attempt.seal(
         EvaluateFigures(
             proficiency=evaluation.proficiency,

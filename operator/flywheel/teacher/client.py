@@ -115,11 +115,7 @@ class TeacherClient:
     @property
     def settings(self) -> dict[str, Any]:
         """The parameters of a call that its reply depends on."""
-        temperature = self._parameters.temperature
-        return {
-            "max_completion_tokens": self._parameters.max_output_tokens,
-            **({} if temperature is None else {"temperature": float(temperature)}),
-        }
+        return call_settings(self._parameters)
 
     def complete(self, text: str) -> Reply:
         """One request. Raises RefusedError where the endpoint will not, UncertainError where no reply arrived."""
@@ -197,6 +193,15 @@ class TeacherClient:
             return RefusedError(text, Reason.TEACHER_UNAVAILABLE, again=True, retry_after=seconds)
         text = f"the teacher at {where} refuses the request (HTTP {status or 'none'}): check spec.teacher"
         return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
+
+
+def call_settings(parameters: TeacherParameters) -> dict[str, Any]:
+    """As they are sent, and as the ledger knows them."""
+    temperature = parameters.temperature
+    return {
+        "max_completion_tokens": parameters.max_output_tokens,
+        **({} if temperature is None else {"temperature": float(temperature)}),
+    }
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
