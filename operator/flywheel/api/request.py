@@ -105,6 +105,7 @@ class EvaluateParameters(Closed):
     teacher: TeacherParameters
     examples: int
     replay: Share
+    control: bool = Field(default=False, description="Train on as many seed items instead: what does the teacher add?")
     redaction: Redaction = Redaction()
 
 

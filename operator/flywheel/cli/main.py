@@ -68,6 +68,10 @@ Shuffle = Annotated[
     bool, typer.Option("--shuffle-labels", help="Control: train on shuffled labels; accuracy must fall to chance.")
 ]
 
+Control = Annotated[
+    bool, typer.Option("--control", help="Control: train on as many seed items instead of the teacher's examples.")
+]
+
 
 @app.command()
 def run(
@@ -78,6 +82,7 @@ def run(
     iterations: Annotated[int | None, typer.Option(help="Stop after this many iterations.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the run's.")] = None,
     shuffle_labels: Shuffle = False,
+    control: Control = False,
 ) -> None:
     """Run a Curriculum and a FlywheelRun to the end, without a cluster."""
     console = _console()
@@ -109,6 +114,7 @@ def run(
             programs,
             teacher,
             shuffle_labels,
+            control,
         )
         status = work.drive(stack.enter_context(live_run(console)).show)
     print_summary(console, status)

@@ -15,7 +15,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
-from flywheel.api.request import StepRequest, TrainParameters
+from flywheel.api.request import StepRequest
 from flywheel.api.result import StepResult
 from flywheel.local.repeat_steps import Recorded, Verdict
 from flywheel.loop.decide import decide_run, ended
@@ -52,7 +52,15 @@ def repeat_decisions(curriculum: Curriculum, run: FlywheelRun, made: Sequence[Ma
     now, status, jobs = datetime.now(UTC), FlywheelRunStatus(), ()
     for _ in range(len(made) + 2):
         fresh = run.model_copy(update={"status": status})
-        plan = decide_run(RunObserved(fresh, curriculum, jobs, _model_path(made), shuffle_labels=_shuffled(made)), now)
+        observed = RunObserved(
+            fresh,
+            curriculum,
+            jobs,
+            _model_path(made),
+            shuffle_labels=_asked(made, "shuffle_labels"),
+            control=_asked(made, "control"),
+        )
+        plan = decide_run(observed, now)
         status = plan.status
         if ended(status) or not plan.create:
             break
@@ -71,9 +79,9 @@ def _model_path(made: Sequence[Made]) -> str:
     return next((str(path) for one in made if (path := getattr(one.request.parameters, "model_path", None))), "/model")
 
 
-def _shuffled(made: Sequence[Made]) -> bool:
-    parameters = (one.request.parameters for one in made)
-    return any(isinstance(entry, TrainParameters) and entry.shuffle_labels for entry in parameters)
+def _asked(made: Sequence[Made], experiment: str) -> bool:
+    """Whether the run was such a control experiment."""
+    return any(getattr(one.request.parameters, experiment, False) for one in made)
 
 
 def _differs(job: StepJob, found: Made) -> list[str]:

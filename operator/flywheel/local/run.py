@@ -43,6 +43,7 @@ class LocalRun:
     programs: Programs
     teacher: dict[str, str]
     shuffle_labels: bool = False
+    control: bool = False
     processes: list[Process] = field(default_factory=list[Process])
     saved: bytes = field(default=b"", init=False)
 
@@ -75,7 +76,12 @@ class LocalRun:
         self.curriculum = self.curriculum.model_copy(update={"status": prepare.status})
         model = (self.source / self.run.spec.student.model.persistent_volume_claim.path).absolute()
         observed = RunObserved(
-            self.run, self.curriculum, self._jobs(None), str(model), shuffle_labels=self.shuffle_labels
+            self.run,
+            self.curriculum,
+            self._jobs(None),
+            str(model),
+            shuffle_labels=self.shuffle_labels,
+            control=self.control,
         )
         plan = decide_run(observed, now)
         self._apply(plan, now)

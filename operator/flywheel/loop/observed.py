@@ -78,3 +78,4 @@ class RunObserved:
     jobs: tuple[JobView, ...] = ()
     model_path: str = "/model"
     shuffle_labels: bool = field(default=False, kw_only=True)  # control experiment: must fall to chance
+    control: bool = field(default=False, kw_only=True)  # control experiment: seed items instead of the teacher's
