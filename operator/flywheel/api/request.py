@@ -134,6 +134,7 @@ class EvaluateParameters(Closed):
     teacher: TeacherParameters
     examples: int
     replay: Share
+    control: bool = Field(default=False, description="Train on as many seed items instead: what does the teacher add?")
     redaction: Redaction = Redaction()
     votes: int = 3
     unguarded: bool = Field(default=False, description="Experiment: nothing is voted on.")

@@ -16,6 +16,7 @@ from flywheel.api.conditions import COMPLETED
 from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.cli.estimate import print_estimate
 from flywheel.cli.live import live_run, print_summary
+from flywheel.cli.replay import print_verdicts
 from flywheel.local.estimate import Measured, measured_in
 from flywheel.local.estimate import estimate as estimated
 from flywheel.local.manifests import ManifestError, read_manifests
@@ -23,8 +24,10 @@ from flywheel.local.preparing import prepared
 from flywheel.local.processes import teacher_environment, user_teacher_environment
 from flywheel.local.programs import NoCheckoutError, prepare_programs
 from flywheel.local.rehearsal import rehearsal_teacher
+from flywheel.local.replay import ReplayError, replayed
 from flywheel.local.run import LocalRun, local_metadata
 from flywheel.loop.state import holds
+from flywheel.workspace.manifest import WrongInputError
 from flywheel.workspace.store import Workspace
 
 _LOG_WIDTH = 140
@@ -65,6 +68,10 @@ Shuffle = Annotated[
     bool, typer.Option("--shuffle-labels", help="Control: train on shuffled labels; accuracy must fall to chance.")
 ]
 
+Control = Annotated[
+    bool, typer.Option("--control", help="Control: train on as many seed items instead of the teacher's examples.")
+]
+
 
 @app.command()
 def run(
@@ -76,6 +83,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Another seed than the run's.")] = None,
     shuffle_labels: Shuffle = False,
     unguarded: Annotated[bool, typer.Option(hidden=True, help="Experiment: no guards against the teacher.")] = False,
+    control: Control = False,
 ) -> None:
     """Run a Curriculum and a FlywheelRun to the end, without a cluster."""
     console = _console()
@@ -108,6 +116,7 @@ def run(
             teacher,
             shuffle_labels,
             unguarded,
+            control,
         )
         status = work.drive(stack.enter_context(live_run(console)).show)
     print_summary(console, status)
@@ -159,6 +168,25 @@ def watch(
         _fail(console, str(error))
     print_summary(console, status)
     if not holds(status.conditions, COMPLETED):
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    workspace: Annotated[Path, typer.Argument(help="Folder of a workspace: of a local run, or a volume's.")],
+    name: Annotated[str | None, typer.Argument(help="namespace/name of the run, where there are several.")] = None,
+    resources: Annotated[
+        Path | None, typer.Option(help="Folder with the Curriculum and FlywheelRun as kubectl get -o yaml prints them.")
+    ] = None,
+) -> None:
+    """Repeat what code did in a finished run, from its ledger and its recorded answers, without any network."""
+    console = _console()
+    try:
+        verdicts = replayed(workspace, name, resources)
+        same = print_verdicts(console, verdicts)
+    except (ManifestError, ReplayError, WrongInputError) as error:
+        _fail(console, str(error))
+    if not same:
         raise typer.Exit(1)
 
 

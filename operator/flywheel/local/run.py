@@ -29,7 +29,7 @@ from flywheel.workspace.digest import canonical_json
 from flywheel.workspace.store import Workspace
 
 POLL_SECONDS = 0.5
-_STATE = "local-state.json"
+STATE = "local-state.json"
 _NAMESPACE = "local"
 
 
@@ -45,6 +45,7 @@ class LocalRun:
     teacher: dict[str, str]
     shuffle_labels: bool = False
     unguarded: bool = False
+    control: bool = False
     processes: list[Process] = field(default_factory=list[Process])
     saved: bytes = field(default=b"", init=False)
 
@@ -82,6 +83,7 @@ class LocalRun:
             str(self._model()),
             shuffle_labels=self.shuffle_labels,
             unguarded=self.unguarded,
+            control=self.control,
         )
         plan = decide_run(observed, now)
         self._apply(plan, now)
@@ -108,16 +110,20 @@ class LocalRun:
             self.processes.append(start(job, self.workspace, self.programs, self.teacher, now))
 
     def _save(self) -> None:
-        state = {"curriculum": self.curriculum.status.to_json_object(), "run": self.run.status.to_json_object()}
+        state = {
+            "curriculum": self.curriculum.status.to_json_object(),
+            "run": self.run.status.to_json_object(),
+            "resources": [self.curriculum.to_json_object(), self.run.to_json_object()],  # for `flywheel replay`
+        }
         if (text := canonical_json(state)) != self.saved:
-            Workspace(self.workspace).write_bytes(_STATE, text)
+            Workspace(self.workspace).write_bytes(STATE, text)
             self.saved = text
 
     def _load(self) -> None:
         store = Workspace(self.workspace)
-        if not store.exists(_STATE):
+        if not store.exists(STATE):
             return
-        state = store.read_json(_STATE)
+        state = store.read_json(STATE)
         status = CurriculumStatus.model_validate(state["curriculum"])
         self.curriculum = self.curriculum.model_copy(update={"status": status})
         self.run = self.run.model_copy(update={"status": FlywheelRunStatus.model_validate(state["run"])})

@@ -15,7 +15,7 @@ from flywheel.api.item import Answer, Example, Question
 from flywheel.api.request import EvaluateParameters, StepRequest
 from flywheel.api.result import Difference, EvaluateFigures, StepResult
 from flywheel.api.task import Task
-from flywheel.data.growth import drawn, training_set
+from flywheel.data.growth import control_set, drawn, training_set
 from flywheel.data.normalise import question_id
 from flywheel.data.quotas import weighted_quotas
 from flywheel.data.redaction import Redactor
@@ -86,9 +86,13 @@ def evaluate(attempt: Attempt) -> StepResult:
         raise FruitlessError(f"no usable example of the teacher: {writer.told(order.quotas)}", Reason.TEACHER_REPLIES)
     examples = [*earlier, *new]
     train = training_set(examples, pool, task.label.path, parameters.replay, request.seed, request.iteration)
+    if parameters.control:
+        log.warning("control: trained on seed items, not on what the teacher wrote")
+        train = control_set(pool, len(train), request.seed, request.iteration)
     train = [_redacted(example, redactor) for example in train]
     _write(attempt, evaluation, sat, examples, train, writer.report(order.quotas))
     attempt.workspace.write_jsonl(attempt.path("quarantine.jsonl"), writer.quarantined)
+    attempt.workspace.write_jsonl(attempt.path("calls.jsonl"), teacher.calls)
     return attempt.seal(
         EvaluateFigures(
             proficiency=evaluation.proficiency,

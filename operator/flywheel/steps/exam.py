@@ -69,6 +69,7 @@ def exam(attempt: Attempt) -> StepResult:
     attempt.workspace.write_jsonl(attempt.path("exam.jsonl"), (question.to_json_object() for question in questions))
     attempt.workspace.write_json(attempt.path("replies.json"), writer.report(order.quotas))
     attempt.workspace.write_jsonl(attempt.path("quarantine.jsonl"), writer.quarantined)
+    attempt.workspace.write_jsonl(attempt.path("calls.jsonl"), teacher.calls)
     return attempt.seal(
         ExamFigures(
             questions=len(questions),

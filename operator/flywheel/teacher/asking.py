@@ -21,14 +21,14 @@ from flywheel.api.conditions import Reason
 from flywheel.api.request import StepRequest, TeacherParameters
 from flywheel.api.result import Usage
 from flywheel.data.redaction import Redactor
-from flywheel.teacher.client import RefusedError, TeacherClient, UncertainError
-from flywheel.teacher.ledger import Call, Intent, Ledger, Reply
+from flywheel.teacher.client import RefusedError, TeacherClient, UncertainError, call_settings
+from flywheel.teacher.ledger import Call, Intent, Ledger, NotRecordedError, RecordedLedger, Reply
 from flywheel.teacher.limits import Pace, Slot
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.purse import Purse
 from flywheel.teacher.redacting import prompt_variables
 from flywheel.teacher.shapes import Schema, response_format
-from flywheel.workspace.digest import canonical_json
+from flywheel.workspace.digest import canonical_json, digest_json
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError
 
 log = logging.getLogger("flywheel.step")
@@ -48,6 +48,17 @@ class Endpoint(Protocol):
     def settings(self) -> dict[str, Any]: ...
 
     def complete(self, text: str, response_format: dict[str, Any] | None = None) -> Reply: ...
+
+
+class Nobody:
+    """The endpoint of a step that is repeated from the ledger: it is never asked."""
+
+    def __init__(self, parameters: TeacherParameters) -> None:
+        self.settings = call_settings(parameters)
+
+    def complete(self, text: str, response_format: dict[str, Any] | None = None) -> Reply:
+        """Raises NotRecordedError."""
+        raise NotRecordedError(f"a prompt of {len(text)} characters has no recorded reply")
 
 
 class Clock:
@@ -119,6 +130,7 @@ class Teacher:
         self._resting: list[_Asked] = []
         self._redactor = redactor
         self.redacted: Counter[str] = Counter()
+        self._used: dict[str, dict[str, Any]] = {}
 
     @property
     def usage(self) -> Usage:
@@ -129,6 +141,11 @@ class Teacher:
     def served_model(self) -> str | None:
         """Digest of the name of the model that answered."""
         return self._served
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls whose replies were used, in the order of their keys, with the digest of each reply."""
+        return [self._used[key] for key in sorted(self._used)]
 
     def ask(self, questions: Sequence[Question], done: Callable[[int], None] = lambda _: None) -> list[Reply | None]:
         """Replies in the order of the questions; None for a call that the allowance does not cover.
@@ -141,9 +158,11 @@ class Teacher:
         fresh: list[_Asked] = []
         for place, question in enumerate(questions):  # all that was paid before is counted before anything is begun
             asked = self._asked(place, question)
-            replies[place] = self._recorded(asked)
-            if replies[place] is None:
+            replies[place] = reply = self._recorded(asked)
+            if reply is None:
                 fresh.append(asked)
+            else:
+                self._use(asked, reply)
         count = len(questions) - len(fresh)
         if count:
             done(count)
@@ -158,12 +177,17 @@ class Teacher:
                     reply = self._end(future, asked)
                     if reply is not None:
                         replies[asked.place] = reply
+                        self._use(asked, reply)
                         count += 1
                         done(count)
             return replies
         finally:
             self._drain()
             pool.shutdown(wait=True)
+
+    def _use(self, asked: _Asked, reply: Reply) -> None:
+        names = {"purpose": asked.most.purpose, "slot": asked.most.slot, "sample": asked.most.sample}
+        self._used[asked.key] = {"key": asked.key, **names, "reply": digest_json(reply.to_json_object())}
 
     def _asked(self, place: int, question: Question) -> _Asked:
         variables, redacted = prompt_variables(question.variables, self._redactor)
@@ -332,7 +356,8 @@ def teacher_for(attempt: Attempt, parameters: TeacherParameters, redactor: Redac
     request: StepRequest = attempt.request
     folder = next(path for path in request.also_writable if path.startswith("ledger/"))
     payer = request.output.rpartition("/")[0]
-    ledger = Ledger(attempt.workspace, folder)
-    teacher = Teacher(parameters, TeacherClient(parameters), ledger, payer, request.seed, redactor)
+    ledger = (RecordedLedger if attempt.replaying else Ledger)(attempt.workspace, folder)
+    endpoint = Nobody(parameters) if attempt.replaying else TeacherClient(parameters)
+    teacher = Teacher(parameters, endpoint, ledger, payer, request.seed, redactor)
     attempt.usage = lambda: teacher.usage
     return teacher

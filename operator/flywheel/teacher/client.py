@@ -100,20 +100,8 @@ class TeacherClient:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The parameters of a call that its reply depends on. Headers, proxy and certificates are only the way."""
-        return self._body | ({"query": self._query} if self._query else {})
-
-    @property
-    def _body(self) -> dict[str, Any]:
-        temperature = self._parameters.temperature
-        return {
-            "max_completion_tokens": self._parameters.max_output_tokens,
-            **({} if temperature is None else {"temperature": float(temperature)}),
-        }
-
-    @property
-    def _query(self) -> dict[str, str]:
-        return {parameter.name: parameter.value for parameter in self._parameters.query}
+        """The parameters of a call that its reply depends on."""
+        return call_settings(self._parameters)
 
     def complete(self, text: str, response_format: dict[str, Any] | None = None) -> Reply:
         """One request. Raises RefusedError where the endpoint will not, UncertainError where no reply arrived."""
@@ -122,8 +110,8 @@ class TeacherClient:
             with self._client.chat.completions.with_streaming_response.create(
                 model=self._parameters.model,
                 messages=[{"role": "user", "content": text}],
-                extra_body=self._body | ({"response_format": response_format} if response_format else {}),
-                extra_query=self._query,
+                extra_body=_body(self._parameters) | ({"response_format": response_format} if response_format else {}),
+                extra_query=_query(self._parameters),
                 # Not as the client's defaults: those lose against the library's own.
                 extra_headers={header.name: header.value for header in self._parameters.headers},
             ) as response:
@@ -207,6 +195,24 @@ class TeacherClient:
             text += ".structuredOutputs or leave it out; or "
         text += "check spec.teacher"
         return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
+
+
+def call_settings(parameters: TeacherParameters) -> dict[str, Any]:
+    """What a reply depends on, as the ledger knows it. Headers, proxy and certificates are only the way."""
+    query = _query(parameters)
+    return _body(parameters) | ({"query": query} if query else {})
+
+
+def _body(parameters: TeacherParameters) -> dict[str, Any]:
+    temperature = parameters.temperature
+    return {
+        "max_completion_tokens": parameters.max_output_tokens,
+        **({} if temperature is None else {"temperature": float(temperature)}),
+    }
+
+
+def _query(parameters: TeacherParameters) -> dict[str, str]:
+    return {parameter.name: parameter.value for parameter in parameters.query}
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

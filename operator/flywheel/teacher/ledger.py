@@ -80,6 +80,10 @@ REFUSAL, FILTERED = "refusal", "content_filter"
 Entry = TypeVar("Entry", Intent, Reply)
 
 
+class NotRecordedError(Exception):
+    """A call that a repeated step makes and that was never recorded."""
+
+
 class Ledger:
     """Calls of one namespace, in `<folder>/<first two digits>/<key>.{intent,reply}.json`."""
 
@@ -124,3 +128,12 @@ class Ledger:
 
     def _path(self, key: str, kind: str) -> str:
         return f"{self._folder}/{key[:2]}/{key}.{kind}.json"
+
+
+class RecordedLedger(Ledger):
+    """A ledger that is only read: a call that is not in it is an error."""
+
+    def intend(self, key: str, intent: Intent) -> None:
+        """Raises NotRecordedError: nothing may be asked."""
+        words = f"the call {intent.purpose}, {intent.slot}, sample {intent.sample} is not in the ledger ({key[:12]})"
+        raise NotRecordedError(f"{words}: its template, its material or the reply's file differ")

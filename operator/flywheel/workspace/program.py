@@ -36,6 +36,8 @@ from flywheel.workspace.volumes import volume_fault
 
 log = logging.getLogger("flywheel.step")
 
+# What the step was asked, beside what it left: enough to repeat it.
+REQUEST = "request.json"
 # Written by a step while it runs; no part of its result.
 SCRATCH = ("checkpoints",)
 # Of an error's words as JSON: the rest of a result's 1 KiB is for its other fields.
@@ -75,6 +77,8 @@ class Attempt:
         self.manifests: dict[str, Manifest] = {}
         # What a step that fails has spent nevertheless.
         self.usage: Callable[[], Usage | None] = lambda: None
+        # Only what is recorded may be used: the teacher is not asked.
+        self.replaying = False
 
     def check_inputs(self) -> None:
         """Check every input against its digest; raises WrongInputError."""
@@ -96,6 +100,8 @@ class Attempt:
     def seal(self, figures: Figures, folder: str | None = None) -> StepResult:
         """Write the manifest over everything in the folder, last, and return the result."""
         home = folder or self.request.output
+        if home == self.request.output:
+            self.workspace.write_json(self.path(REQUEST), self.request.to_json_object())
         manifest = Manifest(
             step=self.request.step,
             owner=self.request.owner,

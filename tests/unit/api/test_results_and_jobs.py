@@ -61,16 +61,6 @@ REJECTED = (
 REJECTED += ("FeedbackRejected", "SkippedFolder", "OtherReasons")
 # As many labels and reasons as there are.
 WHY = ("Budget", "Refused", "RoundsUsed", "SchemaMismatch", "UnknownLabel", "OtherLabel", "Duplicate", "VotedOut")
-    "Budget",
-    "Refused",
-    "RoundsUsed",
-    "SchemaMismatch",
-    "UnknownLabel",
-    "Unusable",
-    "OtherLabel",
-    "Duplicate",
-    "VotedOut",
-)
 SHORT = {reason: {place: 1000, place + 8: 1000} for place, reason in enumerate((*WHY,))}
 LARGEST: list[Figures] = [
     PrepareFigures(

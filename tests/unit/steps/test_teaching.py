@@ -186,3 +186,25 @@ def test_a_refused_key_is_tried_later_and_named(taught: Any, monkeypatch: pytest
     ran = exam(taught, prepared)
     assert (ran.code, ran.result.error.reason) == (75, "TeacherKeyRefused")
     assert "sk-wrong" not in ran.log + ran.result.error.message
+
+
+def test_the_control_trains_on_as_many_seed_items_and_asks_nothing_new(taught: Any) -> None:
+    prepared = taught.prepare()
+    sat = exam(taught, prepared)
+    given = taught.answered(taught.lines(sat, "exam.jsonl"))
+    taught_set = evaluate(taught, prepared, sat, given)
+    asked = taught.asked()["requests"]
+    inputs = [
+        prepared.entry("curriculum", "task.json", "signatures.json", "pools/curriculum"),
+        sat.entry("exam"),
+        given,
+    ]
+    parameters = {"teacher": taught.teacher, "examples": 40, "replay": "0.25", "control": True}
+    made = taught.run("evaluate", "runs/review/severity-1/iter-1/evaluate/a2", parameters, inputs=inputs)
+    assert made.code == 0, made.log
+    assert taught.asked()["requests"] == asked
+    train = taught.lines(made, "train.jsonl")
+    assert len(train) == len(taught.lines(taught_set, "train.jsonl")) == made.result.figures.training_items
+    pool = {item["id"] for item in taught.lines(prepared, "pools/curriculum/items.jsonl")}
+    assert {line["id"] for line in train} <= pool and {line["origin"] for line in train} == {"replay"}
+    assert taught.lines(made, "dataset.jsonl") == taught.lines(taught_set, "dataset.jsonl")
