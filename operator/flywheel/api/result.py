@@ -1,4 +1,4 @@
-"""What an attempt reports back: at most 1 KiB of JSON in the pod's termination message. Figures only, never items.
+"""What an attempt reports back: at most 1.5 KiB of JSON in the pod's termination message. Figures only, never items.
 
 Shares are numbers here (not CRD fields), rounded to four places to stay within the limit. Every figure has bounds: a
 pod may say anything, and what is accepted must fit into a status.
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_
 
 from flywheel.api.model import Digest, Open, Word
 
-MAX_RESULT_BYTES = 1024
+MAX_RESULT_BYTES = 1536  # of 4096 that the kubelet keeps of a termination message
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_TRY_LATER, EXIT_FAILED = 0, 64, 75, 1
 
 _Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: round(value, 4))]
@@ -260,7 +260,7 @@ class StepResult(Open):
     error: StepError | None = None
 
     def to_message(self) -> str:
-        """The termination message; raises ValueError past 1 KiB, so that a step fails loudly in its tests.
+        """The termination message; raises ValueError past 1.5 KiB, so that a step fails loudly in its tests.
 
         Without the path where there is no room: the operator knows where it told the step to write.
         """

@@ -40,7 +40,7 @@ log = logging.getLogger("flywheel.step")
 REQUEST = "request.json"
 # Written by a step while it runs; no part of its result.
 SCRATCH = ("checkpoints",)
-# Of an error's words as JSON: the rest of a result's 1 KiB is for its other fields.
+# Of an error's words as JSON: the rest of a result's bytes is for its other fields.
 _MESSAGE_BYTES = 600
 
 

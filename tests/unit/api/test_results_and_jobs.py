@@ -140,7 +140,7 @@ def test_a_short_result_keeps_its_path_and_a_huge_one_is_refused() -> None:
     kept = parse_result(StepResult(manifest=digest("m"), path=path, figures=LARGEST[1]).to_message())
     assert kept is not None and kept.path == path
     huge = VerifyFigures(probes=1, agreed={f"10.0.0.{number}:8001": 1 for number in range(100)}, passed=True)
-    with pytest.raises(ValueError, match="the limit is 1024"):
+    with pytest.raises(ValueError, match="the limit is 1536"):
         StepResult(manifest=digest("m"), figures=huge).to_message()
 
 

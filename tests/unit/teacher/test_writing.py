@@ -173,9 +173,10 @@ def test_what_the_budget_does_not_cover_is_said(tmp_path: Path) -> None:
         def complete(self, text: str) -> Reply:
             return super().complete(text).model_copy(update={"input_tokens": 100, "output_tokens": 1000})
 
-    quotas = {"critical": 10, "major": 10}
-    items, writer = write(tmp_path, Dear([]), quotas, set(), Allowance(tokens=5000))
-    assert len(items) == 10
+    # 20 calls write, 40 vote on what they wrote; then there is no room for the most that one more call can cost.
+    quotas = {"critical": 100, "major": 110}
+    items, writer = write(tmp_path, Dear([]), quotas, set(), Allowance(tokens=60 * 1100 + 4000))
+    assert len(items) == 200
     assert writer.short(quotas) == {"Budget": {1: 10}}
 
 
