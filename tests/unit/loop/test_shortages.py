@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from resources import LABELS
 
 from flywheel.api.conditions import QUOTAS_SHORT
+from flywheel.api.curriculum import LabelItems, PoolItems
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
-from flywheel.api.pinned import LabelItems, PinnedRevision, PoolItems
+from flywheel.api.pinned import PinnedRevision
 from flywheel.api.result import EvaluateFigures, ExamFigures
 from flywheel.loop.finding import with_finding
 from flywheel.loop.shortages import noted, shortages

@@ -27,6 +27,7 @@ from flywheel.serving import repository
 from flywheel.serving.triton import Reply
 from flywheel.steps import verify
 from flywheel.workspace.adapter import adapter_digest
+from flywheel.workspace.program import REQUEST
 from flywheel.workspace.store import Workspace
 
 ITERATION = "runs/review/severity-1/iter-1"
@@ -123,6 +124,8 @@ def contents(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
+        if name.name == REQUEST:  # the attempt's number is what it was asked for
+            continue
         if path.is_file() and not any(part.startswith(("tmp-", ".tmp-")) for part in name.parts):
             data = path.read_bytes()
             if name.name.endswith(".intent.json"):  # how often it was cut off
@@ -135,6 +138,8 @@ def contents(folder: Path) -> dict[str, Any]:
 def plain(value: dict[str, Any]) -> dict[str, Any]:
     """Without the attempt's number, which calls it found recorded or cut off, and how much there was left to remove."""
     figures = value.get("figures", value)
+    if "files" in value:
+        value["files"] = [entry for entry in value["files"] if entry["path"] != REQUEST]
     for found in ("removed", "freedBytes"):
         figures.pop(found, None)
     if "usage" in figures:
