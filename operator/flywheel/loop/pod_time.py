@@ -12,9 +12,10 @@ from math import ceil
 
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, PodTime
 from flywheel.loop.observed import JobView, PodView
-from flywheel.loop.soundness import ITERATION_STEPS
+from flywheel.loop.soundness import FETCH, ITERATION_STEPS
 
-_ORDER = {step: place for place, step in enumerate((*ITERATION_STEPS, "test", "cleanup"))}
+# Iteration 0 has fetch, validate and preflight, in this order.
+_ORDER = {step: place for place, step in enumerate((FETCH, *ITERATION_STEPS, "preflight", "test", "cleanup"))}
 _MOST_COUNTED = 10**12
 _MOST_GPUS = 1_000_000
 

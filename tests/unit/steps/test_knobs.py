@@ -30,11 +30,17 @@ def exam(bench: Any, questions: int = 40, unguarded: bool = False, **teacher: An
 
 
 def whole(ran: Any, bench: Any, questions: int = 40) -> list[dict[str, Any]]:
-    """An exam with as many questions of each label as asked for, none of them twice."""
+    """An exam with as many questions of each label as asked for, none of them twice; the few that are missing are said.
+
+    Of what a bad teacher writes a part is rejected or not confirmed, and it is asked again three times only.
+    """
     assert ran.code == 0, ran.log
     lines = bench.lines(ran, "exam.jsonl")
-    assert Counter(line["answer"]["issue_type"] for line in lines) == dict.fromkeys(LABELS, questions // 4)
-    assert len({question_id(line["question"]) for line in lines}) == questions
+    counts = Counter(line["answer"]["issue_type"] for line in lines)
+    for missing in ran.result.figures.short.values():
+        counts.update({LABELS[place]: count for place, count in missing.items()})
+    assert counts == dict.fromkeys(LABELS, questions // 4)
+    assert len({question_id(line["question"]) for line in lines}) == len(lines) >= 0.9 * questions
     assert bench.asked()["duplicates"] == 0, "nothing was paid twice"
     return lines
 
@@ -61,7 +67,7 @@ def test_replies_that_are_hard_to_read_still_make_a_whole_exam(
 
 @pytest.mark.parametrize(("knob", "rung"), [("refuse", "refused"), ("filter", "filtered")])
 def test_what_the_teacher_refuses_is_counted_and_not_asked_again(taught: Any, knob: str, rung: str) -> None:
-    taught.turn(**{knob: 0.3})  # half would turn one of eight calls away six times too often
+    taught.turn(**{knob: 0.5})
     ran = exam(taught, 120)
     assert ran.code == 0, ran.log
     refused = ran.result.figures.replies[rung]
