@@ -58,6 +58,7 @@ def repeat_decisions(curriculum: Curriculum, run: FlywheelRun, made: Sequence[Ma
             jobs,
             _model_path(made),
             shuffle_labels=_asked(made, "shuffle_labels"),
+            unguarded=_asked(made, "unguarded"),
             control=_asked(made, "control"),
         )
         plan = decide_run(observed, now)

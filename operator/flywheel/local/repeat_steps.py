@@ -17,11 +17,20 @@ from pydantic import ValidationError
 from flywheel.api.item import Answer, Item
 from flywheel.api.model import Open
 from flywheel.api.request import AnswerParameters, Input, MeasureParameters, StepRequest
-from flywheel.api.result import AnswerFigures, EvaluateFigures, ExamFigures, Figures, MeasureFigures, TrainFigures
+from flywheel.api.result import (
+    AnswerFigures,
+    EvaluateFigures,
+    ExamFigures,
+    Figures,
+    MeasureFigures,
+    PreflightFigures,
+    TrainFigures,
+)
 from flywheel.api.task import PreparedTask
 from flywheel.statistics.measurement import CANDIDATE, OtherItemsError, measurement, score
 from flywheel.steps.evaluate import evaluate
 from flywheel.steps.exam import exam
+from flywheel.steps.preflight import preflight
 from flywheel.teacher.ledger import NotRecordedError
 from flywheel.workspace.adapter import FOLDER, BadAdapterError, adapter_digest
 from flywheel.workspace.digest import canonical_json, digest_bytes
@@ -36,8 +45,9 @@ from flywheel.workspace.program import (
 )
 from flywheel.workspace.store import UnsafePathError, Workspace
 
-STEPS = ("exam", "answer", "evaluate", "train", "validate", "test", "cleanup")
-_TEACHING: dict[str, Step] = {"exam": exam, "evaluate": evaluate}
+# As they come; iteration 0 has fetch, validate and preflight.
+STEPS = ("fetch", "exam", "answer", "evaluate", "train", "validate", "preflight", "test", "cleanup")
+_TEACHING: dict[str, Step] = {"preflight": preflight, "exam": exam, "evaluate": evaluate}
 _ATTEMPT = re.compile(r"iter-([0-9]+)/([a-z]+)/a([0-9]+)\Z")
 _LEVEL = 0.95  # of the exam's answers, as the student reckons it
 
@@ -139,7 +149,7 @@ def _repeat(workspace: Workspace, recorded: Recorded) -> str:
         present.check_inputs()
     figures = recorded.manifest.figures
     match figures:
-        case ExamFigures() | EvaluateFigures():
+        case PreflightFigures() | ExamFigures() | EvaluateFigures():
             return _taught(workspace, recorded, request)
         case AnswerFigures():
             return _same(figures, _answered(present, figures), "answers as recorded; score repeated")
@@ -170,7 +180,8 @@ def _taught(workspace: Workspace, recorded: Recorded, request: StepRequest) -> s
 
 def _as_first_paid(again: Figures, before: Figures) -> Figures:
     """Figures with the count of calls that were on record already: now all of them are."""
-    if isinstance(again, ExamFigures | EvaluateFigures) and isinstance(before, ExamFigures | EvaluateFigures):
+    paid = PreflightFigures | ExamFigures | EvaluateFigures
+    if isinstance(again, paid) and isinstance(before, paid):
         usage = again.usage.model_copy(update={"recorded": before.usage.recorded})
         return again.model_copy(update={"usage": usage})
     return again

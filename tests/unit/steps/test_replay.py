@@ -25,7 +25,7 @@ from flywheel.local.replay import ReplayError, replayed
 from flywheel.local.run import LocalRun
 
 ROOT = Path(__file__).parents[3]
-EVERY_STEP = ["validate", "exam", "answer", "evaluate", "train", "validate", "test"]
+EVERY_STEP = ["validate", "preflight", "exam", "answer", "evaluate", "train", "validate", "test"]
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _of_a_cluster(home: Path) -> None:
     (home / "local-state.json").unlink()
     runner = CliRunner()
     told = runner.invoke(app, ["replay", str(home), "local/severity-run"])
-    assert told.exit_code == 0 and "give --resources" in told.output and "8 repeated, 0 different" in told.output
+    assert told.exit_code == 0 and "give --resources" in told.output and "9 repeated, 0 different" in told.output
     folder = home.parent / "resources"
     folder.mkdir()
     for entry in state["resources"]:

@@ -102,6 +102,7 @@ class World:
     uids: int = 0
     mishaps: Sequence[str] = tuple(MISHAPS)
     ran: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])  # seconds and GPUs, by pod
+    vanished: set[str] = field(default_factory=set[str])  # pods that were gone before their end was seen
 
     # what the operator sees and does
 
@@ -276,6 +277,7 @@ class World:
                 found = replace(found, message=message[:-5])
             self.failures[(view.iteration, view.step)] += outcome != "success" and view.rereads is not None
             job.view = replace(view, state="Succeeded", pod=found)
+            self.vanished |= {pod.uid} if found is None else set()
             return
         if outcome == "killed after its manifest":
             self._succeed(job)
@@ -293,6 +295,7 @@ class World:
             "no pod": None,
         }
         job.view = replace(view, state="Failed", pod=ends[outcome])
+        self.vanished |= {pod.uid} if ends[outcome] is None else set()
 
     def _ran(self, pod: PodView) -> None:
         assert pod.started_at is not None
