@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ class Plan:
     lora: Lora
     seed: int
     checkpoints: Path
+    saved: Callable[[], None]  # after each checkpoint
     resume: Path | None
 
 
@@ -67,7 +68,9 @@ def finetune(plan: Plan) -> Outcome:
     steps = len(plan.order)
     data = TrainingData(plan.examples, plan.order, plan.pad_id)
     curve = Curve(data, steps, len(plan.examples) / data.micro_batch_size)
-    keeper = Checkpoints(plan.checkpoints, data, steps, every=max(10, steps // _CHECKPOINTS_PER_TRAINING))
+    keeper = Checkpoints(
+        plan.checkpoints, data, steps, every=max(10, steps // _CHECKPOINTS_PER_TRAINING), saved=plan.saved
+    )
     model = AnswersOnly(
         model_name=str(plan.model),
         default_dtype=compute_type(),

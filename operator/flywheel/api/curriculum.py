@@ -22,13 +22,13 @@ from flywheel.api.model import (
     Rule,
     Share,
     Word,
-    WorkspaceRef,
     list_map,
     rules,
 )
 from flywheel.api.privacy import Privacy
 from flywheel.api.request import SourceFormat
 from flywheel.api.task import Task
+from flywheel.api.workspace import WorkspaceRef
 
 
 class Dataset(Closed):

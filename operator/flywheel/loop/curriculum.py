@@ -107,7 +107,7 @@ def _prepare_job(observed: CurriculumObserved, start: Start) -> StepJob:
         step="prepare",
         request=request,
         settings=spec.jobs.for_step("prepare"),
-        claims=Claims(workspace=spec.workspace.persistent_volume_claim.claim_name),
+        claims=Claims(workspace=spec.workspace),
         # Prepared again, the same revision is found: a lost result is had by doing the step again.
         rereads=start.rereads,
     )

@@ -113,7 +113,7 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
         revision = curriculum.status.revision.model_dump() | {"pools": held_out_sizes(curriculum)}
         pinned = {
             "curriculum": PinnedRevision.model_validate(revision),
-            "workspace_claim": curriculum.spec.workspace.persistent_volume_claim.claim_name,
+            "workspace": curriculum.spec.workspace,
             "current": Iteration(number=0),
         }
         return None, status.model_copy(update=pinned)
@@ -237,6 +237,8 @@ def _clean_up(
 def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start: Start) -> StepJob:
     run, number = observed.run, status.current.number if status.current else 0
     request = build_request(observed, status, step, start.attempt.ordinal, start.rereads)
+    if status.workspace is None:
+        raise ValueError("the run is not pinned to a workspace")
     model = run.spec.student.model.persistent_volume_claim
     needs_model = step in ("answer", "train", "validate", "test") and start.rereads is None
     return StepJob(
@@ -245,7 +247,7 @@ def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start
         request=request,
         settings=run.spec.jobs.for_step(step if start.rereads is None else "report"),
         claims=Claims(
-            workspace=status.workspace_claim or "",
+            workspace=status.workspace,
             model=model.claim_name if needs_model else None,
             model_folder=model.path if needs_model else None,
         ),

@@ -8,15 +8,16 @@ from typing import Generic, TypeVar
 from flywheel.api.conditions import Event
 from flywheel.api.jobs import JobSettings
 from flywheel.api.request import StepRequest
+from flywheel.api.workspace import WorkspaceRef
 
 Status = TypeVar("Status")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """A step's volume claims: workspace by the request's paths, model read-only, repository writable."""
+    """Where a step's files are: workspace by the request's paths, claims of model (read-only) and repository."""
 
-    workspace: str
+    workspace: WorkspaceRef
     model: str | None = None
     model_folder: str | None = None
     repository: str | None = None

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from resources import NOW, curriculum, curriculum_spec, run_spec
+from resources import BUCKET, CLAIM, NOW, curriculum, curriculum_spec, ready, run_spec
 from restricted import check_job
 from simulation import Script, World
 
 from flywheel.api.jobs import EnvVar, JobSettings, Resources
+from flywheel.api.workspace import WorkspaceRef
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.observed import CurriculumObserved
 
@@ -37,14 +38,22 @@ written = st.fixed_dictionaries(
     },
 )
 steps = st.builds(lambda name, own: {"name": name, **own}, st.sampled_from(["exam", "train", "report"]), written)
+places = st.sampled_from([CLAIM, BUCKET])
 jobs = st.fixed_dictionaries({"defaults": written}, optional={"steps": st.lists(steps, max_size=1)})
 
 
 @settings(max_examples=60)
-@example(b"", {"defaults": {}})
-@given(st.binary(max_size=120), jobs)
-def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any]) -> None:
-    world = World(Script(numbers), run_spec(maxIterations=2) | SHORT | {"jobs": said}, outcomes=OUTCOMES)
+@example(b"", {"defaults": {}}, CLAIM)
+@example(b"", {"defaults": {}}, BUCKET)
+@given(st.binary(max_size=120), jobs, places)
+def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any], place: WorkspaceRef) -> None:
+    spec = curriculum_spec() | {"workspace": place.to_json_object()}
+    world = World(
+        Script(numbers),
+        run_spec(maxIterations=2) | SHORT | {"jobs": said},
+        curriculum=curriculum(spec, ready()),
+        outcomes=OUTCOMES,
+    )
     world.to_end()
     if not numbers:
         made = {job.request.step for job in world.created}
@@ -53,9 +62,9 @@ def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any]) -> None:
         check_job(job)
 
 
-@given(jobs)
-def test_every_job_of_a_curriculum(said: dict[str, Any]) -> None:
-    resource = curriculum(curriculum_spec() | {"jobs": said})
+@given(jobs, places)
+def test_every_job_of_a_curriculum(said: dict[str, Any], place: WorkspaceRef) -> None:
+    resource = curriculum(curriculum_spec() | {"jobs": said, "workspace": place.to_json_object()})
     (job,) = decide_curriculum(CurriculumObserved(resource, "template"), NOW).create
     check_job(job)
 
