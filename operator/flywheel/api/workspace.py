@@ -50,7 +50,7 @@ class S3(Closed):
         " this key may be used with. Without all three the Secret is not used."
     )
     ca_bundle_ref: CaBundleRef | None = Field(
-        default=None, description="Certificates to trust besides the public ones, where the endpoint has its own."
+        default=None, description="Certificates of authorities to trust besides the public ones."
     )
 
 

@@ -68,7 +68,7 @@ class Access:
         return f"Access(hosts={self.hosts})"
 
 
-def _store(place: S3, access: Access) -> S3Store:
+def _store(place: S3, access: Access, patience: timedelta) -> S3Store:
     """Raises RemoteError for an endpoint that the key is not meant for."""
     host = urlsplit(place.endpoint).hostname
     if not access.access_key_id or not access.secret_access_key or not access.hosts:
@@ -80,7 +80,7 @@ def _store(place: S3, access: Access) -> S3Store:
     client: ClientConfig = {"allow_http": True, "connect_timeout": "10s", "read_timeout": "60s", "timeout": "6h"}
     if access.ca_bundle is not None:
         client["root_certificate"] = access.ca_bundle
-    retries: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": _PATIENCE}
+    retries: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": patience}
     return S3Store(
         place.bucket,
         prefix=place.prefix,
@@ -97,9 +97,9 @@ def _store(place: S3, access: Access) -> S3Store:
 class Bucket:
     """Objects below the workspace's prefix. Every method raises RemoteError where the bucket cannot be used."""
 
-    def __init__(self, place: S3, access: Access) -> None:
+    def __init__(self, place: S3, access: Access, patience: timedelta = _PATIENCE) -> None:
         self._place = place
-        self._store = _store(place, access)
+        self._store = _store(place, access, patience)
 
     def read(self, key: str) -> bytes | None:
         """An object's bytes, or None where there is no such object."""

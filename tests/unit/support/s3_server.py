@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from flywheel.api.workspace import S3
 from flywheel.workspace.bucket import Access
@@ -39,22 +38,15 @@ def built() -> Path:
 class Server:
     """`folder` has the buckets."""
 
-    port: int
+    endpoint: str
     folder: Path
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def place(self) -> S3:
         """A fresh bucket; the workspace is a folder of it."""
         bucket = f"bucket-{next(_numbers)}"
         (self.folder / bucket).mkdir()
-        return self.at(bucket)
-
-    def at(self, bucket: str, **changes: Any) -> S3:
         spec = {"endpoint": self.endpoint, "bucket": bucket, "prefix": "team/review", "secretRef": {"name": "bucket"}}
-        return S3.model_validate(spec | changes)
+        return S3.model_validate(spec)
 
     def files(self, place: S3) -> Path:
         """Where the server keeps a workspace's objects."""
@@ -62,21 +54,22 @@ class Server:
 
 
 @contextmanager
-def running(program: Path, folder: Path) -> Iterator[Server]:
+def running(program: Path, folder: Path, *options: str | Path) -> Iterator[Server]:
+    """A server; with `--cert` and `--key` among its options one that speaks TLS."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        server = Server(free.getsockname()[1], folder)
+        port = free.getsockname()[1]
     environment = {**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
-    command = [program, "--port", f"127.0.0.1:{server.port}", "--quiet", "--keep-alive", "posix", folder]
+    command = [program, "--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive", *options, "posix", folder]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 30
         while True:
             assert process.poll() is None and time.monotonic() < deadline, "the S3 server does not start"
-            with suppress(OSError), socket.create_connection(("127.0.0.1", server.port), 1):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             time.sleep(0.05)
-        yield server
+        yield Server(f"{'https' if options else 'http'}://127.0.0.1:{port}", folder)
     finally:
         process.kill()
         process.wait()
