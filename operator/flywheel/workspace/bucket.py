@@ -59,7 +59,7 @@ class Access:
         """As the sidecar's environment has it."""
         # Secrets made from a file end with a line break.
         key, secret, hosts = (environment.get(f"FLYWHEEL_S3_{name}", "").strip() for name in _SECRET)
-        named = tuple(host.strip() for host in hosts.split(",") if host.strip())
+        named = tuple(host.strip().lower() for host in hosts.split(",") if host.strip())
         bundle = environment.get("FLYWHEEL_S3_CA")
         return cls(key, secret, named, bundle.encode() if bundle else None)
 

@@ -20,7 +20,7 @@ from flywheel.workspace.digest import canonical_json
 from flywheel.workspace.manifest import MANIFEST, File, Manifest, list_files
 from flywheel.workspace.reach import within_any, writable_paths
 from flywheel.workspace.remote import Operation
-from flywheel.workspace.store import Workspace
+from flywheel.workspace.store import Workspace, is_path
 
 log = logging.getLogger("flywheel.staging")
 
@@ -71,7 +71,7 @@ class Staging:
         parameters = self._request.parameters
         if isinstance(parameters, PrepareParameters):
             for source in parameters.sources:
-                self._record(source.path)
+                self._source(source.path)
         if isinstance(parameters, TrainParameters) and parameters.resume is not None:
             self._bring_kept(parameters.resume)
         if isinstance(parameters, ReportParameters):
@@ -113,6 +113,16 @@ class Staging:
             self._bucket.get(key_of(folder, file.path, file.digest), self._here.local(f"{folder}/{file.path}"))
 
         _together(bring, files)
+
+    def _source(self, path: str) -> None:
+        """A file that people put there, or a folder of them; what no workspace path can name is left out."""
+        if self._bucket.get(path, self._here.local(path)):
+            return
+        keys = self._bucket.sizes(path)
+        named = [key for key in keys if is_path(key)]
+        if len(named) < len(keys):
+            log.warning("%d objects below %s have names that no file of a workspace has", len(keys) - len(named), path)
+        _together(self._record, named)
 
     def _record(self, path: str) -> None:
         if not self._bucket.get(path, self._here.local(path)):

@@ -24,6 +24,11 @@ class UnsafePathError(ValueError):
     """A path that is absolute, not normalised, or leads through a link."""
 
 
+def is_path(text: str) -> bool:
+    """Whether a text is a relative path without dot segments."""
+    return _PATH.match(text) is not None
+
+
 class Workspace:
     """A folder that holds curricula, runs, ledger and adapters.
 
@@ -41,7 +46,7 @@ class Workspace:
 
         Raises UnsafePathError for a path that could leave the workspace.
         """
-        if not _PATH.match(path):
+        if not is_path(path):
             raise UnsafePathError(f"{path!r} is not a relative path without dot segments")
         full = self.root / path
         probe = self.root

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from s3_server import ACCESS, Server
@@ -36,12 +36,13 @@ def on_volume(folder: Path) -> Pod:
     return lambda request: Workspace(folder / "volume")
 
 
-def on_bucket(folder: Path, server: Server) -> Pod:
-    bucket, numbers = Bucket(server.place(), ACCESS), count(1)
+def on_bucket(folder: Path, server: Server, named: str | None = None, kind: type[Bucket] = Bucket) -> Pod:
+    """Pods before a new bucket, or the one of that name."""
+    place = server.place() if named is None else server.place().model_copy(update={"bucket": named})
+    bucket = kind(place, ACCESS)
 
     def pod(request: StepRequest) -> Workspace:
-        root = folder / f"pod-{next(numbers)}"
-        root.mkdir()
+        root = Path(mkdtemp(dir=folder))
         return RemoteWorkspace(root, request, Staging(request, Workspace(root), bucket).do)
 
     return pod

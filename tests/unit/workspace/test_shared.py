@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from pods import HOME, Pod, asked, cleaning
+from crash_points import Disk, DyingBucket, watched
+from pods import HOME, Pod, asked, cleaning, on_bucket
 
-from flywheel.api.request import Input
+from flywheel.api.request import Input, PrepareParameters
 from flywheel.api.result import ExamFigures
 from flywheel.workspace.manifest import (
     MANIFEST,
@@ -115,6 +117,20 @@ def newest(s3):
     return max(s3.folder.glob("bucket-*"), key=lambda path: int(path.name.split("-")[1]))
 
 
+def test_sources_are_files_and_folders_that_people_put_there(s3, bucket_pod: Pod) -> None:
+    objects = newest(s3) / "team/review"
+    for name in ("datasets/a.jsonl", "datasets/a.jsonl.bak", "code/src/main.py", "code/.git/config", "code/a b.py"):
+        (objects / name).parent.mkdir(parents=True, exist_ok=True)
+        (objects / name).write_text(name)
+    sources = [{"name": n, "truth": "Rule", "group": "g", "path": n} for n in ("datasets/a.jsonl", "code", "none")]
+    task = {"instructions": "x", "inputSchema": {}, "outputSchema": {}, "label": {"path": "l", "order": ["a", "b"]}}
+    wanted = {"step": "prepare", "task": task, "template": "", "sources": sources, "poolsKey": "k", "ratios": {}}
+    workspace = bucket_pod(asked("curricula/review/x", parameters=PrepareParameters.model_validate(wanted)))
+    workspace.begin()
+    found = sorted(path.relative_to(workspace.root).as_posix() for path in workspace.root.rglob("*") if path.is_file())
+    assert found == ["code/src/main.py", "datasets/a.jsonl"]
+
+
 def test_until_it_is_committed_nothing_is_there(bucket_pod: Pod) -> None:
     writer = bucket_pod(asked())
     digest = write(writer, f"{TRAIN}/a1")
@@ -213,6 +229,20 @@ def test_what_is_removed_is_gone_for_all(pod: Pod) -> None:
     assert cleaner.folders(TRAIN) == [f"{TRAIN}/a1"]
     assert cleaner.remove(f"{TRAIN}/a1") > sum(map(len, FILES.values()))
     assert pod(cleaning()).folders(TRAIN) == []
+
+
+def test_what_is_half_removed_is_not_taken_for_finished(tmp_path: Path, s3) -> None:
+    writer, place = on_bucket(tmp_path, s3)(asked()), newest(s3).name
+    digest = write(writer, f"{TRAIN}/a1")
+    writer.commit(f"{TRAIN}/a1")
+    cleaner = on_bucket(tmp_path, s3, place, DyingBucket)(cleaning())
+    # One point is before the manifest goes, the next before all else does.
+    for kill_at, found in ((0, True), (2, False)):
+        with watched(Disk((), kill_at)) as killed:
+            cleaner.remove(f"{TRAIN}/a1")
+        assert killed.dead
+        workspace = reader(on_bucket(tmp_path, s3, place), given(digest))
+        assert workspace.local(f"{TRAIN}/a1/{MANIFEST}").exists() == found
 
 
 def test_a_link_is_neither_followed_into_the_bucket_nor_out_of_it(bucket_pod: Pod) -> None:
