@@ -177,8 +177,8 @@ class Bucket:
             )
             return RemoteError(Reason.WORKSPACE_KEY_REFUSED, words)
         if not status or status == "429" or status.startswith("5"):
-            words = f"{place.endpoint} does not answer requests for bucket {place.bucket}: check the service, network"
-            return RemoteError(Reason.WORKSPACE_UNAVAILABLE, f"{words} and workspace.s3.caBundleRef")
+            words = f"{place.endpoint} does not answer for bucket {place.bucket}: check endpoint, region, network and"
+            return RemoteError(Reason.WORKSPACE_UNAVAILABLE, f"{words} workspace.s3.caBundleRef")
         return None
 
 

@@ -67,6 +67,22 @@ def test_a_prefix_is_another_workspace(s3: Server) -> None:
     assert whole.read("team/review/a") == b"1"
 
 
+def test_a_bucket_that_is_not_there_is_not_an_empty_one(s3: Server, tmp_path: Path) -> None:
+    gone = Bucket(s3.place().model_copy(update={"bucket": "nowhere"}), ACCESS)
+    (tmp_path / "source").write_bytes(b"1")
+    for ask in (
+        lambda: gone.read("a"),
+        lambda: gone.get("a", tmp_path / "copy"),
+        lambda: gone.put("a", tmp_path / "source"),
+        lambda: gone.create("a", b""),
+        lambda: gone.sizes("a"),
+        lambda: gone.folders("a"),
+    ):
+        with pytest.raises(RemoteError, match="there is no bucket nowhere") as refused:
+            ask()
+        assert refused.value.reason is Reason.BUCKET_MISSING
+
+
 def test_an_endpoint_that_is_away(s3: Server) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
