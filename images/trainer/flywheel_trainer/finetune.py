@@ -39,8 +39,8 @@ class Plan:
     lora: Lora
     seed: int
     checkpoints: Path
-    saved: Callable[[], None]  # after each checkpoint
     resume: Path | None
+    saved: Callable[[], None] = lambda: None  # after each checkpoint
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def finetune(plan: Plan) -> Outcome:
     )
     resume = carry_over(plan.resume, plan.checkpoints) if plan.resume is not None else None
     if resume is not None:
+        plan.saved()  # an attempt that is killed before a checkpoint of its own loses nothing to the next
         log.info("goes on from %s", resume.name)
         trainer.ckpt_path = resume
     with tempfile.TemporaryDirectory() as scratch:

@@ -78,9 +78,7 @@ class Checkpoints(pl.Callback):
     `saved` is called after each, and returns when the checkpoint is where the next attempt finds it.
     """
 
-    def __init__(
-        self, folder: Path, data: TrainingData, steps: int, every: int, saved: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, folder: Path, data: TrainingData, steps: int, every: int, saved: Callable[[], None]) -> None:
         self.stopped = False
         self._saved = saved
         self._folder = folder

@@ -18,6 +18,8 @@ MODEL_PATH = "/model"
 Object = dict[str, Any]
 # Of a workspace in a bucket, in the step's container and in the sidecar's.
 WORKSPACE_MOUNT: Object = {"mountPath": WORKSPACE_PATH}
+# Sets nothing aside. What a step needs is its inputs and outputs; jobs may limit ephemeral-storage further.
+_MOST = "64Gi"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
         claim = claims.workspace.persistent_volume_claim.claim_name
         _add_claim(found, "workspace", claim, _workspace(request))
     else:
-        _add(found, "workspace", {"emptyDir": {"sizeLimit": scratch}}, [WORKSPACE_MOUNT])
+        _add(found, "workspace", {"emptyDir": {"sizeLimit": _MOST}}, [WORKSPACE_MOUNT])
     if claims.model is not None:
         mount: Object = {"mountPath": MODEL_PATH, "readOnly": True}
         if claims.model_folder is not None:

@@ -40,6 +40,7 @@ _KEY_REFUSED = {
 }  # fmt: skip
 _SECRET = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "HOSTS")
 _AT_ONCE = 1000  # objects that one request may delete
+_PARTS_AT_ONCE = 4  # of a large file, 5 MiB each: the sidecar is small
 # The overloads that speak of Arrow have a type that is not installed.
 _list = cast("Callable[[S3Store, str], Iterable[Sequence[ObjectMeta]]]", cast(Any, obstore).list)
 _list_folder = cast("Callable[[S3Store, str], ListResult[Any]]", cast(Any, obstore).list_with_delimiter)
@@ -126,7 +127,7 @@ class Bucket:
     def put(self, key: str, source: Path) -> None:
         """Write an object from a file, whatever was there."""
         with self._requests():
-            obstore.put(self._store, key, source)
+            obstore.put(self._store, key, source, max_concurrency=_PARTS_AT_ONCE)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object where there is none (If-None-Match); False where there is one."""

@@ -48,13 +48,14 @@ class Sidecar:
 
     def __call__(self, operation: Operation, *paths: str) -> Any:
         """Have an operation done; raises RemoteError, SidecarError."""
-        since = time.monotonic()
+        deadline: float | None = None
         while True:
             try:
                 answer = self._asked({"do": operation, "paths": paths})
                 break
             except (OSError, ValueError) as error:
-                if time.monotonic() - since > self._wait:
+                deadline = deadline or time.monotonic() + self._wait
+                if time.monotonic() >= deadline:
                     words = "the pod's sidecar does not answer: see kubectl logs, container sidecar"
                     raise RemoteError(Reason.WORKSPACE_UNAVAILABLE, words) from error
             time.sleep(_POLL_SECONDS)

@@ -27,7 +27,7 @@ log = logging.getLogger("flywheel.staging")
 # What an attempt that is still at work has so far; written anew each time.
 KEPT = "kept.json"
 _FILES: TypeAdapter[list[File]] = TypeAdapter(list[File])
-_AT_ONCE = 8
+_AT_ONCE = 4
 Done = TypeVar("Done")
 
 

@@ -203,7 +203,7 @@ def test_a_workspace_in_a_bucket_is_a_folder_of_the_pod_and_a_sidecar() -> None:
     pod = job["spec"]["template"]["spec"]
     (sidecar,) = pod["initContainers"]
     assert (sidecar["restartPolicy"], sidecar["image"]) == ("Always", "o:1")
-    assert {"name": "workspace", "emptyDir": {"sizeLimit": "1Gi"}} in pod["volumes"]
+    assert {"name": "workspace", "emptyDir": {"sizeLimit": "64Gi"}} in pod["volumes"]
     assert sidecar["volumeMounts"] == [{"name": "workspace", "mountPath": "/workspace"}]
     assert mounts(job) == {"/workspace": True, "/model": False, "/tmp": True}
     said, step = ({entry["name"]: entry.get("value") for entry in each["env"]} for each in (sidecar, container(job)))
