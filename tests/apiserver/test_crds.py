@@ -62,7 +62,14 @@ def _with(make: Callable[[str], Object], path: str, value: Any) -> Callable[[str
     return made
 
 
+S3 = {"endpoint": "http://minio:9000", "bucket": "flywheel", "secretRef": {"name": "bucket"}}
+CLAIM = {"persistentVolumeClaim": {"claimName": "flywheel"}}
+
 REFUSED = [
+    (_with(curriculum, "workspace", {}), "a workspace is either a persistentVolumeClaim or s3"),
+    (_with(curriculum, "workspace", {**CLAIM, "s3": S3}), "a workspace is either a persistentVolumeClaim or s3"),
+    (_with(curriculum, "workspace", {"s3": {**S3, "endpoint": "minio:9000"}}), "spec.workspace.s3.endpoint"),
+    (_with(curriculum, "workspace", {"s3": {**S3, "prefix": "../other"}}), "spec.workspace.s3.prefix"),
     (_with(run, "training", {}), "exactly one of epochs and maxSteps must be set"),
     (_with(run, "training", {"epochs": 1, "maxSteps": 2}), "exactly one of epochs and maxSteps must be set"),
     (_with(run, "jobs.defaults.env", [{"name": "FLYWHEEL_X", "value": "1"}]), "belong to the operator"),
@@ -107,6 +114,7 @@ CHANGES = [
     ("fwr/first", {"student": {"model": {"persistentVolumeClaim": {"path": "other"}}}}, "is immutable"),
     ("curr/severity", {"pools": {"key": "other"}}, "is immutable"),
     ("curr/severity", {"workspace": {"persistentVolumeClaim": {"claimName": "other"}}}, "is immutable"),
+    ("curr/severity", {"workspace": {"persistentVolumeClaim": None, "s3": S3}}, "is immutable"),
     ("fwr/first", {"stop": {"maxIterations": 9}}, ""),
     ("fwr/first", {"suspend": True}, ""),
     ("fwr/first", {"exam": {"questions": 9}}, ""),  # iteration 1 has not begun

@@ -42,7 +42,7 @@ DAMAGED: dict[str, tuple[Object, str]] = {
 REFUSED: list[tuple[Object, str]] = [
     ({"curriculum": None}, "status.curriculum stays"),
     ({"curriculum": {"name": "other"}}, "status.curriculum stays"),
-    ({"workspaceClaim": "other"}, "status.workspaceClaim stays"),
+    ({"workspace": {"persistentVolumeClaim": {"claimName": "other"}}}, "status.workspace stays"),
     ({"conditions": [forged("Completed")]}, "only the operator ends a run"),
     ({"conditions": [forged("Failed")]}, "only the operator ends a run"),
     ({"endedAt": THEN}, "only the operator ends a run"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ class Plan:
     seed: int
     checkpoints: Path
     resume: Path | None
+    saved: Callable[[], None] = lambda: None  # after each checkpoint
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def finetune(plan: Plan) -> Outcome:
     steps = len(plan.order)
     data = TrainingData(plan.examples, plan.order, plan.pad_id)
     curve = Curve(data, steps, len(plan.examples) / data.micro_batch_size)
-    keeper = Checkpoints(plan.checkpoints, data, steps, every=max(10, steps // _CHECKPOINTS_PER_TRAINING))
+    keeper = Checkpoints(
+        plan.checkpoints, data, steps, every=max(10, steps // _CHECKPOINTS_PER_TRAINING), saved=plan.saved
+    )
     model = AnswersOnly(
         model_name=str(plan.model),
         default_dtype=compute_type(),
@@ -97,6 +100,7 @@ def finetune(plan: Plan) -> Outcome:
     )
     resume = carry_over(plan.resume, plan.checkpoints) if plan.resume is not None else None
     if resume is not None:
+        plan.saved()  # an attempt that is killed before a checkpoint of its own loses nothing to the next
         log.info("goes on from %s", resume.name)
         trainer.ckpt_path = resume
     with tempfile.TemporaryDirectory() as scratch:

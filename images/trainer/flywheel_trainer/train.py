@@ -14,6 +14,7 @@ from flywheel.api.result import StepResult, TrainFigures
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import Encoded, TaskTokens
 from flywheel.workspace.program import Attempt, BadInputError, run
+from flywheel.workspace.remote import RemoteError
 from flywheel_trainer.order import batch_order, shuffled_labels, total_steps
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def train(attempt: Attempt) -> StepResult:
             lora=parameters.lora,
             seed=attempt.request.seed,
             checkpoints=attempt.workspace.local(attempt.path("checkpoints")),
+            saved=lambda: _keep(attempt),
             resume=_earlier(attempt, parameters.resume, batches),
         )
     )
@@ -80,6 +82,14 @@ def train(attempt: Attempt) -> StepResult:
     )
     shutil.rmtree(attempt.workspace.local(attempt.path("checkpoints")))  # the adapter is safe, and they are large
     return result
+
+
+def _keep(attempt: Attempt) -> None:
+    """A bucket that is away for a while ends no training of hours: the checkpoint before is still there."""
+    try:
+        attempt.workspace.keep(attempt.request.output)
+    except RemoteError as error:
+        log.warning("the checkpoint is not in the bucket: %s; training goes on", error)
 
 
 def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -> list[Example]:

@@ -63,6 +63,10 @@ class Reason(StrEnum):
     VOLUME_UNAVAILABLE = "VolumeUnavailable"
     VOLUME_FULL = "VolumeFull"
     VOLUME_READ_ONLY = "VolumeReadOnly"
+    WORKSPACE_SECRET = "WorkspaceSecret"  # noqa: S105 - a reason, not a secret
+    WORKSPACE_KEY_REFUSED = "WorkspaceKeyRefused"
+    WORKSPACE_UNAVAILABLE = "WorkspaceUnavailable"
+    BUCKET_MISSING = "BucketMissing"
     UNSCHEDULABLE = "Unschedulable"
     POD_REFUSED = "PodRefused"
     JOB_CONFLICT = "JobConflict"

@@ -23,7 +23,6 @@ from flywheel.api.model import (
     Rule,
     Share,
     Word,
-    WorkspaceRef,
     list_map,
     rules,
 )
@@ -31,6 +30,7 @@ from flywheel.api.privacy import Privacy
 from flywheel.api.repository import Repository
 from flywheel.api.request import SourceFormat
 from flywheel.api.task import Task
+from flywheel.api.workspace import WorkspaceRef
 
 _ONE_PLACE = "name path or configMap, and only one of them"
 

@@ -335,7 +335,7 @@ _STATUS_RULES = (
             f" || (has(self.status) && has(self.status.{field}) && self.status.{field} == oldSelf.status.{field})",
             f"status.{field} stays: the run is pinned to it, create a new run",
         )
-        for field in ("curriculum", "workspaceClaim")
+        for field in ("curriculum", "workspace")
     ),
 )
 _FREE = "!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"

@@ -13,6 +13,7 @@ from flywheel.api.jobs import StepName
 from flywheel.api.model import DecimalText, Digest, Open, Ordinal, SpentText, list_map
 from flywheel.api.pinned import PinnedRevision
 from flywheel.api.result import ServedModel
+from flywheel.api.workspace import WorkspaceRef
 
 
 class Measured(Open):
@@ -251,7 +252,7 @@ class FlywheelRunStatus(Open):
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
-    workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
+    workspace: WorkspaceRef | None = Field(default=None, description="Where its files are.")
     iteration: Ordinal = Field(default=0, description="Iteration at work; 0 measures the untrained student.")
     step: str | None = Field(default=None, max_length=32, description="Step at work.")
     attempt: Attempt | None = Field(default=None, description="Attempts of the step at work.")

@@ -1,4 +1,7 @@
-"""What a step's pod mounts: only the paths that its request names, read-only but for its own. Pure."""
+"""What a step's pod mounts: only the paths that its request names, read-only but for its own. Pure.
+
+Of a workspace in a bucket nothing is mounted: a folder of the pod's own takes its place, and the sidecar fills it.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,23 @@ from typing import Any
 
 from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.request import (
-    CleanupParameters,
     EvaluateParameters,
     ExamParameters,
     PreflightParameters,
-    PrepareParameters,
     PublishParameters,
-    ReportParameters,
     StepRequest,
-    TrainParameters,
 )
 from flywheel.loop.plan import Claims, SourceVolume
-from flywheel.workspace.manifest import MANIFEST
+from flywheel.workspace.reach import read_paths, within_any, writable_paths
 
 WORKSPACE_PATH = "/workspace"
 MODEL_PATH = "/model"
 TEACHER_CA = "/etc/flywheel/teacher/ca.pem"
 Object = dict[str, Any]
+# Of a workspace in a bucket, in the step's container and in the sidecar's.
+WORKSPACE_MOUNT: Object = {"mountPath": WORKSPACE_PATH}
+# Sets nothing aside. What a step needs is its inputs and outputs; jobs may limit ephemeral-storage further.
+_MOST = "64Gi"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,11 @@ class Volumes:
 def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: str | None) -> Volumes:
     """Volumes and mounts of one step."""
     found = Volumes([], [])
-    _add_claim(found, "workspace", claims.workspace, _workspace(request))
+    if claims.workspace.persistent_volume_claim is not None:
+        claim = claims.workspace.persistent_volume_claim.claim_name
+        _add_claim(found, "workspace", claim, _workspace(request))
+    else:
+        _add(found, "workspace", {"emptyDir": {"sizeLimit": _MOST}}, [WORKSPACE_MOUNT])
     if claims.model is not None:
         mount: Object = {"mountPath": MODEL_PATH, "readOnly": True}
         if claims.model_folder is not None:
@@ -96,7 +103,7 @@ def _add(found: Volumes, name: str, source: Object, mounts: Iterable[Object]) ->
 
 def _workspace(request: StepRequest) -> list[Object]:
     writable = _outermost(writable_paths(request))
-    covered = [path for path in read_paths(request) if not _within_any(path, writable)]
+    covered = [path for path in read_paths(request) if not within_any(path, writable)]
     entries = [(path, False) for path in writable] + [(path, True) for path in _outermost(covered)]
     return [_mount(path, read_only) for path, read_only in sorted(entries)]
 
@@ -106,47 +113,10 @@ def _mount(path: str, read_only: bool) -> Object:
     return mount | ({"readOnly": True} if read_only else {})
 
 
-def writable_paths(request: StepRequest) -> list[str]:
-    """What the step may write; a report writes nothing."""
-    if isinstance(request.parameters, ReportParameters):
-        return []
-    if isinstance(request.parameters, CleanupParameters):
-        return [request.parameters.home]
-    return [request.output, *request.also_writable]
-
-
-def read_paths(request: StepRequest) -> list[str]:
-    """What the step may read, path by path."""
-    found: list[str] = []
-    for entry in request.inputs:
-        found += [f"{entry.path}/{part}" for part in (MANIFEST, *entry.parts)] if entry.parts else [entry.path]
-    parameters = request.parameters
-    if isinstance(parameters, PrepareParameters):
-        found += [
-            source.path if source.repository else _parent(source.path)
-            for source in parameters.sources
-            if source.volume is None
-        ]
-    if isinstance(parameters, TrainParameters) and parameters.resume is not None:
-        found.append(parameters.resume)
-    if isinstance(parameters, ReportParameters):
-        found.append(parameters.attempt_path)
-    return found
-
-
-def _parent(path: str) -> str:
-    # The kubelet makes a missing subPath as a folder: mounting a missing file would put a folder in its place.
-    return path.rsplit("/", 1)[0] if "/" in path else path
-
-
 def _outermost(paths: Iterable[str]) -> list[str]:
     """Without doubles and without paths below others: nothing is mounted twice."""
     kept: list[str] = []
     for path in sorted(set(paths), key=lambda entry: (entry.count("/"), entry)):
-        if not _within_any(path, kept):
+        if not within_any(path, kept):
             kept.append(path)
     return kept
-
-
-def _within_any(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(folder + "/") for folder in folders)

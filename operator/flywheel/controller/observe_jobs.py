@@ -86,10 +86,13 @@ def _labelled(metadata: Object, name: str, uid: str) -> JobRecord:
 def pod_record(pod: Object) -> PodRecord:
     """Projection of a pod of one of our Jobs."""
     metadata, status = pod["metadata"], mapping(pod, "status")
-    state = _step_state(status)
+    state = _state_of(status, "containerStatuses", labels.CONTAINER)
     terminated = mapping(state, "terminated")
     said = text(terminated, "reason")
     started = state.get("running") is not None or (bool(terminated) and said not in _NOT_STARTED)
+    # While the sidecar does not start, the step only says that the pod is not ready for it.
+    sidecar = mapping(_state_of(status, "initContainerStatuses", labels.SIDECAR), "waiting")
+    waiting = sidecar or mapping(state, "waiting")
     lost = said == _LOST or status.get("reason") in _DISRUPTIONS
     times = terminated or mapping(state, "running")
     disrupted = lost or "DisruptionTarget" in _true_conditions(pod) or metadata.get("deletionTimestamp") is not None
@@ -105,8 +108,9 @@ def pod_record(pod: Object) -> PodRecord:
         terminated_reason=said,
         deadline_exceeded=status.get("reason") == "DeadlineExceeded",
         disrupted=disrupted,
-        waiting_reason=text(state, "waiting", "reason"),
-        waiting_message=text(state, "waiting", "message")[:_TEXT_MAX],
+        waiting_reason=text(waiting, "reason"),
+        waiting_message=text(waiting, "message")[:_TEXT_MAX],
+        waiting_sidecar=bool(sidecar),
         unschedulable=_unschedulable(pod),
     )
     job_uid = text(metadata, "labels", JOB_UID)
@@ -172,8 +176,8 @@ def _true_conditions(item: Object) -> set[str]:
     return {text(entry, "type") for entry in entries(item, "status", "conditions") if entry.get("status") == "True"}
 
 
-def _step_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = [entry for entry in entries(status, "containerStatuses") if entry.get("name") == labels.CONTAINER]
+def _state_of(status: Mapping[str, Any], kind: str, container: str) -> Mapping[str, Any]:
+    found = [entry for entry in entries(status, kind) if entry.get("name") == container]
     return mapping(found[0], "state") if found else {}
 
 

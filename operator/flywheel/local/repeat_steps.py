@@ -180,8 +180,7 @@ def _taught(workspace: Workspace, recorded: Recorded, request: StepRequest) -> s
 
 def _as_first_paid(again: Figures, before: Figures) -> Figures:
     """Figures with the count of calls that were on record already: now all of them are."""
-    paid = PreflightFigures | ExamFigures | EvaluateFigures
-    if isinstance(again, paid) and isinstance(before, paid):
+    if isinstance(again, PreflightFigures | ExamFigures | EvaluateFigures) and isinstance(before, type(again)):
         usage = again.usage.model_copy(update={"recorded": before.usage.recorded})
         return again.model_copy(update={"usage": usage})
     return again

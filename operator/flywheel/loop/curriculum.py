@@ -102,7 +102,7 @@ def _prepare_job(observed: CurriculumObserved, start: Start) -> StepJob:
         request=request,
         settings=spec.jobs.for_step("prepare"),
         claims=Claims(
-            workspace=spec.workspace.persistent_volume_claim.claim_name,
+            workspace=spec.workspace,
             sources=tuple(volume for source in spec.sources if (volume := _own_volume(source)) is not None),
         ),
         # Prepared again, the same revision is found: a lost result is had by doing the step again.

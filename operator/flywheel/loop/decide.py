@@ -26,6 +26,7 @@ from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import FlywheelRun, FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 from flywheel.api.pinned import PinnedRevision
+from flywheel.api.workspace import WorkspaceRef
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
 from flywheel.loop.budget import charged, out_of_budget, seconds_left
@@ -137,11 +138,14 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
     if status.curriculum is not None:
         current = status.current or Iteration(number=next_number(status))
         return None, status.model_copy(update={"current": current})
+    if run.spec.student.model.hub is not None and curriculum.spec.workspace.s3 is not None:
+        words = f"spec.student.model.hub needs a workspace on a claim, and Curriculum {name} has a bucket: use a claim"
+        return State("blocked", Reason.SPEC_INVALID, words), status
     fresh = curriculum.status.prepared_generation == curriculum.metadata.generation
     if fresh and curriculum.status.revision is not None and holds(curriculum.status.conditions, READY):
         pinned = {
             "curriculum": PinnedRevision.of(curriculum.status.revision, curriculum.status.pools),
-            "workspace_claim": curriculum.spec.workspace.persistent_volume_claim.claim_name,
+            "workspace": curriculum.spec.workspace,
             "current": Iteration(number=0),
         }
         return None, status.model_copy(update=pinned)
@@ -273,6 +277,8 @@ def _clean_up(
 def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start: Start) -> StepJob:
     run, number = observed.run, status.current.number if status.current else 0
     request = build_request(observed, status, step, start.attempt.ordinal, start.rereads)
+    if status.workspace is None:
+        raise ValueError("the run is not pinned to a workspace")
     hub = run.spec.student.model.hub
     token = hub.token_secret_ref if hub is not None and step == FETCH and start.rereads is None else None
     return StepJob(
@@ -280,21 +286,21 @@ def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start
         step=step,
         request=request,
         settings=run.spec.jobs.for_step(step if start.rereads is None else "report"),
-        claims=_claims(run, status.workspace_claim or "", step if start.rereads is None else "report"),
+        claims=_claims(run, status.workspace, step if start.rereads is None else "report"),
         teacher_secret=run.spec.teacher.secret_ref.name if step in TEACHING and start.rereads is None else None,
         rereads=start.rereads,
         hub_secret=token.name if token is not None else None,
     )
 
 
-def _claims(run: FlywheelRun, workspace: str, program: str) -> Claims:
+def _claims(run: FlywheelRun, workspace: WorkspaceRef, program: str) -> Claims:
     """A step's volumes: the base model is mounted where it is used, from its claim or as it was fetched."""
     model = run.spec.student.model
     if program not in ("answer", "train", "validate", "test"):
         return Claims(workspace)
-    if model.hub is not None:
+    if model.hub is not None and workspace.persistent_volume_claim is not None:
         folder = model_folder(run.metadata.namespace, model.hub.repo, model.hub.revision)
-        return Claims(workspace, model=workspace, model_folder=folder)
+        return Claims(workspace, model=workspace.persistent_volume_claim.claim_name, model_folder=folder)
     claim = model.persistent_volume_claim
     return Claims(workspace) if claim is None else Claims(workspace, model=claim.claim_name, model_folder=claim.path)
 

@@ -30,6 +30,7 @@ class PodView:
     disrupted: bool = False
     waiting_reason: str = ""
     waiting_message: str = ""
+    waiting_sidecar: bool = False  # it is the workspace's sidecar that waits
     unschedulable: str = ""
 
 

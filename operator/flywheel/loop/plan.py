@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from flywheel.api.conditions import Event
 from flywheel.api.jobs import JobSettings
 from flywheel.api.request import StepRequest
+from flywheel.api.workspace import WorkspaceRef
 
 Status = TypeVar("Status")
 
@@ -27,9 +28,9 @@ class SourceVolume:
 
 @dataclass(frozen=True)
 class Claims:
-    """A step's volumes: workspace by the request's paths, model read-only, repository writable, sources read-only."""
+    """Where a step's files are: workspace by the request's paths, repository writable, model and sources read-only."""
 
-    workspace: str
+    workspace: WorkspaceRef
     model: str | None = None
     model_folder: str | None = None
     repository: str | None = None

@@ -100,10 +100,10 @@ class Ledger:
         return self._read(self._path(key, "intent"), Intent)
 
     def _read(self, path: str, kind: type[Entry]) -> Entry | None:
-        if not self._workspace.exists(path):
-            return None
         try:
             return kind.model_validate_json(self._workspace.read_bytes(path))
+        except FileNotFoundError:
+            return None
         except ValidationError as error:
             text = f"{path} cannot be read: restore it, or remove it and that call is paid again"
             raise FruitlessError(text, Reason.LEDGER_DAMAGED) from error
@@ -117,7 +117,7 @@ class Ledger:
         if intent.lost:
             self._write(key, "intent", intent.model_copy(update={"begun": False}))
         else:
-            self._workspace.local(self._path(key, "intent")).unlink(missing_ok=True)
+            self._workspace.unlink(self._path(key, "intent"))
 
     def record(self, key: str, reply: Reply) -> None:
         """Put the reply on disk."""

@@ -31,6 +31,8 @@ from flywheel.api.result import (
     Usage,
 )
 from flywheel.workspace.manifest import Manifest, WrongInputError, check_input, list_files, seal
+from flywheel.workspace.remote import RemoteError, RemoteWorkspace
+from flywheel.workspace.sidecar import Sidecar
 from flywheel.workspace.store import UnsafePathError, Workspace
 from flywheel.workspace.volumes import volume_fault
 
@@ -98,7 +100,10 @@ class Attempt:
         return f"{self.request.required(name).path}/{file}"
 
     def seal(self, figures: Figures, folder: str | None = None) -> StepResult:
-        """Write the manifest over everything in the folder, last, and return the result."""
+        """Write the manifest over everything in the folder, last, and return the result.
+
+        A folder that is not the attempt's own is known once it is renamed.
+        """
         home = folder or self.request.output
         if home == self.request.output:
             self.workspace.write_json(self.path(REQUEST), self.request.to_json_object())
@@ -112,7 +117,13 @@ class Attempt:
             files=list_files(self.workspace, home, leave_out=SCRATCH),
             figures=figures,
         )
-        return StepResult(manifest=seal(self.workspace, home, manifest), path=home, figures=figures)
+        result = StepResult(manifest=seal(self.workspace, home, manifest), path=home, figures=figures)
+        if folder is None:
+            try:
+                self.workspace.commit(home)
+            except FileExistsError as error:
+                raise FruitlessError(f"another pod has finished this attempt, differently: {home}") from error
+        return result
 
 
 Step = Callable[[Attempt], StepResult]
@@ -141,9 +152,10 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         return EXIT_BAD_INPUT, _failure(
             Reason.BAD_INPUT, "FLYWHEEL_REQUEST is missing or not a request of this version"
         )
-    attempt = Attempt(request, Workspace(os.environ.get("FLYWHEEL_WORKSPACE", "/workspace")))
+    attempt = Attempt(request, _workspace(request))
     log.info("step=%s iteration=%d attempt=%d begins", request.step, request.iteration, request.attempt)
     try:
+        attempt.workspace.begin()
         attempt.check_inputs()
         result = step(attempt)
         result.to_message()  # one that is too long is a failure like any other, with a result of its own
@@ -155,7 +167,7 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
     except (WrongInputError, UnsafePathError) as error:
         log.error("%s", error)
         return EXIT_BAD_INPUT, _failure(Reason.BAD_INPUT, str(error))
-    except TryLaterError as error:
+    except (TryLaterError, RemoteError) as error:
         log.warning("%s", error)
         return EXIT_TRY_LATER, _failure(error.reason, str(error))
     except FruitlessError as error:
@@ -170,6 +182,11 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
             return EXIT_TRY_LATER, _failure(*fault)
         # The text may quote data or a server: only the class leaves the pod, the log has the rest.
         return EXIT_FAILED, _failure(Reason.STEP_FAILED, f"{type(error).__name__}: see the log of the step's pod")
+
+
+def _workspace(request: StepRequest) -> Workspace:
+    root, sidecar = os.environ.get("FLYWHEEL_WORKSPACE", "/workspace"), os.environ.get("FLYWHEEL_SIDECAR")
+    return Workspace(root) if sidecar is None else RemoteWorkspace(root, request, Sidecar(Path(sidecar)))
 
 
 def _volumes(attempt: Attempt) -> tuple[Path, ...]:

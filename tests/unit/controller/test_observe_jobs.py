@@ -24,6 +24,11 @@ def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]
     return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
 
 
+def sidecar(item: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    item["status"]["initContainerStatuses"] = [{"name": "sidecar", "state": state}]
+    return item
+
+
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
@@ -46,6 +51,16 @@ def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]
                 "waiting_reason": "CreateContainerConfigError",
                 "waiting_message": 'secret "x" not found',
             },
+        ),
+        (
+            sidecar(
+                pod("Pending", {"waiting": {"reason": "PodInitializing"}}), {"waiting": {"reason": "ErrImagePull"}}
+            ),
+            {"waiting_reason": "ErrImagePull", "waiting_sidecar": True},
+        ),
+        (
+            sidecar(pod("Failed", ended(75, message="{}")), {"terminated": {"exitCode": 0}}),
+            {"exit_code": 75, "message": "{}", "waiting_reason": ""},
         ),
         (
             pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]),

@@ -73,7 +73,7 @@ def test_a_run_waits_for_its_curriculum_and_is_then_pinned_for_good() -> None:
     assert status.curriculum is not None and status.curriculum.name == "revision1"
     paths = {entry.path for job in world.created for entry in job.request.inputs if entry.name == "curriculum"}
     assert paths == {status.curriculum.path}
-    assert status.workspace_claim == "flywheel"
+    assert status.workspace == world.curriculum.spec.workspace
 
 
 def test_a_revision_that_is_of_an_older_spec_is_not_pinned() -> None:

@@ -18,18 +18,25 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 import numpy
 import pytest
 import uvicorn
+from crash_points import DyingBucket
+from s3_server import ACCESS, Server, fill, show
 from safetensors.numpy import save
 
+from flywheel.api.request import StepRequest
 from flywheel.api.result import Accuracy, AnswerFigures, MeasureFigures, StepResult, TrainFigures, parse_result
+from flywheel.api.workspace import S3
 from flywheel.workspace import program
 from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.manifest import Manifest, list_files, seal
+from flywheel.workspace.remote import RemoteWorkspace
+from flywheel.workspace.staging import Staging
 from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[3]
@@ -188,6 +195,29 @@ class Bench:
         return json.load(connection.getresponse())
 
 
+@dataclass
+class BucketBench(Bench):
+    """A bench whose workspace is in a bucket. `root` shows what the bucket holds, before and after each step."""
+
+    server: Server | None = None
+    place: S3 | None = None
+
+    def run(self, step: str, output: str, parameters: dict[str, Any], **more: Any) -> Ran:
+        """In a pod of its own: an empty folder, filled and emptied by a sidecar."""
+        assert self.server is not None and self.place is not None
+        objects, bucket = self.server.files(self.place), DyingBucket(self.place, ACCESS)
+        fill(objects, self.root)
+
+        def workspace(request: StepRequest) -> Workspace:
+            return RemoteWorkspace(pod, request, Staging(request, Workspace(pod), bucket).do)
+
+        with TemporaryDirectory() as pod, patch.object(program, "_workspace", workspace):
+            try:
+                return super().run(step, output, parameters, **more)
+            finally:
+                show(objects, self.root)
+
+
 class Shop:
     """A trained adapter, its test, and a server's repository."""
 
@@ -235,10 +265,14 @@ class Shop:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    """A bench on a volume; with ON_BOTH one in a bucket, too."""
     (tmp_path / "datasets").mkdir()
     shutil.copy(SAMPLES / "findings.jsonl", tmp_path / "datasets/findings.jsonl")
-    return Bench(tmp_path)
+    if getattr(request, "param", "volume") == "volume":
+        return Bench(tmp_path)
+    server: Server = request.getfixturevalue("s3")
+    return BucketBench(tmp_path, server=server, place=server.place())
 
 
 @pytest.fixture

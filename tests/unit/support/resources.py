@@ -8,6 +8,7 @@ from typing import Any
 
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.workspace import WorkspaceRef
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 NAMESPACE = "review"
@@ -29,6 +30,20 @@ def metadata(name: str, generation: int = 1) -> dict[str, Any]:
         "resourceVersion": "7",
         "creationTimestamp": NOW.isoformat(),
     }
+
+
+CLAIM = WorkspaceRef.model_validate({"persistentVolumeClaim": {"claimName": "data"}})
+BUCKET = WorkspaceRef.model_validate(
+    {
+        "s3": {
+            "endpoint": "https://s3.example.com",
+            "bucket": "flywheel",
+            "prefix": "team/review",
+            "secretRef": {"name": "bucket"},
+            "caBundleRef": {"name": "ca"},
+        }
+    }
+)
 
 
 def curriculum_spec() -> dict[str, Any]:

@@ -22,7 +22,7 @@ IMAGES = {"operator": "o:1", "student": "s:1", "trainer": "t:1"}
 TEACHING: set[StepName] = {"preflight", "exam", "evaluate"}
 POD_FIELDS = {
     "restartPolicy", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "automountServiceAccountToken",
-    "enableServiceLinks", "securityContext", "containers", "volumes", "nodeSelector", "tolerations",
+    "enableServiceLinks", "securityContext", "containers", "volumes", "nodeSelector", "tolerations", "initContainers",
 }  # fmt: skip
 WORKSPACE = "/workspace/"
 
@@ -36,14 +36,17 @@ def check_job(job: StepJob) -> None:
     assert security["runAsNonRoot"] is True and security["runAsUser"] > 0 and security["runAsGroup"] > 0
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     (container,) = pod["containers"]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert not {"ports", "envFrom", "lifecycle", "args", "volumeDevices"} & set(container)
-    assert re.search("[1-9]", container["resources"]["limits"]["memory"])
+    sidecars = pod.get("initContainers", [])
+    for each in (container, *sidecars):
+        assert each["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert not {"ports", "envFrom", "lifecycle", "args", "volumeDevices"} & set(each)
+        assert re.search("[1-9]", each["resources"]["limits"]["memory"])
     _check_environment(job, container["env"])
+    _check_sidecars(job, sidecars)
     _check_volumes(job, pod["volumes"], container["volumeMounts"])
 
 
@@ -67,8 +70,25 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
     }
 
 
+def _check_sidecars(job: StepJob, sidecars: list[dict[str, Any]]) -> None:
+    """The bucket's key is in the sidecar, which is our image and program, and nowhere else."""
+    place = job.claims.workspace.s3
+    assert len(sidecars) == (place is not None)
+    for sidecar in sidecars if place is not None else []:
+        assert sidecar["image"] == IMAGES["operator"] and sidecar["command"][1:] == ["-m", "flywheel.workspace.sidecar"]
+        keys = {entry["name"]: entry["valueFrom"] for entry in sidecar["env"] if "valueFrom" in entry}
+        assert (keys.pop("FLYWHEEL_S3_CA", None) is not None) == (place.ca_bundle_ref is not None)
+        names = {"ACCESS_KEY_ID": "accessKeyId", "SECRET_ACCESS_KEY": "secretAccessKey", "HOSTS": "hosts"}
+        assert keys == {
+            f"FLYWHEEL_S3_{name}": {"secretKeyRef": {"name": place.secret_ref.name, "key": key, "optional": False}}
+            for name, key in names.items()
+        }
+        assert sidecar["volumeMounts"] == [{"name": "workspace", "mountPath": "/workspace"}]
+
+
 def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> None:
-    claims = {job.claims.workspace, job.claims.model, job.claims.repository} - {None}
+    own = job.claims.workspace.persistent_volume_claim
+    claims = {own and own.claim_name, job.claims.model, job.claims.repository} - {None}
     claims |= {source.claim for source in job.claims.sources} - {None}
     sources = {entry["name"]: next(iter(set(entry) - {"name"})) for entry in volumes}
     assert set(sources.values()) <= {"persistentVolumeClaim", "emptyDir", "configMap"}
@@ -79,7 +99,7 @@ def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dic
         path, read_only = mount["mountPath"], mount.get("readOnly", False)
         assert "subPathExpr" not in mount and "mountPropagation" not in mount
         if sources[mount["name"]] == "emptyDir":
-            assert path in ("/tmp", "/dev/shm")
+            assert path in ("/tmp", "/dev/shm") or (path == "/workspace" and own is None)
         elif path.startswith("/sources/"):
             (source,) = [source for source in job.claims.sources if f"{path}/".startswith(f"{source.folder}/")]
             wanted = (source.folder, None) if source.config_map else (f"{source.folder}/{source.path}", source.path)
@@ -94,7 +114,7 @@ def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dic
             assert path == WORKSPACE + mount["subPath"]
             assert mount["subPath"] in (readable if read_only else writable)
     mounted = {mount.get("subPath") for mount in mounts}
-    assert all(any(f"{path}/".startswith(f"{top}/") for top in mounted) for path in readable | writable)
+    assert own is None or all(any(f"{path}/".startswith(f"{top}/") for top in mounted) for path in readable | writable)
 
 
 def planned(request: StepRequest) -> tuple[set[str], set[str]]:
