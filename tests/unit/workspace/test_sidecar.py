@@ -89,7 +89,7 @@ def test_a_step_and_its_sidecar(s3: Server, pod: Path) -> None:
         assert (code, result.error) == (0, None), log
         objects = s3.files(place)
         assert (objects / LEDGER).read_bytes() == b"paid"
-        assert (objects / OUTPUT / "manifest.json").exists() and len(list((objects / OUTPUT).iterdir())) == 2
+        assert (objects / OUTPUT / "manifest.json").exists() and len(list((objects / OUTPUT).iterdir())) == 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0, "a Job is done when its sidecar ends well"
 
