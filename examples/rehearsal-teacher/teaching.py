@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from judging import alike, verdict
 from knobs import ORDER, Knobs
 from reading import Assignment, texts
 
@@ -41,6 +42,11 @@ class Teacher:
             if knobs.turned("flatter", draw):
                 grade = {"proficiency": 10, "feedback": {"strengths": ["It can do everything."], "weaknesses": []}}
             return grade
+        if assignment.purpose == "judge":
+            return verdict(assignment.data, knobs, draw)
+        if assignment.purpose == "answer":
+            asked = " ".join(texts(assignment.data["question"]))
+            return max(self._items, key=lambda item: alike(asked, " ".join(texts(item["input"]))))["output"]
         items = self._choose(assignment, prompt, knobs, draw)
         if knobs.turned("skew", draw):
             items = items[:1]

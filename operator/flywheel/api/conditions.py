@@ -78,6 +78,8 @@ class Reason(StrEnum):
     REVISION_DAMAGED = "RevisionDamaged"
     TEACHER_REPLIES = "TeacherReplies"
     TEACHER_MODEL_CHANGED = "TeacherModelChanged"
+    JUDGE_ANCHORS = "JudgeAnchors"
+    JUDGE_MODEL_CHANGED = "JudgeModelChanged"
     LEDGER_DAMAGED = "LedgerDamaged"
     EXAMPLES_TOO_LONG = "ExamplesTooLong"
     TRAINING_DIVERGED = "TrainingDiverged"

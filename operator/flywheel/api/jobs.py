@@ -14,8 +14,9 @@ from flywheel.api.model import Closed, Duration, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
 
 StepName = Literal[
-    "prepare", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify", "report", "cleanup"
-]
+    "prepare", "exam", "answer", "evaluate", "train", "validate", "test", "judge", "publish", "verify", "report",
+    "cleanup",
+]  # fmt: skip
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[mkMGTPE]|[eE][0-9]{1,2})?$"
 _QUANTITY_MAX = 32
