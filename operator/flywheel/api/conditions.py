@@ -12,12 +12,13 @@ from flywheel.api.model import Open
 
 ConditionType = Literal[
     "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
-    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman",
+    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "PreferenceLeakageRisk",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
 TEACHER_REFUSALS = "TeacherRefusals"
+PREFERENCE_LEAKAGE_RISK = "PreferenceLeakageRisk"
 LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
@@ -65,6 +66,7 @@ class Reason(StrEnum):
     JOB_CONFLICT = "JobConflict"
     STATUS_DAMAGED = "StatusDamaged"
     GATE_LABELS = "GateLabels"
+    NOTHING_TO_JUDGE = "NothingToJudge"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
@@ -101,6 +103,8 @@ class Reason(StrEnum):
     PROMPTING_AS_GOOD = "PromptingAsGood"
     ADAPTER_BETTER = "AdapterBetter"
     NO_GAIN_PROVEN = "NoGainProven"
+    JUDGE_OF_TEACHERS_FAMILY = "JudgeOfTeachersFamily"
+    JUDGE_OF_OTHER_FAMILY = "JudgeOfOtherFamily"
     REFUSALS_MANY = "RefusalsMany"
     REFUSALS_FEW = "RefusalsFew"
     # progress, for events

@@ -153,6 +153,11 @@ def _environment(job: StepJob) -> list[Object]:
             _secret("FLYWHEEL_TEACHER_API_KEY", job.teacher_secret, "apiKey"),
             _secret("FLYWHEEL_TEACHER_HOSTS", job.teacher_secret, "hosts"),
         ]
+    for prefix, secret in job.other_secrets:
+        found += [
+            _secret(f"FLYWHEEL_{prefix}_API_KEY", secret, "apiKey"),
+            _secret(f"FLYWHEEL_{prefix}_HOSTS", secret, "hosts"),
+        ]
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flywheel.api.request import (
     CleanupParameters,
+    JudgeParameters,
     PrepareParameters,
     PublishParameters,
     ReportParameters,
@@ -92,6 +93,8 @@ def read_paths(request: StepRequest) -> list[str]:
     parameters = request.parameters
     if isinstance(parameters, PrepareParameters):
         found += [_parent(source.path) for source in parameters.sources]
+    if isinstance(parameters, JudgeParameters) and parameters.anchors is not None:
+        found.append(_parent(parameters.anchors))
     if isinstance(parameters, TrainParameters) and parameters.resume is not None:
         found.append(parameters.resume)
     if isinstance(parameters, ReportParameters):

@@ -41,7 +41,7 @@ class LocalRun:
     source: Path
     workspace: Path
     programs: Programs
-    teacher: dict[str, str]
+    keys: dict[str, str]
     shuffle_labels: bool = False
     processes: list[Process] = field(default_factory=list[Process])
     saved: bytes = field(default=b"", init=False)
@@ -95,7 +95,7 @@ class LocalRun:
                 if entry.job.name == name:
                     entry.stop()
         for job in plan.create:
-            self.processes.append(start(job, self.workspace, self.programs, self.teacher, now))
+            self.processes.append(start(job, self.workspace, self.programs, self.keys, now))
 
     def _save(self) -> None:
         state = {"curriculum": self.curriculum.status.to_json_object(), "run": self.run.status.to_json_object()}

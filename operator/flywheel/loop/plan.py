@@ -33,6 +33,7 @@ class StepJob:
     claims: Claims
     teacher_secret: str | None = None
     rereads: int | None = None
+    other_secrets: tuple[tuple[str, str], ...] = ()  # prefix of the variables, and the Secret
 
 
 @dataclass(frozen=True)

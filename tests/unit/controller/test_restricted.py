@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from resources import NOW, curriculum, curriculum_spec, run_spec
+from resources import NOW, curriculum, curriculum_spec, evaluation, judged_task, ready, run_spec
 from restricted import check_job
 from simulation import Script, World
 
@@ -44,11 +44,12 @@ jobs = st.fixed_dictionaries({"defaults": written}, optional={"steps": st.lists(
 @example(b"", {"defaults": {}})
 @given(st.binary(max_size=120), jobs)
 def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any]) -> None:
-    world = World(Script(numbers), run_spec(maxIterations=2) | SHORT | {"jobs": said}, outcomes=OUTCOMES)
+    spec = run_spec(maxIterations=2) | SHORT | {"jobs": said, "evaluation": evaluation(anchors="people/pairs.jsonl")}
+    world = World(Script(numbers), spec, curriculum(judged_task(), ready()), judged_task(), OUTCOMES)
     world.to_end()
     if not numbers:
         made = {job.request.step for job in world.created}
-        assert made == {"validate", "exam", "answer", "evaluate", "train", "test", "cleanup"}
+        assert made == {"validate", "exam", "answer", "evaluate", "train", "test", "judge", "cleanup"}
     for job in world.created:
         check_job(job)
 

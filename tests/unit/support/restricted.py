@@ -8,6 +8,7 @@ from typing import Any
 from flywheel.api.jobs import StepName
 from flywheel.api.request import (
     CleanupParameters,
+    JudgeParameters,
     PrepareParameters,
     PublishParameters,
     ReportParameters,
@@ -53,9 +54,16 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
     own = {entry.name for entry in job.settings.env or []}
     assert not [name for name in own if name.startswith("FLYWHEEL_")]
     keys = {entry["name"]: entry["valueFrom"] for entry in env if "valueFrom" in entry}
-    if job.request.step not in TEACHING:
+    if job.request.step not in (*TEACHING, "judge"):
         assert not keys
         return
+    if job.request.step == "judge":
+        assert job.teacher_secret is None and set(keys) == {
+            f"FLYWHEEL_{prefix}_{key}" for prefix, _ in job.other_secrets for key in ("API_KEY", "HOSTS")
+        }
+        assert all(value["secretKeyRef"]["optional"] is False for value in keys.values())
+        return
+    assert not job.other_secrets
     ref = {"name": job.teacher_secret, "optional": False}
     assert keys == {
         "FLYWHEEL_TEACHER_API_KEY": {"secretKeyRef": {**ref, "key": "apiKey"}},
@@ -96,6 +104,8 @@ def planned(request: StepRequest) -> tuple[set[str], set[str]]:
     match request.parameters:
         case PrepareParameters(sources=sources):
             readable |= {source.path.rpartition("/")[0] or source.path for source in sources}
+        case JudgeParameters(anchors=str(anchors)):
+            readable.add(anchors.rpartition("/")[0] or anchors)
         case TrainParameters(resume=str(resume)):
             readable.add(resume)
         case ReportParameters(attempt_path=path):
