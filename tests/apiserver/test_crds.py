@@ -62,6 +62,7 @@ def _with(make: Callable[[str], Object], path: str, value: Any) -> Callable[[str
     return made
 
 
+JUDGE = {"baseURL": "http://judge/v1", "model": "arbiter-2", "secretRef": {"name": "judge"}}
 REFUSED = [
     (_with(run, "training", {}), "exactly one of epochs and maxSteps must be set"),
     (_with(run, "training", {"epochs": 1, "maxSteps": 2}), "exactly one of epochs and maxSteps must be set"),
@@ -79,6 +80,13 @@ REFUSED = [
     (_with(run, "stop.budget", {"reserveForFinish": "0.2"}), "one of teacherTokens and cost must be set"),
     (_with(run, "teacher.prices", {"inputPerMillion": "2.5e3", "outputPerMillion": "1"}), "inputPerMillion"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
+    (_with(run, "gate.preference", {"margin": "0.1"}), "gate.preference needs evaluation.judge"),
+    (_with(run, "evaluation", {"judge": JUDGE | {"budget": {"cost": "1"}}}), "budget.cost needs prices"),
+    (
+        _with(run, "evaluation", {"judge": JUDGE, "compare": [JUDGE | {"name": "base"}]}),
+        "compare[].name must be none of base",
+    ),
+    (_with(curriculum, "task.scoring", "Judge"), "text must be set exactly where scoring is Judge"),
     (_with(curriculum, "sources", []), "spec.sources"),
     (_with(curriculum, "pools.ratios", {"exam": "0.26"}), "must add up to 1"),
 ]
@@ -103,6 +111,8 @@ CHANGES = [
     ("fwr/begun", {"exam": {"questions": 9}}, "once iteration 1 has begun"),
     ("fwr/begun", {"training": {"learningRate": "1e-2"}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"model": "other"}}, "once iteration 1 has begun"),
+    ("fwr/first", {"evaluation": {"judge": JUDGE}, "gate": {"preference": {"margin": "0.1"}}}, ""),
+    ("fwr/begun", {"evaluation": {"judge": JUDGE}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"secretRef": {"name": "other"}}}, ""),
     ("fwr/begun", {"teacher": {"prices": {"inputPerMillion": "2.50", "outputPerMillion": "10"}}}, ""),
     ("fwr/begun", {"stop": {"budget": {"teacherTokens": 9000}}}, ""),

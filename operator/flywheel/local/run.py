@@ -50,10 +50,15 @@ class LocalRun:
         self.curriculum = self.curriculum.model_copy(update={"metadata": _metadata(self.curriculum.metadata)})
         self.run = self.run.model_copy(update={"metadata": _metadata(self.run.metadata)})
         self.workspace.mkdir(parents=True, exist_ok=True)
-        for source in self.curriculum.spec.sources:
-            target = self.workspace / source.dataset.path
+        evaluation = self.run.spec.evaluation
+        anchors = evaluation.judge.anchors if evaluation is not None else None
+        for path in (
+            *(source.dataset.path for source in self.curriculum.spec.sources),
+            *([anchors] if anchors else []),
+        ):
+            target = self.workspace / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.source / source.dataset.path, target)
+            shutil.copyfile(self.source / path, target)
         self._load()
 
     def drive(self, show: Callable[[FlywheelRunStatus, str], None]) -> FlywheelRunStatus:
