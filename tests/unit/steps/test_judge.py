@@ -175,8 +175,15 @@ def test_a_budget_ends_the_judging_and_the_items_before_count(court: Court) -> N
     assert 0 < base.items < ITEMS
     assert spent.input_tokens + spent.output_tokens <= 30_000
     assert spent.unaffordable > 0
-    nothing = court.figures(court.judge(court.wrong, court.long, attempt=2, judge={"allowance": {"tokens": 10}}))
+    none = {"tokens": 10}
+    nothing = court.figures(court.judge(court.wrong, court.long, attempt=2, judge={"allowance": none}))
     assert (nothing.preferences["base"].items, nothing.preferences["base"].low) == (0, -1)
+
+
+def test_where_the_budget_ends_what_would_have_needed_no_judge_does_not_count_either(court: Court) -> None:
+    half = {name: text if place % 2 else court.long[name] for place, (name, text) in enumerate(court.wrong.items())}
+    found = court.figures(court.judge(half, court.wrong, judge={"allowance": {"tokens": 10}}))
+    assert found.preferences["base"].items < ITEMS // 4, "half of all are settled, and only the first of them count"
 
 
 def test_another_model_voids_the_comparison(court: Court) -> None:
