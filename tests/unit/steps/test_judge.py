@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crash_points import Disk, watched
 
 from flywheel.api.result import Accuracy, JudgeFigures, MeasureFigures, PrepareFigures
 from flywheel.data.pools import POOLS, Thresholds
@@ -280,3 +284,34 @@ def test_a_task_without_text_has_nothing_to_judge(court: Court) -> None:
     court.curriculum = court.revision(plain)
     ran = court.judge(court.right, court.wrong)
     assert (ran.code, ran.result.error.reason) == (64, "BadInput")
+
+
+def test_killed_at_any_change_on_disk_it_ends_the_same_and_pays_no_recorded_reply_twice(court: Court) -> None:
+    inputs = [court.curriculum, court.tested(court.right, court.wrong)]
+    judge, versus = {**court.bench.teacher, "concurrency": 2}, [{"name": "base", "input": "tested", "arm": "base"}]
+    parameters = {"judge": judge, "versus": versus, "items": 2, "level": "0.95"}
+
+    def run(bench: Any, attempt: int) -> Any:
+        return bench.run("judge", f"{OUTPUT}/a{attempt}", parameters, inputs=inputs, attempt=attempt)
+
+    def clone() -> Any:
+        root = court.bench.root.parent / "killed"
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(court.bench.root, root)
+        return replace(court.bench, root=root)
+
+    whole = court.figures(run(clone(), 1))
+    for points in itertools.count():
+        bench = clone()
+        before = bench.asked()["count"]
+        with watched(Disk((bench.root / "runs", bench.root / "judged"), points)) as dying:
+            run(bench, 1)
+        if not dying.dead:
+            break
+        recorded = len(list((bench.root / "judged").rglob("[0-9a-f]*.reply.json")))
+        found = court.figures(run(bench, 2))
+        spent = found.usage["judge"]
+        assert (found.preferences, spent.calls) == (whole.preferences, whole.usage["judge"].calls)
+        assert spent.recorded == recorded, "what was recorded is not asked again"
+        assert bench.asked()["count"] - before - spent.calls <= spent.lost_in_flight <= 2
+    assert points > 2 * whole.usage["judge"].calls
