@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Purpose = Literal["preflight", "exam", "dataset", "evaluation", "repair", "labels"]
+Purpose = Literal["preflight", "exam", "dataset", "evaluation", "repair", "labels", "judge", "answer"]
 _BLOCK = re.compile(r"^BEGIN DATA (\S+) (\S+)\n(.*?)\nEND DATA \1 \2$", re.DOTALL | re.MULTILINE)
 _WANTED = re.compile(r'^Write exactly (\d+) new .*? has "([^"]+)" = ("(?:[^"\\]|\\.)*")', re.MULTILINE)
 _NOTHING = re.compile(r"^This is a test of the connection\. Write no questions\.", re.MULTILINE)
@@ -42,6 +42,10 @@ def read_prompt(text: str) -> Assignment:
     wanted = _WANTED.search(text)
     if reply is not None and reply[1] == "proficiency" and "figures" in data:
         return Assignment("evaluation", data)
+    if reply is not None and {"answer-A", "answer-B"} <= data.keys():
+        return Assignment("judge", data)
+    if reply is not None and wanted is None and {"question", "answer-schema"} <= data.keys():
+        return Assignment("answer", data)
     if reply is not None and isinstance(data.get("broken"), str):
         return Assignment("repair", data)
     if reply is not None and wanted is not None and reply[1] in ("exam", "dataset"):
@@ -52,7 +56,7 @@ def read_prompt(text: str) -> Assignment:
     asked = _LABELS.search(text)
     if reply is not None and asked is not None and reply[1] == "labels" and "questions" in data:
         return Assignment("labels", data, asked[1])
-    raise UnreadableError("the prompt asks for no exam, no dataset, no evaluation, no labels and no repair")
+    raise UnreadableError("the prompt asks for nothing that this teacher can do")
 
 
 def texts(value: Any) -> Iterator[str]:

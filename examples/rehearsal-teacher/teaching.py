@@ -11,8 +11,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-from judging import Judge, key
+from judging import alike, verdict
 from knobs import EASIEST, MISJUDGED, ORDER, Knobs
+from labelling import Labeller, key
 from reading import Assignment, texts
 
 _GOOD, _WEAK = 0.8, 0.7
@@ -26,7 +27,7 @@ class Teacher:
         self._items = _items(stock)
         if not self._items:
             raise ValueError(f"{stock} holds no items: the rehearsal teacher has nothing to teach")
-        self._judge = Judge(self._items, [] if known is None else _items(known))
+        self._labeller = Labeller(self._items, [] if known is None else _items(known))
 
     @property
     def items(self) -> int:
@@ -47,6 +48,11 @@ class Teacher:
             return grade
         if assignment.purpose == "labels":
             return {"labels": self._labels(assignment, knobs)}
+        if assignment.purpose == "judge":
+            return verdict(assignment.data, knobs, draw)
+        if assignment.purpose == "answer":
+            asked = " ".join(texts(assignment.data["question"]))
+            return max(self._items, key=lambda item: alike(asked, " ".join(texts(item["input"]))))["output"]
         items = self._choose(assignment, prompt, knobs, draw)
         if knobs.turned("skew", draw):
             items = items[:1]
@@ -68,7 +74,7 @@ class Teacher:
 
     def _believed(self, question: Any, path: str, knobs: Knobs) -> str:
         """The label that it gives a question, the same whenever it sees it."""
-        label, (taken, given) = self._judge.label(question, path), MISJUDGED
+        label, (taken, given) = self._labeller.label(question, path), MISJUDGED
         return given if label == taken and knobs.turned("misjudge", key(question)) else label
 
     def _choose(self, assignment: Assignment, prompt: str, knobs: Knobs, request: str) -> list[dict[str, Any]]:
@@ -79,7 +85,7 @@ class Teacher:
         believed = {id(item): self._believed(item["input"], path, knobs) for item in free} if knobs.misjudging else {}
         fitting = [item for item in free if assignment.label in (item["output"].get(path), believed.get(id(item)))]
         if assignment.purpose == "exam" and knobs.turned("easy", request):
-            fitting.sort(key=lambda item: -self._judge.ease(item["input"], path, assignment.label))
+            fitting.sort(key=lambda item: -self._labeller.ease(item["input"], path, assignment.label))
             fitting = fitting[:EASIEST]
         chosen = draw.sample(fitting, min(assignment.count, len(fitting)))
         for place in range(len(chosen)):

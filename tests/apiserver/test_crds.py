@@ -64,7 +64,7 @@ def _with(make: Callable[[str], Object], path: str, value: Any) -> Callable[[str
 
 S3 = {"endpoint": "http://minio:9000", "bucket": "flywheel", "secretRef": {"name": "bucket"}}
 CLAIM = {"persistentVolumeClaim": {"claimName": "flywheel"}}
-
+JUDGE = {"baseURL": "http://judge/v1", "model": "arbiter-2", "secretRef": {"name": "judge"}}
 REFUSED = [
     (_with(curriculum, "workspace", {}), "a workspace is either a persistentVolumeClaim or s3"),
     (_with(curriculum, "workspace", {**CLAIM, "s3": S3}), "a workspace is either a persistentVolumeClaim or s3"),
@@ -96,6 +96,13 @@ REFUSED = [
     (_with(run, "stop.budget", {"reserveForFinish": "0.2"}), "one of teacherTokens and cost must be set"),
     (_with(run, "teacher.prices", {"inputPerMillion": "2.5e3", "outputPerMillion": "1"}), "inputPerMillion"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
+    (_with(run, "gate.preference", {"margin": "0.1"}), "gate.preference needs evaluation.judge"),
+    (_with(run, "evaluation", {"judge": JUDGE | {"budget": {"cost": "1"}}}), "budget.cost needs prices"),
+    (
+        _with(run, "evaluation", {"judge": JUDGE, "compare": [JUDGE | {"name": "base"}]}),
+        "compare[].name must be none of base",
+    ),
+    (_with(curriculum, "task.scoring", "Judge"), "text must be set exactly where scoring is Judge"),
     (_with(curriculum, "sources", []), "spec.sources"),
     (_with(curriculum, "pools.ratios", {"exam": "0.26"}), "must add up to 1"),
 ]
@@ -125,6 +132,8 @@ CHANGES = [
     ("fwr/begun", {"teacher": {"structuredOutputs": "JSONObject"}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"headers": [{"name": "x-a", "value": "1"}], "proxy": "http://proxy:3128"}}, ""),
     ("fwr/begun", {"teacher": {"caBundleRef": {"name": "corp-ca"}}}, ""),
+    ("fwr/first", {"evaluation": {"judge": JUDGE}, "gate": {"preference": {"margin": "0.1"}}}, ""),
+    ("fwr/begun", {"evaluation": {"judge": JUDGE}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"secretRef": {"name": "other"}}}, ""),
     ("fwr/begun", {"teacher": {"prices": {"inputPerMillion": "2.50", "outputPerMillion": "10"}}}, ""),
     ("fwr/begun", {"stop": {"budget": {"teacherTokens": 9000}}}, ""),

@@ -13,11 +13,13 @@ from flywheel.api.model import Open
 ConditionType = Literal[
     "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
     "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "TeacherUnreliable", "QuotasShort",
+    "PreferenceLeakageRisk",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
 TEACHER_REFUSALS, TEACHER_UNRELIABLE, QUOTAS_SHORT = "TeacherRefusals", "TeacherUnreliable", "QuotasShort"
+PREFERENCE_LEAKAGE_RISK = "PreferenceLeakageRisk"
 LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
@@ -73,6 +75,7 @@ class Reason(StrEnum):
     STATUS_DAMAGED = "StatusDamaged"
     LORA_TARGETS = "LoraTargets"
     GATE_LABELS = "GateLabels"
+    NOTHING_TO_JUDGE = "NothingToJudge"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
@@ -86,6 +89,8 @@ class Reason(StrEnum):
     REVISION_DAMAGED = "RevisionDamaged"
     TEACHER_REPLIES = "TeacherReplies"
     TEACHER_MODEL_CHANGED = "TeacherModelChanged"
+    JUDGE_ANCHORS = "JudgeAnchors"
+    JUDGE_MODEL_CHANGED = "JudgeModelChanged"
     LEDGER_DAMAGED = "LedgerDamaged"
     EXAMPLES_TOO_LONG = "ExamplesTooLong"
     ITEMS_TOO_LONG = "ItemsTooLong"
@@ -108,6 +113,8 @@ class Reason(StrEnum):
     PROMPTING_AS_GOOD = "PromptingAsGood"
     ADAPTER_BETTER = "AdapterBetter"
     NO_GAIN_PROVEN = "NoGainProven"
+    JUDGE_OF_TEACHERS_FAMILY = "JudgeOfTeachersFamily"
+    JUDGE_OF_OTHER_FAMILY = "JudgeOfOtherFamily"
     REFUSALS_MANY = "RefusalsMany"
     REFUSALS_FEW = "RefusalsFew"
     LABELS_WRONG = "LabelsWrong"

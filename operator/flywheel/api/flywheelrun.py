@@ -8,9 +8,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from flywheel.api.endpoint import ConfigMapKeyRef, Header, ProxyURL, QueryParameter, StructuredOutputs
+from flywheel.api.evaluation import Evaluation
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.gate import Gate
 from flywheel.api.jobs import Jobs
+from flywheel.api.limits import Limits
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
@@ -90,26 +92,6 @@ class Student(Closed):
         default=None, description="Name written into the adapter as its base model; the model's folder when absent."
     )
     batch_size: int = Field(default=32, ge=1, le=1024, description="Questions answered at once.")
-
-
-class Limits(Closed):
-    """How hard the teacher may be asked."""
-
-    concurrency: int = Field(default=4, ge=1, le=256, description="Calls under way at once.")
-    requests_per_minute: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="Most requests that begin in any minute, repeated ones included, spread evenly; absent: no limit.",
-    )
-    tokens_per_minute: int | None = Field(
-        default=None,
-        ge=1000,
-        le=1_000_000_000,
-        description="Most tokens, in and out, of requests that begin in any minute. A request counts with the most that"
-        " it can use until it is known what it used; one that is larger than the limit goes alone. No limit if absent.",
-    )
-    call_timeout: Duration = Field(default="5m", description="Longest that one request may take.")
 
 
 class Teacher(Closed):
@@ -270,7 +252,11 @@ class FlywheelRunSpec(Closed):
             Cel(
                 "!has(self.stop) || !has(self.stop.budget) || !has(self.stop.budget.cost) || has(self.teacher.prices)",
                 "stop.budget.cost needs teacher.prices",
-            )
+            ),
+            Cel(
+                "!has(self.gate) || !has(self.gate.preference) || has(self.evaluation)",
+                "gate.preference needs evaluation.judge",
+            ),
         )
     }
     curriculum_ref: LocalRef = Field(
@@ -281,6 +267,9 @@ class FlywheelRunSpec(Closed):
     teacher: Teacher = Field(description="The large model that examines and teaches.")
     exam: Exam = Field(default_factory=Exam, description="Sizes of what the teacher writes each iteration.")
     training: Training = Field(description="How the adapter is trained.")
+    evaluation: Evaluation | None = Field(
+        default=None, description="Who judges the texts of answers, where the Curriculum's task.scoring is Judge."
+    )
     gate: Gate = Field(default_factory=Gate, description="What an adapter must prove before it may be rolled out.")
     stop: Stop = Field(default_factory=Stop, description="When the run ends; the first limit that holds wins.")
     deployment_ref: LocalRef | None = Field(
@@ -300,10 +289,12 @@ class FlywheelRunSpec(Closed):
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the steps' pods.")
 
     @model_validator(mode="after")
-    def _priced(self) -> FlywheelRunSpec:
-        """The CEL rule above, for those who do not ask an API server."""
+    def _complete(self) -> FlywheelRunSpec:
+        """The CEL rules above, for those who do not ask an API server."""
         if self.stop.budget is not None and self.stop.budget.cost is not None and self.teacher.prices is None:
             raise ValueError("stop.budget.cost needs teacher.prices")
+        if self.gate.preference is not None and self.evaluation is None:
+            raise ValueError("gate.preference needs evaluation.judge")
         return self
 
 
@@ -363,6 +354,14 @@ FLYWHEELRUN_RULES = (
             f"spec.teacher.{field} {_FROZEN}",
         )
         for field in ("query", "structuredOutputs")
+    )
+    + tuple(
+        Cel(
+            f"{_FREE} || (has(self.spec.evaluation) == has(oldSelf.spec.evaluation) && (!has(self.spec.evaluation)"
+            f" || self.spec.evaluation.judge.{field} == oldSelf.spec.evaluation.judge.{field}))",
+            f"spec.evaluation.judge.{field} {_FROZEN}",
+        )
+        for field in ("model", "baseURL", "items")
     )
     + _STATUS_RULES
 )

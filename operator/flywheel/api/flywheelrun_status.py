@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt
 from flywheel.api.jobs import StepName
+from flywheel.api.judge_status import JudgeReport, PreferenceReport
 from flywheel.api.model import DecimalText, Digest, Open, Ordinal, SpentText, list_map
 from flywheel.api.pinned import PinnedRevision
 from flywheel.api.result import ServedModel
@@ -144,6 +145,12 @@ class TestReport(Measured):
         description="The labels of gate.labels.",
         json_schema_extra=list_map("label"),
     )
+    preferences: list[PreferenceReport] = Field(
+        default_factory=list[PreferenceReport],
+        max_length=8,
+        description="Whose texts the judge prefers, where the run has one and the labels passed.",
+        json_schema_extra=list_map("versus"),
+    )
 
 
 class RunUsage(Open):
@@ -248,7 +255,7 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
-        " PromptingSuffices, TeacherRefusals, TeacherUnreliable, QuotasShort, LeakageChecked.",
+        " PromptingSuffices, TeacherRefusals, TeacherUnreliable, QuotasShort, LeakageChecked, PreferenceLeakageRisk.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
@@ -281,6 +288,7 @@ class FlywheelRunStatus(Open):
     )
     alpha_spent: SpentText = Field(default="0", description="What these openings have spent of alpha.")
     first_test: AcceptedStep | None = Field(default=None, description="The test whose untrained arms are reused.")
+    judge: JudgeReport | None = Field(default=None, description="The judge of texts, and what it was charged.")
     first_test_iteration: int | None = Field(default=None, ge=1, description="The iteration of that test.")
     history: list[Iteration] = Field(
         default_factory=list[Iteration],

@@ -55,6 +55,16 @@ class Answer(Open):
     state: State = "ok"
 
 
+class Anchor(Open):
+    """A pair of texts for one question that a person has judged, with their outcome."""
+
+    input: dict[str, Any]
+    first: str = Field(min_length=1)
+    second: str = Field(min_length=1)
+    preferred: Literal["first", "second", "tie"]
+    reference: dict[str, Any] | None = None
+
+
 class Example(Open):
     """dataset.jsonl and train.jsonl: a training example."""
 

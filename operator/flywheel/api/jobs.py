@@ -15,8 +15,8 @@ from flywheel.api.model import Closed, Duration, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
 
 StepName = Literal[
-    "prepare", "fetch", "preflight", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify",
-    "report", "cleanup",
+    "prepare", "fetch", "preflight", "exam", "answer", "evaluate", "train", "validate", "test", "judge", "publish",
+    "verify", "report", "cleanup",
 ]  # fmt: skip
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[mkMGTPE]|[eE][0-9]{1,2})?$"

@@ -217,6 +217,30 @@ class MeasureParameters(Closed):
     )
 
 
+class ComparedModel(Closed):
+    """A model that answers the same questions, to be compared with."""
+
+    name: str = Field(description="Its name in the figures.")
+    endpoint: TeacherParameters
+
+
+class JudgeParameters(Closed):
+    """Have a judge compare the candidate's texts with those of other arms, each pair in both orders.
+
+    Inputs: curriculum (task.json, pools/test), tested (the test's answers), and the inputs that `versus` names.
+    Keys: FLYWHEEL_JUDGE_*, and FLYWHEEL_COMPARED_<place>_* for each of `models`.
+    """
+
+    step: Literal["judge"] = "judge"
+    judge: TeacherParameters
+    versus: list[Comparison] = Field(description="Recorded arms; the first of them is what the gate looks at.")
+    models: list[ComparedModel] = Field(default_factory=list[ComparedModel])
+    items: int = Field(ge=1, description="Most items of the pool that are judged, drawn by the seed.")
+    level: Decimal = Field(gt=0, lt=1, description="Confidence level of the intervals.")
+    anchors: RelativePath | None = Field(default=None, description="JSONL of pairs that people have judged.")
+    redaction: Redaction = Redaction()
+
+
 class PublishParameters(Closed):
     """Inputs: adapter (a train attempt), measured (the test that passed, for card and probes).
 
@@ -272,6 +296,7 @@ Parameters = Annotated[
     | EvaluateParameters
     | TrainParameters
     | MeasureParameters
+    | JudgeParameters
     | PublishParameters
     | VerifyParameters
     | ReportParameters
@@ -291,7 +316,7 @@ class StepRequest(Closed):
     seed: int = 0
     output: RelativePath = Field(description="Directory that the step may write: its attempt, or prepare's home.")
     also_writable: list[RelativePath] = Field(
-        default_factory=list[str], description="ledger/<ns>, adapters/<ns>, openings/<ns>, models/<ns>."
+        default_factory=list[str], description="ledger/<ns>, judged/<ns>, adapters/<ns>, openings/<ns>, models/<ns>."
     )
     inputs: list[Input] = Field(default_factory=list[Input])
     parameters: Parameters

@@ -193,6 +193,72 @@ class MeasureFigures(Open):
     spent: _Spent = 0.0
 
 
+class _Listed(Open):
+    """A type that is a list in JSON, in the order of its fields: room."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> object:
+        names = list(cls.model_fields)
+        if not isinstance(value, list) or len(listed := cast("list[object]", value)) != len(names):
+            return cast(object, value)
+        return dict(zip(names, listed, strict=True))
+
+    @model_serializer
+    def _to_list(self) -> list[Any]:
+        return [getattr(self, name) for name in type(self).model_fields]
+
+
+class Preference(_Listed):
+    """Candidate against another arm, as the judge prefers; ties are the rest of `items`.
+
+    rate, rate_low, rate_high: share of wins, ties half, were the texts of both as long;
+    absent where lengths never vary.
+    """
+
+    items: _Count
+    wins: _Count
+    losses: _Count
+    flips: _Count
+    unjudged: _Count
+    difference: _Gain
+    low: _Gain
+    high: _Gain
+    rate: _Share | None = None
+    rate_low: _Share | None = None
+    rate_high: _Share | None = None
+
+
+class Agreement(_Listed):
+    """How far the judge agrees with people on the anchors: share of pairs, and Cohen's kappa."""
+
+    items: _Count
+    share: _Share
+    low: _Share
+    high: _Share
+    kappa: _Gain | None = None
+    kappa_low: _Gain | None = None
+    kappa_high: _Gain | None = None
+
+
+class Spent(_Listed, Usage):
+    """Usage of one of several endpoints."""
+
+
+class JudgeFigures(Open):
+    """Preferences by arm; usage by endpoint, `judge` and the compared models.
+
+    first_place: share of verdicts for the answer shown first, 0.5 without position bias.
+    """
+
+    step: Literal["judge"] = "judge"
+    preferences: dict[_Name, Preference] = Field(max_length=8)
+    first_place: _Share | None = None
+    agreement: Agreement | None = None
+    usage: dict[_Name, Spent] = Field(max_length=8)
+    served_model: ServedModel | None = None
+
+
 class PublishFigures(Open):
     """The adapter is where servers read it."""
 
@@ -234,6 +300,7 @@ Figures = Annotated[
     | EvaluateFigures
     | TrainFigures
     | MeasureFigures
+    | JudgeFigures
     | PublishFigures
     | VerifyFigures
     | CleanupFigures

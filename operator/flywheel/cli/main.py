@@ -21,11 +21,12 @@ from flywheel.local.estimate import Measured, measured_in
 from flywheel.local.estimate import estimate as estimated
 from flywheel.local.manifests import ManifestError, read_manifests
 from flywheel.local.preparing import prepared
-from flywheel.local.processes import teacher_environment, user_teacher_environment
+from flywheel.local.processes import key_environment, secret_variables, user_key_environment
 from flywheel.local.programs import NoCheckoutError, prepare_programs
 from flywheel.local.rehearsal import rehearsal_teacher
 from flywheel.local.replay import ReplayError, replayed
 from flywheel.local.run import LocalRun, local_metadata
+from flywheel.loop.judging import endpoints
 from flywheel.loop.state import holds
 from flywheel.workspace.manifest import WrongInputError
 from flywheel.workspace.store import Workspace
@@ -99,21 +100,24 @@ def run(
     home.mkdir(parents=True, exist_ok=True)
     console.print(f"Workspace: {home} (delete it to start over; the log of a step is in .jobs/<name>/log)")
     with ExitStack() as stack:
-        teacher = user_teacher_environment()
+        prefixes = ["TEACHER", *(prefix for _, prefix, _ in endpoints(spec.evaluation))]
+        keys = user_key_environment(prefixes)
         if rehearsal:
-            stand_in = stack.enter_context(rehearsal_teacher(programs.checkout, home / "teacher-requests.jsonl"))
-            teacher = teacher_environment(stand_in.key, "127.0.0.1")
-            spec = spec.model_copy(update={"teacher": spec.teacher.model_copy(update={"base_url": stand_in.base_url})})
+            record, own = home / "teacher-requests.jsonl", folder.absolute() / "teacher.jsonl"
+            stock = own if own.is_file() else None
+            stand_in = stack.enter_context(rehearsal_teacher(programs.checkout, record, stock))
+            keys = key_environment(stand_in.key, "127.0.0.1", prefixes)
+            spec = _rehearsed(spec, stand_in.base_url)
             console.print("Teacher: the REHEARSAL stand-in. Its grades and data are for trying things out only.")
-        elif "FLYWHEEL_TEACHER_API_KEY" not in teacher or "FLYWHEEL_TEACHER_HOSTS" not in teacher:
-            _fail(console, "set FLYWHEEL_TEACHER_API_KEY and FLYWHEEL_TEACHER_HOSTS, or give --rehearsal-teacher")
+        elif missing := [name for prefix in prefixes for name in secret_variables(prefix) if name not in keys]:
+            _fail(console, f"set {' and '.join(missing)}, or give --rehearsal-teacher")
         work = LocalRun(
             curriculum,
             flywheel_run.model_copy(update={"spec": spec}),
             folder,
             home,
             programs,
-            teacher,
+            keys,
             shuffle_labels,
             unguarded,
             control,
@@ -194,6 +198,16 @@ def _with(spec: FlywheelRunSpec, iterations: int | None, seed: int | None) -> Fl
     if iterations is not None:
         spec = spec.model_copy(update={"stop": spec.stop.model_copy(update={"max_iterations": iterations})})
     return spec if seed is None else spec.model_copy(update={"seed": seed})
+
+
+def _rehearsed(spec: FlywheelRunSpec, base_url: str) -> FlywheelRunSpec:
+    """The spec with the stand-in as teacher, judge and compared models."""
+    update: dict[str, object] = {"teacher": spec.teacher.model_copy(update={"base_url": base_url})}
+    if spec.evaluation is not None:
+        judge = spec.evaluation.judge.model_copy(update={"base_url": base_url})
+        compare = [entry.model_copy(update={"base_url": base_url}) for entry in spec.evaluation.compare]
+        update["evaluation"] = spec.evaluation.model_copy(update={"judge": judge, "compare": compare})
+    return spec.model_copy(update=update)
 
 
 def _fail(console: Console, message: str) -> NoReturn:

@@ -170,6 +170,11 @@ def _environment(job: StepJob) -> list[Object]:
         found.append(_secret("FLYWHEEL_HUB_TOKEN", job.hub_secret, "hubToken"))
     if ca_bundle(job.request) is not None:
         found.append({"name": "FLYWHEEL_TEACHER_CA", "value": TEACHER_CA})
+    for prefix, secret in job.other_secrets:
+        found += [
+            _secret(f"FLYWHEEL_{prefix}_API_KEY", secret, "apiKey"),
+            _secret(f"FLYWHEEL_{prefix}_HOSTS", secret, "hosts"),
+        ]
     return found
 
 

@@ -61,6 +61,7 @@ STEP_DEFAULTS: dict[StepName, StepDefaults] = {
     ),
     "validate": _student("measure"),
     "test": _student("measure"),
+    "judge": _ours("judge", timeout="6h"),
     "publish": _ours("publish", memory_limit="2Gi"),
     "verify": _ours("verify"),
     "report": _ours("report", timeout="10m"),

@@ -130,6 +130,8 @@ def _unknown(run: FlywheelRun, measured: Measured) -> list[str]:
         "top-ups and repairs, where replies are bad: stop.budget bounds them",
         "how the teacher counts tokens: expected is bytes / 4, most is a token a byte, as the budget reserves",
     ]
+    if run.spec.evaluation is not None:
+        found.append("judge and compared models: their calls are not in these figures; spec.evaluation bounds them")
     if run.spec.teacher.prices is None:
         found.append("money: set teacher.prices of the FlywheelRun")
     if measured.seconds_per_step is None or measured.seconds_per_answer is None:

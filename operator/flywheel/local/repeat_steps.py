@@ -22,6 +22,7 @@ from flywheel.api.result import (
     EvaluateFigures,
     ExamFigures,
     Figures,
+    JudgeFigures,
     MeasureFigures,
     PreflightFigures,
     TrainFigures,
@@ -30,6 +31,7 @@ from flywheel.api.task import PreparedTask
 from flywheel.statistics.measurement import CANDIDATE, OtherItemsError, measurement, score
 from flywheel.steps.evaluate import evaluate
 from flywheel.steps.exam import exam
+from flywheel.steps.judge import judge
 from flywheel.steps.preflight import preflight
 from flywheel.teacher.ledger import NotRecordedError
 from flywheel.workspace.adapter import FOLDER, BadAdapterError, adapter_digest
@@ -46,8 +48,8 @@ from flywheel.workspace.program import (
 from flywheel.workspace.store import UnsafePathError, Workspace
 
 # As they come; iteration 0 has fetch, validate and preflight.
-STEPS = ("fetch", "exam", "answer", "evaluate", "train", "validate", "preflight", "test", "cleanup")
-_TEACHING: dict[str, Step] = {"preflight": preflight, "exam": exam, "evaluate": evaluate}
+STEPS = ("fetch", "exam", "answer", "evaluate", "train", "validate", "preflight", "test", "judge", "cleanup")
+_TEACHING: dict[str, Step] = {"preflight": preflight, "exam": exam, "evaluate": evaluate, "judge": judge}
 _ATTEMPT = re.compile(r"iter-([0-9]+)/([a-z]+)/a([0-9]+)\Z")
 _LEVEL = 0.95  # of the exam's answers, as the student reckons it
 
@@ -149,7 +151,7 @@ def _repeat(workspace: Workspace, recorded: Recorded) -> str:
         present.check_inputs()
     figures = recorded.manifest.figures
     match figures:
-        case PreflightFigures() | ExamFigures() | EvaluateFigures():
+        case PreflightFigures() | ExamFigures() | EvaluateFigures() | JudgeFigures():
             return _taught(workspace, recorded, request)
         case AnswerFigures():
             return _same(figures, _answered(present, figures), "answers as recorded; score repeated")
@@ -183,6 +185,12 @@ def _as_first_paid(again: Figures, before: Figures) -> Figures:
     if isinstance(again, PreflightFigures | ExamFigures | EvaluateFigures) and isinstance(before, type(again)):
         usage = again.usage.model_copy(update={"recorded": before.usage.recorded})
         return again.model_copy(update={"usage": usage})
+    if isinstance(again, JudgeFigures) and isinstance(before, JudgeFigures):
+        paid = {name: spent.recorded for name, spent in before.usage.items()}
+        spent = {
+            name: one.model_copy(update={"recorded": paid.get(name, one.recorded)}) for name, one in again.usage.items()
+        }
+        return again.model_copy(update={"usage": spent})
     return again
 
 

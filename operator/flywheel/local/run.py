@@ -6,6 +6,7 @@ State is kept beside the workspace, so that an interrupted rehearsal goes on whe
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class LocalRun:
     source: Path
     workspace: Path
     programs: Programs
-    teacher: dict[str, str]
+    keys: dict[str, str]
     shuffle_labels: bool = False
     unguarded: bool = False
     control: bool = False
@@ -54,6 +55,10 @@ class LocalRun:
         self.run = self.run.model_copy(update={"metadata": local_metadata(self.run.metadata)})
         self.workspace.mkdir(parents=True, exist_ok=True)
         copy_sources(self.curriculum, self.source, self.workspace)
+        if self.run.spec.evaluation is not None and (anchors := self.run.spec.evaluation.judge.anchors) is not None:
+            target = self.workspace / anchors
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.source / anchors, target)
         self._load()
 
     def drive(self, show: Callable[[FlywheelRunStatus, str], None]) -> FlywheelRunStatus:
@@ -107,7 +112,7 @@ class LocalRun:
                 if entry.job.name == name:
                     entry.stop()
         for job in plan.create:
-            self.processes.append(start(job, self.workspace, self.programs, self.teacher, now))
+            self.processes.append(start(job, self.workspace, self.programs, self.keys, now))
 
     def _save(self) -> None:
         state = {

@@ -29,6 +29,7 @@ from flywheel.api.result import (
     EvaluateFigures,
     ExamFigures,
     FetchFigures,
+    JudgeFigures,
     MeasureFigures,
     PreflightFigures,
     TrainFigures,
@@ -38,6 +39,7 @@ from flywheel.loop.budget import charged
 from flywheel.loop.floors import floor_reports
 from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+from flywheel.loop.judging import BASE, judge_charged, judge_told, objection
 from flywheel.loop.leakage import counted
 from flywheel.loop.openings import opened
 from flywheel.loop.shortages import noted
@@ -88,6 +90,8 @@ def accept(
             return _validated(status, current, entry, figures)
         case MeasureFigures():
             return _tested(status, spec, current, entry, figures)
+        case JudgeFigures():
+            return _judged(status, spec, current, figures)
         case _:
             raise UnexpectedResultError(f"{figures.step} is no step of a run")
 
@@ -220,24 +224,51 @@ def _tested(
         | {"floors": floor_reports(spec, status, figures.recall_lows)}
     )
     passed = passes(spec.gate, status, report)
-    report = report.model_copy(update={"passed": passed})
     update = opened(status, figures) | {"test": report}
     if status.first_test is None:
         update |= {"first_test": entry, "first_test_iteration": current.number}
+    status = _update_current(status, tested=True).model_copy(update=update)
     if not passed:
-        status = _update_current(status, tested=True).model_copy(update=update)
         broken = ", ".join(f"{floor.label} ({floor.low})" for floor in report.floors if not floor.held)
         lost = f"; floors not held, by lower bound: {broken}" if broken else ""
         words = f"iteration {current.number} does not pass on the test pool ({report.accuracy}): not promoted{lost}"
         return status, (Event(reason=Reason.REJECTED, message=words),)
+    if spec.evaluation is not None:
+        return status, (_done(current, "test", f"{report.accuracy} on the test pool passes, the judge is asked next"),)
+    return _promoted(status, current, current.adapter, report)
+
+
+def _judged(
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, figures: JudgeFigures
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
+    before = status.test
+    if before is None or before.iteration != current.number or current.adapter is None:
+        raise UnexpectedResultError(f"iteration {current.number}: judge measured no adapter that was tested")
+    if BASE not in figures.preferences:
+        raise UnexpectedResultError(f"iteration {current.number}: judge compared the adapter with nothing")
+    status = judge_charged(judge_told(status, figures), spec, {**figures.usage})
+    report = status.test or before
+    held_back = objection(spec, report.preferences)
+    if held_back is not None:
+        words = f"iteration {current.number} is not promoted: {held_back}"
+        return status, (Event(reason=Reason.REJECTED, message=words),)
+    return _promoted(status, current, current.adapter, report)
+
+
+def _promoted(
+    status: FlywheelRunStatus, current: Iteration, adapter: str, report: TestReport
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     candidate = Candidate(
         iteration=current.number,
-        digest=current.adapter,
+        digest=adapter,
         train=accepted(current, "train"),
         validated=accepted(current, "validate"),
-        test=entry,
+        test=accepted(current, "test"),
     )
-    update |= {"candidate": candidate, "first_candidate": status.first_candidate or candidate}
-    status = _update_current(status, tested=True).model_copy(update=update)
+    update = {
+        "test": report.model_copy(update={"passed": True}),
+        "candidate": candidate,
+        "first_candidate": status.first_candidate or candidate,
+    }
     words = f"iteration {current.number} passed the gate: {report.accuracy} ({report.low} to {report.high}) on test"
-    return status, (Event(reason=Reason.CANDIDATE, message=words),)
+    return status.model_copy(update=update), (Event(reason=Reason.CANDIDATE, message=words),)

@@ -12,6 +12,7 @@ from flywheel.api.conditions import (
     COMPLETED,
     FAILED,
     HELD_OUT_EXHAUSTED,
+    PREFERENCE_LEAKAGE_RISK,
     PROMPTING_SUFFICES,
     QUOTAS_SHORT,
     READY,
@@ -26,6 +27,7 @@ from flywheel.api.curriculum import Attempt
 from flywheel.api.flywheelrun import FlywheelRun, FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 from flywheel.api.pinned import PinnedRevision
+from flywheel.api.result import Usage
 from flywheel.api.workspace import WorkspaceRef
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
@@ -35,12 +37,14 @@ from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
+from flywheel.loop.judging import endpoints, judge_charged, nothing_to_judge, wants_judge
 from flywheel.loop.leakage import with_leakage_checked
 from flywheel.loop.naming import job_name, model_folder
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
 from flywheel.loop.pod_time import counted, metered, running
+from flywheel.loop.preference_leakage import preference_leakage
 from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
@@ -98,7 +102,7 @@ def _decide(observed: RunObserved, now: datetime) -> RunPlan:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
         blocked = State("blocked", Reason.STATUS_DAMAGED, words)
     if blocked is None and status.curriculum is not None:
-        blocked = floors_blocked(observed.run.spec, status)
+        blocked = floors_blocked(observed.run.spec, status) or nothing_to_judge(observed)
     if blocked is not None:
         return _settled(observed, status, blocked, now)
     return _advance_run(observed, status, now)
@@ -216,6 +220,8 @@ def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:
             return step
     if current.number and "test" not in done and _wants_test(observed, status, current):
         return "test"
+    if "judge" not in done and wants_judge(observed.run.spec, status, current):
+        return "judge"
     # Last, when it is known what this iteration leaves to be kept.
     if "cleanup" not in done and expired_through(observed.run.spec, current) is not None:
         return "cleanup"
@@ -246,7 +252,7 @@ def _apply(
     if isinstance(outcome, GaveUp):
         state, spec = outcome.state, observed.run.spec
         if outcome.usage is not None:
-            status = status.model_copy(update={"usage": charged(spec, status.usage, outcome.usage)})
+            status = _charged(status, spec, step, outcome.usage)
         if state.reason is Reason.BUDGET_EXHAUSTED:
             state = out_of_budget(spec, status.usage, state.message)
         return _settled(observed, status, state, now, events)
@@ -266,6 +272,13 @@ def _apply(
     return _settled(observed, status, starting(step, job.name), now, (*events, started), create=(job,))
 
 
+def _charged(status: FlywheelRunStatus, spec: FlywheelRunSpec, step: str, usage: Usage) -> FlywheelRunStatus:
+    """The status with what a step was charged that came to nothing."""
+    if step == "judge":
+        return judge_charged(status, spec, {"judge": usage})
+    return status.model_copy(update={"usage": charged(spec, status.usage, usage)})
+
+
 def _clean_up(
     observed: RunObserved, status: FlywheelRunStatus, strays: list[JobView], now: datetime, events: tuple[Event, ...]
 ) -> RunPlan:
@@ -281,6 +294,7 @@ def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start
         raise ValueError("the run is not pinned to a workspace")
     hub = run.spec.student.model.hub
     token = hub.token_secret_ref if hub is not None and step == FETCH and start.rereads is None else None
+    other = tuple((prefix, model.secret_ref.name) for _, prefix, model in endpoints(run.spec.evaluation))
     return StepJob(
         name=job_name(run.metadata, number, step, start.attempt.ordinal),
         step=step,
@@ -288,6 +302,7 @@ def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start
         settings=run.spec.jobs.for_step(step if start.rereads is None else "report"),
         claims=_claims(run, status.workspace, step if start.rereads is None else "report"),
         teacher_secret=run.spec.teacher.secret_ref.name if step in TEACHING and start.rereads is None else None,
+        other_secrets=other if step == "judge" and start.rereads is None else (),
         rereads=start.rereads,
         hub_secret=token.name if token is not None else None,
     )
@@ -319,6 +334,8 @@ def _settled(
     """The plan with the conditions of a state; a change of state that people should hear of is an event."""
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
     status = with_finding(status, UNDERPOWERED, underpowered(observed.run.spec, status), generation, now)
+    risk = preference_leakage(observed.run.spec)
+    status = with_finding(status, PREFERENCE_LEAKAGE_RISK, risk, generation, now)
     status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
     status = with_leakage_checked(status, generation, now)
     fresh = conditions(status.conditions, state, generation, now)

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flywheel.api.curriculum import Curriculum
+from flywheel.api.evaluation import AskedModel
 from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.model import duration_seconds
 from flywheel.api.request import (
     AnswerParameters,
     CleanupParameters,
+    ComparedModel,
     Comparison,
     EvaluateParameters,
     ExamParameters,
     FetchParameters,
     Input,
+    JudgeParameters,
     MeasureParameters,
     Parameters,
     PreflightParameters,
@@ -28,8 +31,10 @@ from flywheel.api.request import (
 )
 from flywheel.loop.budget import left
 from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
+from flywheel.loop.judging import BASE, INCUMBENT, endpoint_left, endpoints
 from flywheel.loop.naming import (
     attempt_folder,
+    judged_folder,
     ledger_folder,
     model_folder,
     models_folder,
@@ -81,6 +86,8 @@ def _also_writable(namespace: str, step: str) -> list[str]:
         return [ledger_folder(namespace)]
     if step == "fetch":
         return [models_folder(namespace)]
+    if step == "judge":
+        return [judged_folder(namespace)]
     return [openings_folder(namespace)] if step == "test" else []
 
 
@@ -300,6 +307,46 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     return _Plan(parameters, inputs)
 
 
+def _judge(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
+    current, spec = _current(status), observed.run.spec
+    if spec.evaluation is None:
+        raise ValueError("the run has no judge")
+    inputs = [
+        _curriculum(status, "test"),
+        _of(observed, "tested", current.number, accepted(current, "test"), "answers"),
+    ]
+    versus = [Comparison(name=BASE, input="tested", arm="base")]
+    if (other := status.candidate) is not None:
+        inputs.append(_of(observed, INCUMBENT, other.iteration, other.test, "answers"))
+        versus.append(Comparison(name=INCUMBENT, input=INCUMBENT, arm=CANDIDATE_ARM))
+    served = status.judge.served_model if status.judge is not None else None
+    (_, _, judge), *compared = endpoints(spec.evaluation)
+    parameters = JudgeParameters(
+        judge=_asked("judge", judge, status, served),
+        versus=versus,
+        models=[ComparedModel(name=name, endpoint=_asked(name, model, status)) for name, _, model in compared],
+        items=spec.evaluation.judge.items,
+        level=1 - share_of_alpha(spec),
+        anchors=spec.evaluation.judge.anchors,
+        redaction=_redaction(observed),
+    )
+    return _Plan(parameters, inputs)
+
+
+def _asked(name: str, model: AskedModel, status: FlywheelRunStatus, served: str | None = None) -> TeacherParameters:
+    limits = model.limits
+    return TeacherParameters(
+        base_url=model.base_url,
+        model=model.model,
+        concurrency=limits.concurrency,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        call_timeout_seconds=duration_seconds(limits.call_timeout),
+        allowance=endpoint_left(name, model, status),
+        served_model=served,
+    )
+
+
 def _cleanup(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     home = run_folder(observed.run.metadata)
     through = expired_through(observed.run.spec, _current(status))
@@ -318,5 +365,6 @@ _STEPS = {
     "train": _train,
     "validate": _validate,
     "test": _test,
+    "judge": _judge,
     "cleanup": _cleanup,
 }

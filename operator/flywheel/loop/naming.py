@@ -56,6 +56,11 @@ def ledger_folder(namespace: str) -> str:
     return f"ledger/{namespace}"
 
 
+def judged_folder(namespace: str) -> str:
+    """Recorded calls to judges and compared models: they may quote held-out items, so no teaching step mounts it."""
+    return f"judged/{namespace}"
+
+
 def openings_folder(namespace: str) -> str:
     """Records of the namespace's opened test pools."""
     return f"openings/{namespace}"

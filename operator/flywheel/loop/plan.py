@@ -49,6 +49,7 @@ class StepJob:
     teacher_secret: str | None = None
     rereads: int | None = None
     hub_secret: str | None = None
+    other_secrets: tuple[tuple[str, str], ...] = ()  # prefix of the variables, and the Secret
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from flywheel.loop.observed import JobView, PodView
 from flywheel.loop.soundness import FETCH, ITERATION_STEPS
 
 # Iteration 0 has fetch, validate and preflight, in this order.
-_ORDER = {step: place for place, step in enumerate((FETCH, *ITERATION_STEPS, "preflight", "test", "cleanup"))}
+_ORDER = {step: place for place, step in enumerate((FETCH, *ITERATION_STEPS, "preflight", "test", "judge", "cleanup"))}
 _MOST_COUNTED = 10**12
 _MOST_GPUS = 1_000_000
 

@@ -15,7 +15,7 @@ FETCH = "fetch"
 START_STEPS = ("validate", "preflight")
 ITERATION_STEPS = ("exam", "answer", "evaluate", "train", "validate")
 HISTORY_MAX = 20
-_PERHAPS = ("test", "cleanup")
+_PERHAPS = ("test", "judge", "cleanup")
 # What the result of a step brings into its iteration.
 _BROUGHT = {
     "answer": ("exam_accuracy",),
@@ -75,6 +75,8 @@ def _steps(entry: Iteration, current: Iteration) -> str | None:
         for field in _BROUGHT.get(step, ()):
             if getattr(entry, field) in (None, []):
                 return f"iteration {entry.number} has a result of {step} but no {field}"
+    if "judge" in names and not entry.tested:
+        return f"iteration {entry.number} is judged and not tested"
     if entry.tested + entry.refused != names.count("test"):
         return f"iteration {entry.number} is tested (or refused one) and has no test, or the other way round"
     return None

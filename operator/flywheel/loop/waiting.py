@@ -16,6 +16,7 @@ NO_POD_AFTER_SECONDS = 60
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _REFUSED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _NAMED = re.compile(r"secret|configmap", re.IGNORECASE)
+_SECRETS = {"judge": "a Secret of spec.evaluation"}
 _SCHEDULER = (
     (re.compile(r"Insufficient ([A-Za-z0-9./-]+)"), "no node has enough {}"),
     (re.compile(r"untolerated taint"), "the nodes have taints that the pod does not tolerate"),
@@ -75,7 +76,8 @@ def _not_started(job: JobView, pod: PodView) -> State:
         return State(
             "blocked",
             Reason.TEACHER_SECRET,
-            f"step {job.step}: the Secret of spec.teacher.secretRef is missing or lacks apiKey or hosts: mend it",
+            f"step {job.step}: {_SECRETS.get(job.step, 'the Secret of spec.teacher.secretRef')} is missing or lacks"
+            " apiKey or hosts: mend it",
         )
     if pod.waiting_reason in _REFUSED:
         return State(

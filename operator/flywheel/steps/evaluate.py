@@ -20,6 +20,7 @@ from flywheel.data.normalise import question_id
 from flywheel.data.quotas import weighted_quotas
 from flywheel.data.redaction import Redactor
 from flywheel.data.scoring import UnansweredError, figures, inflation_gap, score
+from flywheel.data.texts import judged_text
 from flywheel.statistics.confusion import Confusion
 from flywheel.statistics.intervals import Interval
 from flywheel.steps.material import (
@@ -187,12 +188,13 @@ def shown_answers(sat: Sat, task: Task, seed: int, iteration: int) -> list[dict[
         for place, question in enumerate(sorted(pile, key=right))
     ]
     turns.sort(key=lambda turn: turn[:2])
-    return [_answered(question, sat.answers[question.id]) for _, _, question in turns[:SHOWN_ANSWERS]]
+    return [_answered(question, sat.answers[question.id], task) for _, _, question in turns[:SHOWN_ANSWERS]]
 
 
-def _answered(question: Question, answer: Answer) -> dict[str, Any]:
+def _answered(question: Question, answer: Answer, task: Task) -> dict[str, Any]:
     said = answer.label if answer.label is not None else f"(no label: {answer.state})"
-    return {"question": question.question, "answer": question.answer, "model_answer": said}
+    text = {"model_text": judged_text(answer.text, task)} if task.text is not None else {}
+    return {"question": question.question, "answer": question.answer, "model_answer": said, **text}
 
 
 def _material(sat: Sat) -> list[dict[str, Any]]:

@@ -79,9 +79,11 @@ class UncertainError(TryLaterError):
 class TeacherClient:
     """The endpoint of one run. Raises TryLaterError when key or hosts are missing or do not fit."""
 
-    def __init__(self, parameters: TeacherParameters) -> None:
-        key = os.environ.get(KEY_VARIABLE, "").strip()  # Secrets made from a file end with a line break
-        hosts = [host.strip() for host in os.environ.get(HOSTS_VARIABLE, "").split(",") if host.strip()]
+    def __init__(
+        self, parameters: TeacherParameters, key_variable: str = KEY_VARIABLE, hosts_variable: str = HOSTS_VARIABLE
+    ) -> None:
+        key = os.environ.get(key_variable, "").strip()  # Secrets made from a file end with a line break
+        hosts = [host.strip() for host in os.environ.get(hosts_variable, "").split(",") if host.strip()]
         if not key or not hosts:
             raise TryLaterError("the teacher's Secret needs the keys apiKey and hosts", Reason.TEACHER_SECRET)
         if not (key.isascii() and key.isprintable()):

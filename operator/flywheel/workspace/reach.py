@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from flywheel.api.request import (
     CleanupParameters,
+    JudgeParameters,
     PrepareParameters,
     ReportParameters,
     StepRequest,
@@ -38,6 +39,8 @@ def read_paths(request: StepRequest) -> list[str]:
             for source in parameters.sources
             if source.volume is None
         ]
+    if isinstance(parameters, JudgeParameters) and parameters.anchors is not None:
+        found.append(_parent(parameters.anchors))
     if isinstance(parameters, TrainParameters) and parameters.resume is not None:
         found.append(parameters.resume)
     if isinstance(parameters, ReportParameters):

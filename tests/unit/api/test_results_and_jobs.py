@@ -15,14 +15,18 @@ from flywheel.api.jobs import Jobs, JobSettings, StepName
 from flywheel.api.result import (
     MAX_RESULT_BYTES,
     Accuracy,
+    Agreement,
     AnswerFigures,
     Difference,
     EvaluateFigures,
     ExamFigures,
     Figures,
+    JudgeFigures,
     MeasureFigures,
+    Preference,
     PrepareFigures,
     PublishFigures,
+    Spent,
     StepError,
     StepResult,
     TrainFigures,
@@ -49,6 +53,20 @@ USAGE = Usage(
 )
 RUNGS = dict.fromkeys(get_args(Rung), 99999)
 ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
+COMPARED = tuple(f"{place}{'m' * 15}"[::-1] for place in range(3))
+PREFERENCE = Preference(
+    items=10000,
+    wins=9999,
+    losses=9999,
+    flips=9999,
+    unjudged=9999,
+    difference=-0.12345,
+    low=-0.54321,
+    high=-0.98765,
+    rate=0.12345,
+    rate_low=0.12345,
+    rate_high=0.12345,
+)
 DIFFERENCE = Difference(difference=-0.12345, low=-0.54321, high=-0.98765)
 REJECTED = (
     "SchemaMismatch",
@@ -71,6 +89,15 @@ LARGEST: list[Figures] = [
         rejected=dict.fromkeys(REJECTED, 99999),
     ),
     AnswerFigures(items=10000, score=ACCURACY),
+    JudgeFigures(
+        preferences=dict.fromkeys(("base", "incumbent", *COMPARED), PREFERENCE),
+        first_place=0.51234,
+        agreement=Agreement(
+            items=9999, share=0.81239, low=0.71234, high=0.91234, kappa=0.61234, kappa_low=-0.51234, kappa_high=0.71234
+        ),
+        usage=dict.fromkeys(("judge", *COMPARED), Spent.model_validate(USAGE.model_dump())),
+        served_model="0123456789ab",
+    ),
     ExamFigures(
         questions=10000,
         anchors=3000,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from resources import BUCKET, CLAIM, NOW, curriculum, curriculum_spec, ready, run_spec
+from resources import BUCKET, CLAIM, NOW, curriculum, curriculum_spec, evaluation, judged_task, ready, run_spec
 from restricted import check_job
 from simulation import Script, World
 
@@ -47,19 +47,20 @@ jobs = st.fixed_dictionaries({"defaults": written}, optional={"steps": st.lists(
 @example(b"", {"defaults": {}}, BUCKET)
 @given(st.binary(max_size=120), jobs, places)
 def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any], place: WorkspaceRef) -> None:
-    spec = curriculum_spec() | {"workspace": place.to_json_object()}
-    asked = run_spec(maxIterations=2) | SHORT | {"jobs": said}
+    spec = judged_task() | {"workspace": place.to_json_object()}
+    asked = run_spec(maxIterations=2) | SHORT | {"jobs": said, "evaluation": evaluation(anchors="people/pairs.jsonl")}
     asked["teacher"] |= {"caBundleRef": {"name": "corp-ca"}}
     world = World(
         Script(numbers),
         asked,
-        curriculum=curriculum(spec, ready()),
-        outcomes=OUTCOMES,
+        curriculum(spec, ready()),
+        spec,
+        OUTCOMES,
     )
     world.to_end()
     if not numbers:
         made = {job.request.step for job in world.created}
-        assert made == {"validate", "preflight", "exam", "answer", "evaluate", "train", "test", "cleanup"}
+        assert made == {"validate", "preflight", "exam", "answer", "evaluate", "train", "test", "judge", "cleanup"}
     for job in world.created:
         check_job(job)
 

@@ -55,6 +55,12 @@ TASK = {
     "outputSchema": {"type": "object", "properties": {"issue_type": {"enum": LABELS}}, "required": ["issue_type"]},
     "label": {"path": "issue_type", "order": LABELS},
 }
+WRITABLE = {
+    "preflight": ["ledger/review"],
+    "exam": ["ledger/review"],
+    "evaluate": ["ledger/review"],
+    "judge": ["judged/review"],
+}
 PREPARE: dict[str, Any] = {
     "task": TASK,
     "template": "{{ fields }}",
@@ -85,6 +91,7 @@ class Bench:
     root: Path
     samples = SAMPLES
     preparing = PREPARE
+    stock: Path = SAMPLES / "stock.jsonl"
     teacher: dict[str, Any] | None = None
     port: int = 0
     knobs: Any = None
@@ -107,7 +114,7 @@ class Bench:
             "attempt": 1,
             "seed": 7,
             "output": output,
-            "alsoWritable": ["ledger/review"] if step in ("preflight", "exam", "evaluate") else [],
+            "alsoWritable": WRITABLE.get(step, []),
             "parameters": {"step": step, **parameters},
             **more,
         }
@@ -118,6 +125,8 @@ class Bench:
             "FLYWHEEL_WORKSPACE": str(self.root),
             "FLYWHEEL_TEACHER_API_KEY": self.key,
             "FLYWHEEL_TEACHER_HOSTS": "127.0.0.1",
+            **{f"FLYWHEEL_{name}_API_KEY": self.key for name in ("JUDGE", "COMPARED_0")},
+            **{f"FLYWHEEL_{name}_HOSTS": "127.0.0.1" for name in ("JUDGE", "COMPARED_0")},
         }
 
     def run(self, step: str, output: str, parameters: dict[str, Any], **more: Any) -> Ran:
@@ -265,6 +274,12 @@ class Shop:
 
 
 @pytest.fixture
+def bench_kind() -> type[Bench]:
+    """For tests that put other data on it."""
+    return Bench
+
+
+@pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     """A bench on a volume; with ON_BOTH one in a bucket, too."""
     (tmp_path / "datasets").mkdir()
@@ -281,7 +296,7 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.syspath_prepend(ROOT / "examples/rehearsal-teacher")
     app, teaching, record = (importlib.import_module(name) for name in ("app", "teaching", "record"))
     bench.knobs = importlib.import_module("knobs").Knobs()
-    bench.stand_in = teaching.Teacher(SAMPLES / "stock.jsonl")
+    bench.stand_in = teaching.Teacher(bench.stock)
     made = app.build(bench.stand_in, record.Record(bench.root / "requests.jsonl"), bench.key, bench.knobs)
     server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)

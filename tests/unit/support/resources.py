@@ -76,6 +76,28 @@ def curriculum(
     return Curriculum.model_validate(value)
 
 
+def judged_task() -> dict[str, Any]:
+    """A Curriculum's spec whose answers hold a text beside the label."""
+    spec = curriculum_spec()
+    return spec | {"task": spec["task"] | {"scoring": "Judge", "text": {"path": "reason"}}}
+
+
+def evaluation(**judge: Any) -> dict[str, Any]:
+    """A judge of another family, and a model to compare with."""
+    return {
+        "judge": {"baseURL": "http://judge:8000/v1", "model": "arbiter-2", "secretRef": {"name": "judge"}} | judge,
+        "compare": [
+            {
+                "name": "large",
+                "baseURL": "http://large:8000/v1",
+                "model": "large-1",
+                "secretRef": {"name": "large"},
+                "budget": {"tokens": 5000},
+            }
+        ],
+    }
+
+
 def ready(generation: int = 1) -> dict[str, Any]:
     """Status of a Curriculum whose current revision is prepared."""
     home = f"curricula/{NAMESPACE}/severity-{metadata('severity')['uid'][:8]}"

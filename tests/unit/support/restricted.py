@@ -8,6 +8,7 @@ from typing import Any
 from flywheel.api.jobs import StepName
 from flywheel.api.request import (
     CleanupParameters,
+    JudgeParameters,
     PrepareParameters,
     PublishParameters,
     ReportParameters,
@@ -60,9 +61,16 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
         ref = {"name": job.hub_secret, "key": "hubToken", "optional": False}
         assert keys == {"FLYWHEEL_HUB_TOKEN": {"secretKeyRef": ref}}
         return
-    if job.request.step not in TEACHING:
+    if job.request.step not in (*TEACHING, "judge"):
         assert not keys
         return
+    if job.request.step == "judge":
+        assert job.teacher_secret is None and set(keys) == {
+            f"FLYWHEEL_{prefix}_{key}" for prefix, _ in job.other_secrets for key in ("API_KEY", "HOSTS")
+        }
+        assert all(value["secretKeyRef"]["optional"] is False for value in keys.values())
+        return
+    assert not job.other_secrets
     ref = {"name": job.teacher_secret, "optional": False}
     assert keys == {
         "FLYWHEEL_TEACHER_API_KEY": {"secretKeyRef": {**ref, "key": "apiKey"}},
@@ -129,6 +137,8 @@ def planned(request: StepRequest) -> tuple[set[str], set[str]]:
         case PrepareParameters(sources=sources):
             own = [source for source in sources if source.volume is None]
             readable |= {each.path if each.repository else each.path.rpartition("/")[0] or each.path for each in own}
+        case JudgeParameters(anchors=str(anchors)):
+            readable.add(anchors.rpartition("/")[0] or anchors)
         case TrainParameters(resume=str(resume)):
             readable.add(resume)
         case ReportParameters(attempt_path=path):

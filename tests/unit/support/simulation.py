@@ -20,7 +20,7 @@ from resources import NOW, curriculum, digest, flywheel_run, ready, run_spec
 from flywheel.api.conditions import Event
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
-from flywheel.api.request import CleanupParameters, MeasureParameters, ReportParameters, StepRequest
+from flywheel.api.request import CleanupParameters, JudgeParameters, MeasureParameters, ReportParameters, StepRequest
 from flywheel.api.result import AbsentFigures, Figures, StepError, StepResult
 from flywheel.loop.decide import RunPlan, decide_run, ended
 from flywheel.loop.gate import UNTRAINED_ARMS
@@ -83,6 +83,7 @@ class World:
     script: Script = field(default_factory=Script)
     spec: dict[str, Any] = field(default_factory=run_spec)
     curriculum: Curriculum | None = field(default_factory=lambda: curriculum(status=ready()))
+    data: dict[str, Any] | None = None  # spec of the Curriculum, where it is not the usual one
     outcomes: Sequence[str] = OUTCOMES
     now: datetime = NOW
     status: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -95,6 +96,7 @@ class World:
     failures: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     events: list[Event] = field(default_factory=list[Event])
     accuracies: Sequence[float] = ()  # by iteration, where the script shall not choose
+    preferred: Sequence[float] = ()  # wins, losses and difference, where the script shall not choose
     unproven_tests: int = 0  # how many tests come out as no proof
     openings: dict[int, Decimal] = field(default_factory=dict[int, Decimal])  # what each iteration's test has spent
     honest: bool = True  # whether status is only what the operator wrote
@@ -189,7 +191,10 @@ class World:
         if self.spec.get("suspend"):
             self.edit(suspend=False)
         if self.curriculum is None or self.curriculum.status.prepared_generation != self.curriculum.metadata.generation:
-            self.curriculum = curriculum(status=ready())
+            self.curriculum = self._prepared()
+
+    def _prepared(self) -> Curriculum:
+        return curriculum(self.data, ready())
 
     def edit(self, **fields: Any) -> None:
         self.spec = self.spec | fields
@@ -209,10 +214,10 @@ class World:
             case "target":
                 self.edit(stop=stop | {"accuracy": self.script.of(["0.95", "0.65"])})
             case "curriculum":
-                self.curriculum = None if self.curriculum is not None else curriculum(status=ready())
+                self.curriculum = None if self.curriculum is not None else self._prepared()
             case "revision":
                 generation = self.script.of([1, 2])
-                self.curriculum = curriculum(status=ready(generation), generation=self.script.of([1, 2]))
+                self.curriculum = curriculum(self.data, ready(generation), self.script.of([1, 2]))
             case "delete a job":
                 if self.jobs:
                     del self.jobs[self.script.of(list(self.jobs))]
@@ -344,11 +349,29 @@ class World:
                 value["inflation_gap"] = [0.1, -0.05, 0.25]
             case "train":
                 value = {"adapter": digest(request.output), "steps": 9, "first_loss": 2.0, "last_loss": 0.5}
+            case "judge":
+                value = self._judged(request)
             case "cleanup":
                 value = {"removed": 3, "freed_bytes": 1000}
             case _:
                 value = self._measured(request)
         return StepResult.model_validate({"figures": {"step": request.step} | value}).figures or AbsentFigures()
+
+    def _judged(self, request: StepRequest) -> dict[str, Any]:
+        """A preference over every arm, and what it cost."""
+        parameters = request.parameters
+        assert isinstance(parameters, JudgeParameters)
+        arms = [*(entry.name for entry in parameters.versus), *(entry.name for entry in parameters.models)]
+        found = self.script.of([(30, 10, 0.1, 0.02, 0.2), (12, 14, -0.01, -0.1, 0.08), (5, 40, -0.2, -0.3, -0.1)])
+        wins, losses, *difference = self.preferred or found
+        counts = [200, wins, losses, 7, 3, *difference, 0.6, 0.5, 0.7]
+        spent = {"calls": 400, "input_tokens": 4000, "output_tokens": 400}
+        return {
+            "preferences": dict.fromkeys(arms, counts),
+            "first_place": 0.55,
+            "usage": dict.fromkeys(("judge", *(entry.name for entry in parameters.models)), spent),
+            "served_model": "0123456789ab",
+        }
 
     def _opening(self, request: StepRequest, parameters: MeasureParameters) -> dict[str, Any]:
         """As the records would tell: an iteration's test is one opening, however often it is tried."""
