@@ -141,7 +141,7 @@ def test_each_endpoint_has_a_budget_of_its_own() -> None:
         "judge": (800, "0.0096"),
         "large": (800, None),
     }
-    assert status.usage.teacher_calls == 2 * 9, "none of it is the teacher's"
+    assert status.usage.teacher_calls == 1 + 2 * 9, "none of it is the teacher's"
 
 
 def test_a_judge_without_texts_is_said_before_anything_is_spent() -> None:
@@ -159,7 +159,7 @@ def test_an_external_judge_needs_redaction() -> None:
     found.curriculum = curriculum(open_spec, ready())
     plan = found.reconcile()
     assert finding(plan.status, "Stalled")[1] == "NotRedacted"
-    assert "the judge of spec.evaluation at https://judge.example.com/v1" in finding(plan.status, "Stalled")[2]
+    assert "the judge of spec.evaluation is asked by https://judge.example.com/v1" in finding(plan.status, "Stalled")[2]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from crash_points import Disk, watched
 
 from flywheel.api.result import Accuracy, JudgeFigures, MeasureFigures, PrepareFigures
 from flywheel.data.pools import POOLS, Thresholds
+from flywheel.local.repeat_steps import recorded_attempts, repeat_steps
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples/code-review-explained"
@@ -277,6 +278,26 @@ def test_a_killed_judge_pays_no_reply_twice(court: Court) -> None:
     assert again.preferences == found.preferences
     # The second attempt of the same step is charged what the first paid, and pays nothing.
     assert again.usage["judge"].calls == found.usage["judge"].calls == 2 * ITEMS
+
+
+def test_it_is_repeated_from_its_own_ledger_and_a_changed_verdict_is_found(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors(court, 60, 0.8)
+    models = [{"name": "large", "endpoint": court.bench.teacher}]
+    court.figures(court.judge(court.right, court.wrong, models=models, anchors="anchors/pairs.jsonl"))
+    for name in ("JUDGE", "COMPARED_0"):
+        monkeypatch.delenv(f"FLYWHEEL_{name}_API_KEY", raising=False)
+    workspace, asked = court.bench.workspace, court.bench.asked()["count"]
+    attempts = [each for each in recorded_attempts(workspace, "runs/review/severity-1") if each.step == "judge"]
+    (verdict,) = repeat_steps(workspace, attempts)
+    assert verdict.same and verdict.words.startswith("repeated from the ledger"), verdict.words
+    assert court.bench.asked()["count"] == asked
+    replies = sorted((court.bench.root / "judged").rglob("[0-9a-f]*.reply.json"))
+    reply = next(path for path in replies if r"\"preferred\": \"A\"" in path.read_text())
+    reply.write_text(reply.read_text().replace(r"\"preferred\": \"A\"", r"\"preferred\": \"B\""))
+    (verdict,) = repeat_steps(workspace, attempts)
+    assert not verdict.same
 
 
 def test_a_task_without_text_has_nothing_to_judge(court: Court) -> None:
