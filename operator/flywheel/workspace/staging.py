@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from flywheel.api.request import PrepareParameters, ReportParameters, StepRequest, TrainParameters
+from flywheel.api.request import JudgeParameters, PrepareParameters, ReportParameters, StepRequest, TrainParameters
 from flywheel.workspace.bucket import Bucket
 from flywheel.workspace.digest import canonical_json
 from flywheel.workspace.manifest import MANIFEST, File, Manifest, list_files
@@ -72,6 +72,8 @@ class Staging:
         if isinstance(parameters, PrepareParameters):
             for source in parameters.sources:
                 self._source(source.path)
+        if isinstance(parameters, JudgeParameters) and parameters.anchors is not None:
+            self._source(parameters.anchors)
         if isinstance(parameters, TrainParameters) and parameters.resume is not None:
             self._bring_kept(parameters.resume)
         if isinstance(parameters, ReportParameters):

@@ -9,7 +9,7 @@ import pytest
 from crash_points import Disk, DyingBucket, watched
 from pods import HOME, Pod, asked, cleaning, on_bucket
 
-from flywheel.api.request import Input, PrepareParameters
+from flywheel.api.request import Input, JudgeParameters, PrepareParameters
 from flywheel.api.result import ExamFigures
 from flywheel.workspace.manifest import (
     MANIFEST,
@@ -129,6 +129,17 @@ def test_sources_are_files_and_folders_that_people_put_there(s3, bucket_pod: Pod
     workspace.begin()
     found = sorted(path.relative_to(workspace.root).as_posix() for path in workspace.root.rglob("*") if path.is_file())
     assert found == ["code/src/main.py", "datasets/a.jsonl"]
+
+
+def test_a_judges_anchors_are_a_file_that_people_put_there(s3, bucket_pod: Pod) -> None:
+    path = newest(s3) / "team/review/people/pairs.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    judge = {"baseUrl": "http://judge/v1", "model": "arbiter-2"}
+    wanted = {"judge": judge, "versus": [], "items": 10, "level": "0.95", "anchors": "people/pairs.jsonl"}
+    workspace = bucket_pod(asked(f"{HOME}/iter-1/judge/a1", parameters=JudgeParameters.model_validate(wanted)))
+    workspace.begin()
+    assert workspace.read_bytes("people/pairs.jsonl") == b"{}"
 
 
 def test_until_it_is_committed_nothing_is_there(bucket_pod: Pod) -> None:
