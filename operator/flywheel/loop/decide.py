@@ -11,6 +11,7 @@ from flywheel.api.conditions import (
     COMPLETED,
     FAILED,
     HELD_OUT_EXHAUSTED,
+    LEAKAGE_CHECKED,
     PROMPTING_SUFFICES,
     READY,
     STALLED,
@@ -30,7 +31,7 @@ from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
-from flywheel.loop.leakage import with_leakage_checked
+from flywheel.loop.leakage import leakage_checked
 from flywheel.loop.naming import job_name
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
@@ -268,7 +269,7 @@ def _settled(
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
     status = with_finding(status, UNDERPOWERED, underpowered(observed.run.spec, status), generation, now)
     status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
-    status = with_leakage_checked(status, generation, now)
+    status = with_finding(status, LEAKAGE_CHECKED, leakage_checked(status), generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):

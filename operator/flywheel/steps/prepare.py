@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Item
-from flywheel.api.leakage import Leakage
+from flywheel.api.leakage import Leakage, Signatures
 from flywheel.api.request import Input, PrepareParameters, Source
 from flywheel.api.result import PrepareFigures, StepResult
 from flywheel.api.task import PreparedTask
@@ -48,31 +48,32 @@ def prepare(attempt: Attempt) -> StepResult:
         return found
     placed, rejects = _read(attempt, parameters.sources, schemas)
     _require_compared(parameters.leakage, placed)
-    kept, left_out = _chosen(parameters, placed, thresholds)
+    kept, left_out, held_out = _chosen(parameters, placed, thresholds)
     rejects += left_out
     piles: Piles = {pool: [] for pool in POOLS}
     for entry in kept:
         piles[thresholds.pool(entry.item.group)].append(entry.item)
     figures = _figures(parameters, revision, piles, rejects)
     _require_filled(parameters, figures)
-    return _write(attempt, parameters, piles, rejects, figures)
+    return _write(attempt, parameters, piles, held_out, rejects, figures)
 
 
 def _chosen(
     parameters: PrepareParameters, placed: Sequence[Placed], thresholds: Thresholds
-) -> tuple[list[Placed], list[Reject]]:
-    """The items of the revision: those that may be held out first, and of the others what does not touch them."""
+) -> tuple[list[Placed], list[Reject], Signatures]:
+    """The items of the revision, the others, and the signatures of held-out items.
+
+    Those that may be held out come first, and of the others only what does not touch them.
+    """
     pool_of, leakage, label = thresholds.pool, parameters.leakage, parameters.task.label.path
     once, repeated = deduplicate((entry for entry in placed if entry.item.truth in HOLDABLE), label, pool_of)
     kept, near = keep_apart(once, leakage, pool_of)
-    firewall = Firewall(
-        signatures((entry.item.input for entry in kept if pool_of(entry.item.group) in UNSEEN), leakage)
-    )
+    held_out = signatures((entry.item.input for entry in kept if pool_of(entry.item.group) in UNSEEN), leakage)
     known = {question_id(entry.item.input) for entry in kept}
     others = (entry for entry in placed if entry.item.truth not in HOLDABLE)
-    admitted, refused = admit(others, pool_of, firewall, known)
+    admitted, refused = admit(others, pool_of, Firewall(held_out), known)
     admitted, again = deduplicate(admitted, label, pool_of)
-    return [*kept, *admitted], [*repeated, *near, *refused, *again]
+    return [*kept, *admitted], [*repeated, *near, *refused, *again], held_out
 
 
 def _revision(attempt: Attempt, parameters: PrepareParameters) -> str:
@@ -172,7 +173,12 @@ def _require_filled(parameters: PrepareParameters, figures: PrepareFigures) -> N
 
 
 def _write(
-    attempt: Attempt, parameters: PrepareParameters, piles: Piles, rejects: Sequence[Reject], figures: PrepareFigures
+    attempt: Attempt,
+    parameters: PrepareParameters,
+    piles: Piles,
+    held_out: Signatures,
+    rejects: Sequence[Reject],
+    figures: PrepareFigures,
 ) -> StepResult:
     workspace = attempt.workspace
     temporary = attempt.path(f"tmp-{figures.revision}-a{attempt.request.attempt}")
@@ -182,8 +188,7 @@ def _write(
     workspace.write_json(f"{temporary}/task.json", prepared.to_json_object())
     for pool, items in piles.items():
         workspace.write_jsonl(f"{temporary}/pools/{pool}/items.jsonl", (item.to_json_object() for item in items))
-    held_out = (item.input for pool in UNSEEN for item in piles[pool])
-    workspace.write_json(f"{temporary}/signatures.json", signatures(held_out, parameters.leakage).to_json_object())
+    workspace.write_json(f"{temporary}/signatures.json", held_out.to_json_object())
     workspace.write_jsonl(f"{temporary}/rejected.jsonl", (reject.to_json_object() for reject in _samples(rejects)))
     sealed = attempt.seal(figures, folder=temporary)
     folder = attempt.path(figures.revision)
