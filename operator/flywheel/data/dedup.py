@@ -30,11 +30,11 @@ def deduplicate(
     for entries in by_question.values():
         labels = {str(entry.item.output[label_path]) for entry in entries}
         if len(labels) > 1:
-            rejects += [_reject(entry, "ConflictingLabels", "the same input has two labels") for entry in entries]
+            rejects += [entry.left_out("ConflictingLabels", "the same input has two labels") for entry in entries]
             continue
         first = min(entries, key=lambda entry: _PREFERENCE.index(pool_of(entry.item.group)))
         kept.append(first)
-        rejects += [_reject(entry, "Duplicate", "the same item came before") for entry in entries if entry is not first]
+        rejects += [entry.left_out("Duplicate", "the same item came before") for entry in entries if entry is not first]
     return kept, rejects
 
 
@@ -59,9 +59,5 @@ def keep_apart(
         for place, found in apart:
             known.add(str(place), found)
     message = "nearly the same as an item of another pool"
-    rejects = [_reject(entries[place], "NearDuplicate", message) for place in sorted(near)]
+    rejects = [entries[place].left_out("NearDuplicate", message) for place in sorted(near)]
     return [entry for place, entry in enumerate(entries) if place not in near], rejects
-
-
-def _reject(entry: Placed, reason: str, message: str) -> Reject:
-    return Reject(entry.item.source, entry.line, reason, "input", message, broken=False)

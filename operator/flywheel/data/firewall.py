@@ -5,13 +5,13 @@ Must not know files or the teacher.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from flywheel.api.leakage import Leakage, Signature, Signatures
 from flywheel.data.near_duplicates import SKETCHES, Known, Sketch, sketch
-from flywheel.data.normalise import question_id
+from flywheel.data.normalise import question_id, texts
 
 COPY, NEAR = "HeldOutCopy", "HeldOutNear"
 
@@ -57,16 +57,4 @@ def signatures(questions: Iterable[Mapping[str, Any]], leakage: Leakage) -> Sign
 def compared(question: Mapping[str, Any], fields: Sequence[str]) -> str:
     """The text of a question that near-duplicates are found by."""
     parts = [question.get(name) for name in fields] if fields else [question[name] for name in sorted(question)]
-    return "\n".join(text for part in parts for text in _texts(part))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        fields = cast("Mapping[str, Any]", value)
-        for key in sorted(fields):
-            yield from _texts(fields[key])
-    elif isinstance(value, list):
-        for entry in cast("list[Any]", value):
-            yield from _texts(entry)
+    return "\n".join(text for part in parts for text in texts(part))

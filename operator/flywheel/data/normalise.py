@@ -6,7 +6,7 @@ Case is kept (code means it). Must not know where items come from.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from flywheel.workspace.digest import digest_json
@@ -24,6 +24,19 @@ def normalised(value: Any) -> Any:
     if isinstance(value, list):
         return [normalised(entry) for entry in cast("list[Any]", value)]
     return value
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value but keys, in the order of the keys' names."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        for key in sorted(fields):
+            yield from texts(fields[key])
+    elif isinstance(value, list | tuple):
+        for entry in cast("list[Any]", value):
+            yield from texts(entry)
 
 
 def item_id(question: Fields, answer: Fields) -> str:

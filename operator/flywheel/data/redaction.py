@@ -24,6 +24,7 @@ from detect_secrets.plugins.keyword import KeywordDetector
 from detect_secrets.plugins.private_key import PrivateKeyDetector
 
 from flywheel.api.privacy import Redact
+from flywheel.data.normalise import texts
 
 SHORTEST = 4  # characters; a shorter "secret" would be found in every other word
 _SHOWN = 4  # first characters of a long secret that stay: its kind, such as AKIA
@@ -55,7 +56,7 @@ class Redactor:
     def redacted(self, value: Any) -> tuple[Any, Counter[str]]:
         """The JSON value with every text redacted, and how many replacements of which kind."""
         counts: Counter[str] = Counter()
-        found = {secret for text in _texts(value) for secret in secrets(text)} if self._rules.secrets else set[str]()
+        found = {secret for text in texts(value) for secret in secrets(text)} if self._rules.secrets else set[str]()
         found = {secret for secret in found if len(secret) >= SHORTEST and secret not in self._keep}
         # The longest first: one secret may be part of another.
         known = "|".join(re.escape(secret) for secret in sorted(found, key=lambda secret: (-len(secret), secret)))
@@ -128,17 +129,6 @@ def secrets(text: str) -> frozenset[str]:
                     rest = _TOKEN.match(line, match.end()) if _TOKEN.fullmatch(match.group()[-1:]) else None
                     found.add(match.group() + (rest.group() if rest else ""))
     return frozenset(found)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for entry in cast("Mapping[str, Any]", value).values():
-            yield from _texts(entry)
-    elif isinstance(value, list | tuple):
-        for entry in cast("list[Any]", value):
-            yield from _texts(entry)
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

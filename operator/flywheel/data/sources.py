@@ -40,6 +40,10 @@ class Placed:
     line: int
     item: Item
 
+    def left_out(self, reason: str, message: str) -> Reject:
+        """The reject of an item that is good in itself: it counts against nobody."""
+        return Reject(self.item.source, self.line, reason, "input", message, broken=False)
+
 
 def lines_of(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[bytes]:
     """The lines of a file; of one that is too long only the beginning, which is too long as well."""

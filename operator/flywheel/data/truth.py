@@ -27,15 +27,11 @@ def admit(
     rejects: list[Reject] = []
     for entry in placed:
         if pool_of(entry.item.group) in UNSEEN:
-            rejects.append(_reject(entry, "TruthUnfit", "its group is held out, and its label is not to be trusted"))
+            rejects.append(entry.left_out("TruthUnfit", "its group is held out, and its label is not to be trusted"))
         elif firewall.leak(entry.item.input) is not None:
-            rejects.append(_reject(entry, "MatchesHeldOut", "is a held-out item again"))
+            rejects.append(entry.left_out("MatchesHeldOut", "is a held-out item again"))
         elif question_id(entry.item.input) in known:
-            rejects.append(_reject(entry, "Duplicate", "a more trusted source has the same item"))
+            rejects.append(entry.left_out("Duplicate", "a more trusted source has the same item"))
         else:
             kept.append(entry)
     return kept, rejects
-
-
-def _reject(entry: Placed, reason: str, message: str) -> Reject:
-    return Reject(entry.item.source, entry.line, reason, "input", message, broken=False)

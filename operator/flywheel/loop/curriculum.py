@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from flywheel.api.conditions import HELD_OUT_NOT_HUMAN, Condition, Event, Reason
+from flywheel.api.conditions import HELD_OUT_NOT_HUMAN, Event, Reason
 from flywheel.api.curriculum import Attempt, CurriculumStatus, LabelItems, PoolItems, Rejected, Revision
 from flywheel.api.curriculum import Source as SourceSpec
 from flywheel.api.repository import Selection
@@ -13,10 +13,11 @@ from flywheel.api.request import PrepareParameters, Source, StepRequest
 from flywheel.api.result import PrepareFigures
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
+from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.naming import curriculum_folder, job_name
 from flywheel.loop.observed import CurriculumObserved, deletable
 from flywheel.loop.plan import Claims, Plan, SourceVolume, StepJob
-from flywheel.loop.state import State, condition, conditions, news
+from flywheel.loop.state import State, conditions, news
 from flywheel.loop.waiting import starting
 
 CurriculumPlan = Plan[CurriculumStatus]
@@ -165,26 +166,22 @@ def _prepared(
             "pools": pools,
             "rejected": [Rejected(reason=reason, lines=lines) for reason, lines in sorted(figures.rejected.items())],
             "attempt": None,
-            "conditions": _with_not_human(observed, figures, now),
         }
     )
+    generation = observed.curriculum.metadata.generation
+    status = with_finding(status, HELD_OUT_NOT_HUMAN, _not_human(figures), generation, now)
     return _settled(observed, status, _prepared_state(revision, pools), now)
 
 
-def _with_not_human(observed: CurriculumObserved, figures: PrepareFigures, now: datetime) -> list[Condition]:
-    """The conditions with HeldOutNotHuman where a rule labelled what is measured on."""
-    old = observed.curriculum.status.conditions
-    kept = [entry for entry in old if entry.type != HELD_OUT_NOT_HUMAN]
+def _not_human(figures: PrepareFigures) -> Finding | None:
+    """That a rule labelled some of what is measured on."""
     if not figures.held_out_by_rule:
-        return kept
+        return None
     words = (
         f"{figures.held_out_by_rule} items of validation and test were labelled by a rule: accuracy says how well the"
         " student follows the rule, not whether people agree with it; add a source with truth: Human"
     )
-    before = next((entry for entry in old if entry.type == HELD_OUT_NOT_HUMAN), None)
-    generation = observed.curriculum.metadata.generation
-    fresh = condition(before, HELD_OUT_NOT_HUMAN, "True", Reason.LABELLED_BY_RULE, words, generation, now)
-    return [*kept, fresh]
+    return Finding(True, Reason.LABELLED_BY_RULE, words)
 
 
 def _prepared_state(revision: Revision, pools: list[PoolItems]) -> State:

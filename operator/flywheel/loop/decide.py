@@ -12,6 +12,7 @@ from flywheel.api.conditions import (
     COMPLETED,
     FAILED,
     HELD_OUT_EXHAUSTED,
+    LEAKAGE_CHECKED,
     PREFERENCE_LEAKAGE_RISK,
     PROMPTING_SUFFICES,
     QUOTAS_SHORT,
@@ -38,7 +39,7 @@ from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.judging import endpoints, judge_charged, nothing_to_judge, wants_judge
-from flywheel.loop.leakage import with_leakage_checked
+from flywheel.loop.leakage import leakage_checked
 from flywheel.loop.naming import job_name, model_folder
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
@@ -337,7 +338,7 @@ def _settled(
     risk = preference_leakage(observed.run.spec)
     status = with_finding(status, PREFERENCE_LEAKAGE_RISK, risk, generation, now)
     status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
-    status = with_leakage_checked(status, generation, now)
+    status = with_finding(status, LEAKAGE_CHECKED, leakage_checked(status), generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):

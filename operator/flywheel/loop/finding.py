@@ -1,13 +1,17 @@
-"""What is found out about a run beside the state it is in: conditions that inform and hold nothing up."""
+"""What is found out about a resource beside the state it is in: conditions that inform and hold nothing up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import CurriculumStatus
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.loop.state import condition
+
+Status = TypeVar("Status", CurriculumStatus, FlywheelRunStatus)
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,7 @@ class Finding:
     message: str
 
 
-def with_finding(
-    status: FlywheelRunStatus, kind: str, finding: Finding | None, generation: int, now: datetime
-) -> FlywheelRunStatus:
+def with_finding(status: Status, kind: str, finding: Finding | None, generation: int, now: datetime) -> Status:
     """The status with this condition, or without it where nothing is found; equal where nothing is new."""
     before = next((entry for entry in status.conditions if entry.type == kind), None)
     kept = [entry for entry in status.conditions if entry.type != kind]

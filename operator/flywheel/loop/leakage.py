@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 
-from flywheel.api.conditions import LEAKAGE_CHECKED, Reason
+from flywheel.api.conditions import Reason
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, LeakageReport, Quarantined, Redacted
 from flywheel.api.result import EvaluateFigures, ExamFigures
-from flywheel.loop.state import condition
+from flywheel.loop.finding import Finding
 
 
 def counted(status: FlywheelRunStatus, figures: ExamFigures | EvaluateFigures) -> FlywheelRunStatus:
@@ -24,16 +23,14 @@ def counted(status: FlywheelRunStatus, figures: ExamFigures | EvaluateFigures) -
     return status.model_copy(update={"leakage": report, "redacted": redacted})
 
 
-def with_leakage_checked(status: FlywheelRunStatus, generation: int, now: datetime) -> FlywheelRunStatus:
-    """The status with LeakageChecked, once something was compared."""
+def leakage_checked(status: FlywheelRunStatus) -> Finding | None:
+    """What the firewall found, once something was compared."""
     report = status.leakage
     if report is None or not report.checked:
-        return status
-    counts = ", ".join(f"{entry.reason} {entry.items}" for entry in report.quarantined)
-    reason = Reason.LEAKS_QUARANTINED if counts else Reason.NO_LEAK
+        return None
     words = f"{report.checked} items of the teacher were compared with all held-out items: "
-    words += f"{counts} left out, see quarantine.jsonl of exam and evaluate" if counts else "none was one of them"
-    before = next((entry for entry in status.conditions if entry.type == LEAKAGE_CHECKED), None)
-    fresh = condition(before, LEAKAGE_CHECKED, "True", reason, words, generation, now)
-    kept = [entry for entry in status.conditions if entry.type != LEAKAGE_CHECKED]
-    return status.model_copy(update={"conditions": [*kept, fresh]})
+    counts = ", ".join(f"{entry.reason} {entry.items}" for entry in report.quarantined)
+    if counts:
+        words += f"{counts} left out, see quarantine.jsonl of exam and evaluate"
+        return Finding(True, Reason.LEAKS_QUARANTINED, words)
+    return Finding(True, Reason.NO_LEAK, f"{words}none was one of them")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Item, Unit
+from flywheel.api.leakage import Signatures
 from flywheel.api.request import Input, PrepareParameters
 from flywheel.api.result import PrepareFigures, StepResult
 from flywheel.api.task import PreparedTask
@@ -50,7 +51,7 @@ def prepare(attempt: Attempt) -> StepResult:
         return found
     placed, rejects = read_items(attempt, parameters.sources, schemas)
     _require_compared(parameters, placed)
-    kept, left_out = _chosen(parameters, placed, thresholds)
+    kept, left_out, signed = _chosen(parameters, placed, thresholds)
     piles: Piles = {pool: [] for pool in POOLS}
     for entry in kept:
         piles[thresholds.pool(entry.item.group)].append(entry.item)
@@ -62,24 +63,25 @@ def prepare(attempt: Attempt) -> StepResult:
     rejects = [*rejects, *code.rejects, *left_out, *unfit]
     figures = _figures(parameters, revision, piles, heap, rejects)
     _require_filled(parameters, figures)
-    return _write(attempt, parameters, piles, heap, rejects, figures)
+    return _write(attempt, parameters, piles, heap, signed, rejects, figures)
 
 
 def _chosen(
     parameters: PrepareParameters, placed: Sequence[Placed], thresholds: Thresholds
-) -> tuple[list[Placed], list[Reject]]:
-    """The items of the revision: those that may be held out first, and of the others what does not touch them."""
+) -> tuple[list[Placed], list[Reject], Signatures]:
+    """The items of the revision, the others, and the signatures of held-out items.
+
+    Those that may be held out come first, and of the others only what does not touch them.
+    """
     pool_of, leakage, label = thresholds.pool, parameters.leakage, parameters.task.label.path
     once, repeated = deduplicate((entry for entry in placed if entry.item.truth in HOLDABLE), label, pool_of)
     kept, near = keep_apart(once, leakage, pool_of)
-    firewall = Firewall(
-        signatures((entry.item.input for entry in kept if pool_of(entry.item.group) in UNSEEN), leakage)
-    )
+    held_out = signatures((entry.item.input for entry in kept if pool_of(entry.item.group) in UNSEEN), leakage)
     known = {question_id(entry.item.input) for entry in kept}
     others = (entry for entry in placed if entry.item.truth not in HOLDABLE)
-    admitted, refused = admit(others, pool_of, firewall, known)
+    admitted, refused = admit(others, pool_of, Firewall(held_out), known)
     admitted, again = deduplicate(admitted, label, pool_of)
-    return [*kept, *admitted], [*repeated, *near, *refused, *again]
+    return [*kept, *admitted], [*repeated, *near, *refused, *again], held_out
 
 
 def _revision(parameters: PrepareParameters, contents: Mapping[str, str]) -> str:
@@ -159,6 +161,7 @@ def _write(
     parameters: PrepareParameters,
     piles: Piles,
     heap: Heaps,
+    signed: Signatures,
     rejects: Sequence[Reject],
     figures: PrepareFigures,
 ) -> StepResult:
@@ -173,8 +176,7 @@ def _write(
     for pool, units in heap.items():
         if units:
             workspace.write_jsonl(f"{temporary}/pools/{pool}/units.jsonl", (unit.to_json_object() for unit in units))
-    held_out = (item.input for pool in UNSEEN for item in piles[pool])
-    workspace.write_json(f"{temporary}/signatures.json", signatures(held_out, parameters.leakage).to_json_object())
+    workspace.write_json(f"{temporary}/signatures.json", signed.to_json_object())
     workspace.write_jsonl(f"{temporary}/rejected.jsonl", (reject.to_json_object() for reject in _samples(rejects)))
     sealed = attempt.seal(figures, folder=temporary)
     folder = attempt.path(figures.revision)

@@ -6,12 +6,12 @@ Must not know files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from flywheel.api.model import Open
-from flywheel.data.normalise import normalised
+from flywheel.data.normalise import normalised, texts
 
 _RUN = 40  # so many characters in a row, the same in item and sentence, are a quotation
 _Sentence = Annotated[str, Field(max_length=600)]
@@ -43,7 +43,7 @@ def without_quotations(feedback: Feedback, shown: Iterable[Any]) -> tuple[Feedba
     """Feedback without sentences that quote what was shown, and how many were left out."""
     runs: set[str] = set()
     short: set[str] = set()
-    for text in _texts(normalised(list(shown))):
+    for text in texts(normalised(list(shown))):
         runs.update(text[start : start + _RUN] for start in range(len(text) - _RUN + 1))
         if len(text) <= _RUN and " " in text:
             short.add(text)
@@ -59,14 +59,3 @@ def without_quotations(feedback: Feedback, shown: Iterable[Any]) -> tuple[Feedba
     )
     before = len(feedback.strengths) + len(feedback.weaknesses)
     return kept, before - len(kept.strengths) - len(kept.weaknesses)
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for entry in cast("Mapping[str, Any]", value).values():
-            yield from _texts(entry)
-    elif isinstance(value, list):
-        for entry in cast("list[Any]", value):
-            yield from _texts(entry)

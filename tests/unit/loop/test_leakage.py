@@ -6,9 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 from simulation import World
 
+from flywheel.api.conditions import LEAKAGE_CHECKED
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.result import EvaluateFigures, ExamFigures
-from flywheel.loop.leakage import counted, with_leakage_checked
+from flywheel.loop.finding import with_finding
+from flywheel.loop.leakage import counted, leakage_checked
+
+
+def checked(status: FlywheelRunStatus, now: datetime) -> FlywheelRunStatus:
+    return with_finding(status, LEAKAGE_CHECKED, leakage_checked(status), 1, now)
+
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAM = ExamFigures(questions=4, checked=10, quarantined={"HeldOutNear": 2}, redacted={"secrets": 3})
@@ -31,12 +38,12 @@ def test_counts_add_up_over_steps() -> None:
 
 
 def test_the_condition_tells_of_leaks_and_keeps_its_time() -> None:
-    assert with_leakage_checked(FlywheelRunStatus(), 1, NOW).conditions == []
+    assert checked(FlywheelRunStatus(), NOW).conditions == []
     clean = EXAM.model_copy(update={"quarantined": {}})
-    status = with_leakage_checked(counted(FlywheelRunStatus(), clean), 1, NOW)
+    status = checked(counted(FlywheelRunStatus(), clean), NOW)
     (condition,) = status.conditions
     assert (condition.type, condition.status, condition.reason) == ("LeakageChecked", "True", "NoLeak")
-    status = with_leakage_checked(counted(status, EVALUATE), 1, NOW + timedelta(hours=1))
+    status = checked(counted(status, EVALUATE), NOW + timedelta(hours=1))
     (condition,) = status.conditions
     assert (condition.reason, condition.last_transition_time) == ("LeaksQuarantined", NOW)
     assert "30 items" in condition.message
