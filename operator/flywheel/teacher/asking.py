@@ -27,6 +27,7 @@ from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.purse import Purse
 from flywheel.teacher.redacting import prompt_variables
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError
+from flywheel.workspace.termination import termination
 
 log = logging.getLogger("flywheel.step")
 
@@ -225,10 +226,11 @@ class Teacher:
                 fresh.pop()
             else:
                 self._resting.remove(asked)
-            self._ledger.intend(asked.key, asked.most)
-            asked.tries += 1
-            asked.slot = self._pace.begin(now, most)
-            self._running[pool.submit(self._endpoint.complete, asked.text)] = asked
+            with termination.held():  # an intent whose request was never sent would be charged as lost
+                self._ledger.intend(asked.key, asked.most)
+                asked.tries += 1
+                asked.slot = self._pace.begin(now, most)
+                self._running[pool.submit(self._endpoint.complete, asked.text)] = asked
         return None
 
     def _end(self, future: Future[Reply], asked: _Asked) -> Reply | None:

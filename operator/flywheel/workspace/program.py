@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from pydantic import ValidationError
 
@@ -32,6 +30,7 @@ from flywheel.api.result import (
 )
 from flywheel.workspace.manifest import Manifest, WrongInputError, check_input, list_files, seal
 from flywheel.workspace.store import UnsafePathError, Workspace
+from flywheel.workspace.termination import termination
 from flywheel.workspace.volumes import volume_fault
 
 log = logging.getLogger("flywheel.step")
@@ -115,16 +114,11 @@ Step = Callable[[Attempt], StepResult]
 def run(step: Step) -> None:
     """Run a step as a program and exit with its code; the one entry point of every step's pod."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # As PID 1 a process ignores SIGTERM unless it asks for it; a step then ends with the usual 143.
-    signal.signal(signal.SIGTERM, _terminated)
+    termination.listen()
     code, result = _outcome(step)
     log_file = Path(os.environ.get("FLYWHEEL_TERMINATION_LOG", "/dev/termination-log"))
     log_file.write_bytes(result.to_message().encode())
     sys.exit(code)
-
-
-def _terminated(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
 
 
 def _outcome(step: Step) -> tuple[int, StepResult]:
