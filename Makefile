@@ -6,7 +6,7 @@ CLUSTER_TOOL := tools/cluster/cluster
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate lint types contracts unit ml serving apiserver faults e2e test demo shuffled bench \
+.PHONY: help setup generate lint types contracts unit ml serving apiserver faults e2e test demo shuffled control bench \
 	cluster-up cluster-down cluster-status images
 
 help: ## List the targets
@@ -58,6 +58,10 @@ demo: images ## Improve a student on real code reviews and serve it, in a cluste
 shuffled: setup ## Control: the demo's training on shuffled labels must fall to chance
 	$(RUN) flywheel run --local --rehearsal-teacher --shuffle-labels --iterations 1 \
 		--workspace "$${XDG_CACHE_HOME:-$$HOME/.cache}/flywheel/local/shuffled" examples/code-review
+
+control: setup ## Control: the demo's steps on as many seed items, without the teacher's examples
+	$(RUN) flywheel run --local --rehearsal-teacher --control --iterations 1 \
+		--workspace "$${XDG_CACHE_HOME:-$$HOME/.cache}/flywheel/local/control" examples/code-review
 
 bench: images ## Figures: demo by step, overhead, memory, writes, training and inference speed, a thousand runs, rate towards the teacher
 	examples/code-review/demo

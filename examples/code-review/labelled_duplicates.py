@@ -1,5 +1,7 @@
 """A labelled set of duplicates made from real code, and how well the operator finds them at each threshold.
 
+In two halves: bounds are chosen by the first, the second says whether they hold elsewhere.
+
     PYTHONPATH=operator python examples/code-review/labelled_duplicates.py
 
 Positive: a unit of datasets/findings.jsonl (origin and licence: origin.csv) beside itself after a change of known kind.
@@ -84,6 +86,11 @@ def sample(items: list[dict[str, object]], count: int) -> list[dict[str, object]
     return sorted(items, key=lambda item: hashlib.sha256(str(item["id"]).encode()).digest())[:count]
 
 
+def of_second_half(item: dict[str, object]) -> bool:
+    """Which half an item belongs to, the same everywhere."""
+    return hashlib.sha256(f"half{item['id']}".encode()).digest()[0] % 2 == 1
+
+
 def similarities(items: list[dict[str, object]]) -> dict[str, list[float]]:
     """Per kind of change, how alike each unit and its variant are."""
     found: dict[str, list[float]] = {}
@@ -95,26 +102,28 @@ def similarities(items: list[dict[str, object]]) -> dict[str, list[float]]:
             known.add("", sketch(text))
             near = known.nearest(own)
             found.setdefault(kind, []).append(near[1] if near else 0.0)
-            if kind == "renamed" and len(own.shape) >= FEWEST_SHAPES:
-                found.setdefault(f"renamed, {FEWEST_SHAPES} shingles or more", []).append(found[kind][-1])
+            if kind == "renamed" and own.shape:
+                size = f"{FEWEST_SHAPES} shingles or more" if len(own.shape) >= FEWEST_SHAPES else "fewer"
+                found.setdefault(f"renamed, {size}", []).append(found[kind][-1])
     return found
 
 
 def main() -> None:
     items = [json.loads(line) for line in FINDINGS.read_text(encoding="utf-8").splitlines()]
-    positive = similarities(sample(items, SAMPLE))
-    negative = nearest_elsewhere(items, [sketch(item["input"]["code"]) for item in items], THRESHOLDS[0])
-    print("recall by threshold" + "".join(f"{threshold:>8}" for threshold in THRESHOLDS))
-    for kind, found in positive.items():
+    nearest = nearest_elsewhere(items, [sketch(item["input"]["code"]) for item in items], THRESHOLDS[0])
+    for name, wanted in (("first", False), ("second", True)):
+        half = [item for item in items if of_second_half(item) == wanted]
+        negative = [found for item, found in zip(items, nearest, strict=True) if of_second_half(item) == wanted]
+        report(name, similarities(sample(half, SAMPLE)), negative)
+
+
+def report(name: str, positive: dict[str, list[float]], negative: list[float]) -> None:
+    print(f"{f'recall by threshold, {name} half':<44}" + "".join(f"{threshold:>8}" for threshold in THRESHOLDS))
+    for kind, found in sorted(positive.items()):
         shares = [sum(each >= threshold for each in found) / len(found) for threshold in THRESHOLDS]
-        print(f"{kind + f' ({len(found)})':<42}" + "".join(f"{share:8.3f}" for share in shares))
+        print(f"{kind + f' ({len(found)})':<44}" + "".join(f"{share:8.3f}" for share in shares))
     wrong = [sum(each >= threshold for each in negative) for threshold in THRESHOLDS]
-    print(f"{f'unrelated units taken for duplicates, of {len(items)}':<42}" + "".join(f"{each:8}" for each in wrong))
-    # Precision as if the set were one variant of each kind beside each unit of the sample.
-    right = [sum(each >= threshold for found in positive.values() for each in found) for threshold in THRESHOLDS]
-    chance = [count / len(items) * sum(map(len, positive.values())) for count in wrong]
-    shares = [hits / (hits + misses) for hits, misses in zip(right, chance, strict=True)]
-    print(f"{'precision, as many unrelated as related':<42}" + "".join(f"{share:8.3f}" for share in shares))
+    print(f"{f'unrelated taken for duplicates, of {len(negative)}':<44}" + "".join(f"{each:8}" for each in wrong))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 It is no language model. It reads the prompt, knows only that prompt and teacher.jsonl, and computes its grades.
 Settings: REHEARSAL_API_KEY (required), REHEARSAL_STOCK, REHEARSAL_LOG, REHEARSAL_HOST, REHEARSAL_PORT,
+REHEARSAL_KNOWN (items whose labels it knows, for experiments),
 REHEARSAL_KNOBS (what shall go wrong, knobs.py), REHEARSAL_REQUESTS_PER_MINUTE.
 """
 
@@ -22,6 +23,7 @@ from knobs import Knobs
 from pydantic import BaseModel, Field, ValidationError
 from reading import UnreadableError, read_prompt
 from record import Record
+from shapes import ResponseFormat
 from teaching import Teacher, break_json
 
 MODEL = "rehearsal"
@@ -43,6 +45,7 @@ class ChatRequest(BaseModel):
     messages: list[Message] = Field(min_length=1)
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
+    response_format: ResponseFormat | None = None
 
 
 def build(teacher: Teacher, record: Record, key: str, knobs: Knobs | None = None) -> FastAPI:
@@ -110,6 +113,10 @@ def _answer(teacher: Teacher, body: bytes, knobs: Knobs, draw: str) -> tuple[str
         assignment = read_prompt(prompt)
     except UnreadableError as error:
         return "", _error(400, "unreadable_prompt", str(error))
+    if (form := asked.response_format) is not None:
+        fault = "no such response_format here" if knobs.turned("unstructured", draw) else form.fault()
+        if fault is not None:
+            return assignment.purpose, _error(400, "invalid_response_format", fault)
     text = json.dumps(teacher.reply(assignment, prompt, knobs, draw), ensure_ascii=False)
     completion = _completion(prompt, text, asked.max_completion_tokens or asked.max_tokens)
     _spoil(completion, assignment.purpose, knobs, draw)
@@ -173,7 +180,8 @@ def main() -> None:
     if not key:
         raise SystemExit("REHEARSAL_API_KEY is not set: the stand-in asks for a key as a real teacher does")
     stock = Path(os.environ.get("REHEARSAL_STOCK", Path(__file__).with_name("teacher.jsonl")))
-    teacher = Teacher(stock)
+    known = os.environ.get("REHEARSAL_KNOWN")
+    teacher = Teacher(stock, Path(known) if known else None)
     print("*" * 78)
     print("* REHEARSAL TEACHER: a stand-in for tests and the demo. This is NOT a language")
     print(f"* model: it hands out {teacher.items} prepared items and computes its grades.")

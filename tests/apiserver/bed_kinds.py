@@ -118,6 +118,10 @@ def _settle(spec: Object) -> None:
     if ("epochs" in training) == ("maxSteps" in training):
         training |= {"epochs": 1}
         training.pop("maxSteps", None)
+    model = spec.get("student", {}).get("model")
+    if model is not None and ("hub" in model) == ("persistentVolumeClaim" in model):
+        model.clear()
+        model["hub"] = {"repo": "org/student", "revision": "c" * 40}
     if "ratios" in spec.get("pools", {}):
         spec["pools"]["ratios"] = {"exam": "0", "curriculum": "1", "validation": "0", "test": "0", "probe": "0"}
     for source in spec.get("sources", []):

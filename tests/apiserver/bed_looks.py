@@ -188,4 +188,6 @@ class Looks:
         steps = {"train": "train", "validated": "validate", "test": "test"}
         accepted = {role: {"name": step, "attempt": 1, "digest": digest(step)} for role, step in steps.items()}
         candidate = {"iteration": 1, "digest": digest("adapter"), **accepted}
-        return found | {"status": {"workspaceClaim": "flywheel", "candidate": candidate}}
+        return found | {
+            "status": {"workspace": {"persistentVolumeClaim": {"claimName": "flywheel"}}, "candidate": candidate}
+        }

@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ending:
-    """How a pod's container ends. `waiting`: it does not start, for this reason and message.
+    """How a pod's container ends. `waiting`: it does not start, for this reason and message; or its `sidecar` does not.
 
     `unschedulable`: the scheduler's words, and it gets no node. `stubborn`: a deleted pod does not end.
     """
@@ -31,6 +31,7 @@ class Ending:
     said: StepResult | None = None
     reason: str = ""
     waiting: tuple[str, str] | None = None
+    sidecar: bool = False
     hold: bool = False  # runs on
     pod_reason: str = ""
     unschedulable: str = ""
@@ -115,8 +116,12 @@ class Node:
         if not pod["spec"].get("nodeName"):
             return self._bind(pod)
         if ending.waiting is not None:
+            state = {"waiting": {"reason": ending.waiting[0], "message": ending.waiting[1]}}
+            if not ending.sidecar:
+                return self._status(pod, "Pending", state)
+            initial = _entry(pod["spec"]["initContainers"][0], state)
             return self._status(
-                pod, "Pending", {"waiting": {"reason": ending.waiting[0], "message": ending.waiting[1]}}
+                pod, "Pending", {"waiting": {"reason": "PodInitializing"}}, {"initContainerStatuses": [initial]}
             )
         if not _running(status):
             self.started.append(metadata["name"])
@@ -166,15 +171,7 @@ class Node:
 
     def _status(self, pod: Object, phase: str, state: Object, more: Object | None = None) -> bool:
         before = pod.get("status") or {}
-        container = pod["spec"]["containers"][0]
-        entry = {
-            "name": container["name"],
-            "image": container["image"],
-            "imageID": "",
-            "ready": "running" in state,
-            "restartCount": 0,
-            "state": state,
-        }
+        entry = _entry(pod["spec"]["containers"][0], state)
         if before.get("phase") == phase and (before.get("containerStatuses") or [{}])[0].get("state") == state:
             return False
         return self._patch(pod, {"phase": phase, "containerStatuses": [entry]} | (more or {}))
@@ -189,6 +186,17 @@ class Node:
         path = POD.path(metadata["namespace"], metadata["name"])
         self.api._json("delete", "DELETE", POD, path, None, {"gracePeriodSeconds": 0})
         return True
+
+
+def _entry(container: Object, state: Object) -> Object:
+    return {
+        "name": container["name"],
+        "image": container["image"],
+        "imageID": "",
+        "ready": "running" in state,
+        "restartCount": 0,
+        "state": state,
+    }
 
 
 def request_of(pod: Object) -> StepRequest:

@@ -14,6 +14,7 @@ from flywheel.api.result import (
     ExamFigures,
     Figures,
     MeasureFigures,
+    PreflightFigures,
     PrepareFigures,
     PublishFigures,
     StepError,
@@ -48,11 +49,16 @@ def figures(request: StepRequest) -> Figures:
         counts = [1_000_000 + number for number in range(len(labels))]
         return PrepareFigures(revision=revision(number), items=pools, labels=dict.fromkeys(pools, counts))
     if step == "exam":
+        usage = Usage(calls=2, input_tokens=100, output_tokens=50)
+        return ExamFigures(questions=20, anchors=6, voted_out=1, blind=[(25, 2, 0)] * 4, usage=usage)
         return ExamFigures(questions=20, usage=Usage(calls=2, input_tokens=100, output_tokens=50))
+    if step == "preflight":
+        return PreflightFigures(usage=Usage(calls=1, input_tokens=60, output_tokens=5))
     if step == "answer":
         return AnswerFigures(items=20, score=accuracy(0.4 + 0.1 * number))
     if step == "evaluate":
-        return EvaluateFigures(proficiency=3 + number, new_examples=40, training_items=40 * number)
+        gap = Difference(difference=0.1, low=-0.05, high=0.25)
+        return EvaluateFigures(proficiency=3 + number, inflation_gap=gap, new_examples=40, training_items=40 * number)
     if step == "train":
         adapter = digest(f"adapter {request.output}")
         return TrainFigures(adapter=adapter, steps=100, first_loss=2.0, last_loss=0.5)

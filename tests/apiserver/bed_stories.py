@@ -111,7 +111,7 @@ ROLLOUT = Story(
     done=lambda view: condition(view, DEPLOYMENT, "severity", "Ready") == "Serving",
     status={
         "endedAt": "2026-11-21T06:00:00Z",
-        "workspaceClaim": "flywheel",
+        "workspace": {"persistentVolumeClaim": {"claimName": "flywheel"}},
         "candidate": {
             "iteration": 2,
             "digest": digest("adapter"),

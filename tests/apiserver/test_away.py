@@ -12,7 +12,7 @@ from bed_resources import curriculum, run
 
 from conftest import Bed
 
-ONCE = {"prepare": 1, "validate": 2, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
+ONCE = {"prepare": 1, "validate": 2, "preflight": 1, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
 
 
 def test_frozen_api_server(bed: Bed, tmp_path: Path) -> None:

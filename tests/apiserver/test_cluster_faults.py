@@ -29,7 +29,7 @@ FULL_VOLUME = Ending(code=75, said=failure("VolumeFull", "the volume of the work
 EVICTED = Ending(code=137, disrupted=True)
 LINGERS = Ending(hold=True, stubborn=True)
 FAILS = Ending(code=1, said=failure("StepFailed", "ValueError: see the log of the step's pod"))
-MADE = {"prepare": 1, "validate": 2, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
+MADE = {"prepare": 1, "validate": 2, "preflight": 1, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
 
 
 @pytest.fixture(scope="module")

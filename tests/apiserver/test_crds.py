@@ -62,7 +62,14 @@ def _with(make: Callable[[str], Object], path: str, value: Any) -> Callable[[str
     return made
 
 
+S3 = {"endpoint": "http://minio:9000", "bucket": "flywheel", "secretRef": {"name": "bucket"}}
+CLAIM = {"persistentVolumeClaim": {"claimName": "flywheel"}}
+JUDGE = {"baseURL": "http://judge/v1", "model": "arbiter-2", "secretRef": {"name": "judge"}}
 REFUSED = [
+    (_with(curriculum, "workspace", {}), "a workspace is either a persistentVolumeClaim or s3"),
+    (_with(curriculum, "workspace", {**CLAIM, "s3": S3}), "a workspace is either a persistentVolumeClaim or s3"),
+    (_with(curriculum, "workspace", {"s3": {**S3, "endpoint": "minio:9000"}}), "spec.workspace.s3.endpoint"),
+    (_with(curriculum, "workspace", {"s3": {**S3, "prefix": "../other"}}), "spec.workspace.s3.prefix"),
     (_with(run, "training", {}), "exactly one of epochs and maxSteps must be set"),
     (_with(run, "training", {"epochs": 1, "maxSteps": 2}), "exactly one of epochs and maxSteps must be set"),
     (_with(run, "jobs.defaults.env", [{"name": "FLYWHEEL_X", "value": "1"}]), "belong to the operator"),
@@ -74,11 +81,28 @@ REFUSED = [
     (_with(run, "jobs.defaults.resources", {"requests": {"memory": "0.0Gi"}}), "memory must be more than 0"),
     (_with(run, "jobs.defaults.serviceAccountName", "admin"), 'unknown field "spec.jobs.defaults.serviceAccountName"'),
     (_with(run, "teacher.baseURL", "ftp://teacher/v1"), "spec.teacher.baseURL"),
+    (_with(run, "student.model", {}), "exactly one of persistentVolumeClaim and hub"),
+    (
+        _with(run, "student.model", {"hub": {"repo": "org/student", "revision": "main"}}),
+        "spec.student.model.hub.revision",
+    ),
+    (_with(run, "teacher.headers", [{"name": "authorization", "value": "x"}]), "keys belong in the Secret"),
+    (_with(run, "teacher.headers", [{"name": "Authorization", "value": "x"}]), "spec.teacher.headers[0].name"),
+    (_with(run, "teacher.query", [{"name": "API_Key", "value": "x"}]), "keys belong in the Secret"),
+    (_with(run, "teacher.proxy", "http://user:password@proxy:3128"), "spec.teacher.proxy"),
+    (_with(run, "teacher.structuredOutputs", "Yaml"), "spec.teacher.structuredOutputs"),
     (_with(run, "stop.accuracy", "1.5"), "spec.stop.accuracy"),
     (_with(run, "stop.budget", {"cost": "20"}), "stop.budget.cost needs teacher.prices"),
     (_with(run, "stop.budget", {"reserveForFinish": "0.2"}), "one of teacherTokens and cost must be set"),
     (_with(run, "teacher.prices", {"inputPerMillion": "2.5e3", "outputPerMillion": "1"}), "inputPerMillion"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
+    (_with(run, "gate.preference", {"margin": "0.1"}), "gate.preference needs evaluation.judge"),
+    (_with(run, "evaluation", {"judge": JUDGE | {"budget": {"cost": "1"}}}), "budget.cost needs prices"),
+    (
+        _with(run, "evaluation", {"judge": JUDGE, "compare": [JUDGE | {"name": "base"}]}),
+        "compare[].name must be none of base",
+    ),
+    (_with(curriculum, "task.scoring", "Judge"), "text must be set exactly where scoring is Judge"),
     (_with(curriculum, "sources", []), "spec.sources"),
     (_with(curriculum, "pools.ratios", {"exam": "0.26"}), "must add up to 1"),
 ]
@@ -97,12 +121,19 @@ CHANGES = [
     ("fwr/first", {"student": {"model": {"persistentVolumeClaim": {"path": "other"}}}}, "is immutable"),
     ("curr/severity", {"pools": {"key": "other"}}, "is immutable"),
     ("curr/severity", {"workspace": {"persistentVolumeClaim": {"claimName": "other"}}}, "is immutable"),
+    ("curr/severity", {"workspace": {"persistentVolumeClaim": None, "s3": S3}}, "is immutable"),
     ("fwr/first", {"stop": {"maxIterations": 9}}, ""),
     ("fwr/first", {"suspend": True}, ""),
     ("fwr/first", {"exam": {"questions": 9}}, ""),  # iteration 1 has not begun
     ("fwr/begun", {"exam": {"questions": 9}}, "once iteration 1 has begun"),
     ("fwr/begun", {"training": {"learningRate": "1e-2"}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"model": "other"}}, "once iteration 1 has begun"),
+    ("fwr/begun", {"teacher": {"query": [{"name": "api-version", "value": "2"}]}}, "once iteration 1 has begun"),
+    ("fwr/begun", {"teacher": {"structuredOutputs": "JSONObject"}}, "once iteration 1 has begun"),
+    ("fwr/begun", {"teacher": {"headers": [{"name": "x-a", "value": "1"}], "proxy": "http://proxy:3128"}}, ""),
+    ("fwr/begun", {"teacher": {"caBundleRef": {"name": "corp-ca"}}}, ""),
+    ("fwr/first", {"evaluation": {"judge": JUDGE}, "gate": {"preference": {"margin": "0.1"}}}, ""),
+    ("fwr/begun", {"evaluation": {"judge": JUDGE}}, "once iteration 1 has begun"),
     ("fwr/begun", {"teacher": {"secretRef": {"name": "other"}}}, ""),
     ("fwr/begun", {"teacher": {"prices": {"inputPerMillion": "2.50", "outputPerMillion": "10"}}}, ""),
     ("fwr/begun", {"stop": {"budget": {"teacherTokens": 9000}}}, ""),

@@ -73,7 +73,7 @@ def test_golden(rig: Rig) -> None:
     assert len(writes) == len(set(writes)) > 70
     status = whole.outcome.statuses["FlywheelRun first"]
     assert [entry["number"] for entry in status["history"]] == [1, 2]
-    assert set(whole.outcome.jobs.values()) == {1} and len(whole.outcome.jobs) == 14
+    assert set(whole.outcome.jobs.values()) == {1} and len(whole.outcome.jobs) == 15
     assert suspended.outcome.jobs.keys() >= {"first-1-exam-1", "first-1-exam-2"}
     assert [write for write in suspended.luck.client.writes if write.startswith("DELETE")]
     assert rollout.outcome.statuses["AdapterDeployment severity"]["serving"]["iteration"] == 2

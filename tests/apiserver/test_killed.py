@@ -19,8 +19,8 @@ from conftest import Bed
 from flywheel.controller.labels import REREADS
 from flywheel.controller.resources import RUN
 
-STEPS = ("validate", "exam", "answer", "evaluate", "train", "validate", "test")
-ONCE = {"prepare": 1, "validate": 2, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
+STEPS = ("validate", "preflight", "exam", "answer", "evaluate", "train", "validate", "test")
+ONCE = {"prepare": 1, "validate": 2, "preflight": 1, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
 
 
 def test_killed_in_every_step(bed: Bed) -> None:
@@ -30,7 +30,7 @@ def test_killed_in_every_step(bed: Bed) -> None:
     operator = bed.operator()
     bed.apply(curriculum(bed.namespace), run(bed.namespace, iterations=1))
     for number, step in enumerate(STEPS):
-        wanted = f"-{min(number, 1)}-{step}-1-"
+        wanted = f"-{min(number // 2, 1)}-{step}-1-"
         bed.until(f"{step} runs", lambda wanted=wanted: [name for name in bed.node.started if wanted in name])
         operator.crash()
         bed.operators.remove(operator)

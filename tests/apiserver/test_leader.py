@@ -25,7 +25,7 @@ from flywheel.controller.lease import LEASE_SECONDS, NotLeadingError
 from flywheel.controller.resources import LEASE
 from flywheel.controller.settings import read_settings
 
-ONCE = {"prepare": 1, "validate": 2, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
+ONCE = {"prepare": 1, "validate": 2, "preflight": 1, "exam": 1, "answer": 1, "evaluate": 1, "train": 1, "test": 1}
 ACCEPTED = ("200", "201")
 
 

@@ -18,7 +18,10 @@ from conftest import Bed, Object, made_bed
 from flywheel.controller.client import Api
 from flywheel.controller.resources import JOB, RUN
 
-STAGES = (*((0, "validate"), (1, "exam"), (1, "answer"), (1, "evaluate"), (1, "train"), (1, "validate"), (1, "test")),)
+STAGES = (
+    *((0, "validate"), (0, "preflight")),
+    *((1, "exam"), (1, "answer"), (1, "evaluate"), (1, "train"), (1, "validate"), (1, "test")),
+)
 ONCE = {step for number, step in STAGES if number}
 LINGERS = Ending(hold=True, stubborn=True)
 

@@ -42,7 +42,7 @@ DAMAGED: dict[str, tuple[Object, str]] = {
 REFUSED: list[tuple[Object, str]] = [
     ({"curriculum": None}, "status.curriculum stays"),
     ({"curriculum": {"name": "other"}}, "status.curriculum stays"),
-    ({"workspaceClaim": "other"}, "status.workspaceClaim stays"),
+    ({"workspace": {"persistentVolumeClaim": {"claimName": "other"}}}, "status.workspace stays"),
     ({"conditions": [forged("Completed")]}, "only the operator ends a run"),
     ({"conditions": [forged("Failed")]}, "only the operator ends a run"),
     ({"endedAt": THEN}, "only the operator ends a run"),
@@ -121,7 +121,7 @@ def test_mended(touched: Bed, script: Stages) -> None:
         assert story(touched, name) == story(touched, "untouched")
         assert len(touched.started((name, 1, "train"))) == 1
     for name in ("ready", "unready"):
-        assert len([job for job in touched.jobs() if job["metadata"]["labels"]["flywheel.dev/owner"] == name]) == 7
+        assert len([job for job in touched.jobs() if job["metadata"]["labels"]["flywheel.dev/owner"] == name]) == 8
 
 
 def _types(bed: Bed, name: str) -> list[str]:

@@ -21,7 +21,8 @@ def test_two_iterations(bed: Bed) -> None:
     assert status["curriculum"]["name"] == "abc123"
     assert bed.condition(RUN, "first", "Ready")["reason"] == "MaxIterations"
     steps = Counter(job["metadata"]["labels"]["flywheel.dev/step"] for job in bed.jobs())
-    assert steps == {"prepare": 1, "exam": 2, "answer": 2, "evaluate": 2, "train": 2, "validate": 3, "test": 2}
+    twice = dict.fromkeys(("exam", "answer", "evaluate", "train", "test"), 2)
+    assert steps == {"prepare": 1, "validate": 3, "preflight": 1} | twice
 
     writes = bed.writes()
     assert {write["code"] for write in writes} <= {"200", "201"}, [w for w in writes if w["code"] not in ("200", "201")]
@@ -72,7 +73,7 @@ def test_jobs_are_restricted(bed: Bed) -> None:
         assert pod["automountServiceAccountToken"] is False
         secrets = {entry["name"] for entry in container["env"] if "valueFrom" in entry}
         teaching = {"FLYWHEEL_TEACHER_API_KEY", "FLYWHEEL_TEACHER_HOSTS"}
-        assert secrets == (teaching if step in ("exam", "evaluate") else set())
+        assert secrets == (teaching if step in ("preflight", "exam", "evaluate") else set())
         assert "memory" in container["resources"]["limits"]
         paths = [mount["mountPath"] for mount in container["volumeMounts"]]
         assert len(paths) == len(set(paths))

@@ -19,7 +19,7 @@ def test_the_operator_killed_in_every_kind_of_step_changes_nothing(namespace: Na
     status = namespace.get("fwr", "killed")["status"]
     assert {step["name"]: step["attempt"] for step in status["history"][0]["steps"]} == dict.fromkeys(STEPS, 1)
     jobs = namespace.kubectl("get", "jobs", "-l", "flywheel.dev/owner=killed", "-o", "name").split()
-    assert len(jobs) == len(STEPS) + 1  # and validate as iteration 0
+    assert len(jobs) == len(STEPS) + 2  # and validate and preflight as iteration 0
 
 
 def test_deleting_a_run_stops_its_jobs_and_pods(namespace: Namespace) -> None:

@@ -49,6 +49,7 @@ class Bed:
     """A workspace, and the programs run over it as their pods would be."""
 
     root: Path
+    sidecar: Path | None = None
 
     @property
     def workspace(self) -> Workspace:
@@ -108,6 +109,8 @@ class Bed:
             "FLYWHEEL_WORKSPACE": str(self.root),
             "FLYWHEEL_TERMINATION_LOG": str(message),
         }
+        if self.sidecar is not None:
+            environment["FLYWHEEL_SIDECAR"] = str(self.sidecar)
         (self.root / output).mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", module]
         return subprocess.Popen(

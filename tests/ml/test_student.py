@@ -11,9 +11,12 @@ from flywheel.api.result import AnswerFigures, MeasureFigures, StepResult
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import TaskTokens
 from flywheel.statistics.paired import recall_differences
-from flywheel.workspace.program import BadInputError
+from flywheel.workspace.program import BadInputError, TryLaterError
 
 OPENING = {"folder": "openings/test", "share": "0.05", "alpha": "0.05", "most": 1}
+START = {
+    "step": "validate", "pool": "validation", "untrainedArms": True, "preflight": {"targetModules": ["all-linear"]}
+}  # fmt: skip
 UNTRAINED = {"base", "likelihood", "fewShot", "majority"}
 
 
@@ -30,8 +33,7 @@ def figures(result: StepResult) -> MeasureFigures:
 def baseline(bed: Bed, curriculum: Input) -> StepResult:
     from flywheel_student.measure import measure
 
-    parameters = {"step": "validate", "modelPath": bed.model, "pool": "validation", "untrainedArms": True}
-    return bed.carry_out(measure, "runs/test/r/iter-0/validate/a1", parameters, [curriculum])
+    return bed.carry_out(measure, "runs/test/r/iter-0/validate/a1", START | {"modelPath": bed.model}, [curriculum])
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +65,16 @@ def test_every_untrained_arm_answers_every_item(bed: Bed, baseline: StepResult) 
     for arm in ("likelihood", "fewShot"):
         lines = answers(bed, f"{baseline.path}/answers/{arm}.jsonl")
         assert len(lines) == 48 and {line.state for line in lines} == {"ok"}
+
+
+def test_lora_targets_that_the_base_model_lacks_are_named_before_it_answers(bed: Bed, curriculum: Input) -> None:
+    from flywheel_student.measure import measure
+
+    parameters = START | {"modelPath": bed.model, "preflight": {"targetModules": ["q_proj", "c_attn"]}}
+    with pytest.raises(TryLaterError, match="no linear layer c_attn; it has down_proj, gate_proj") as raised:
+        bed.carry_out(measure, "runs/test/r/iter-0/validate/a2", parameters, [curriculum])
+    assert raised.value.reason == "LoraTargets"
+    assert not bed.workspace.exists("runs/test/r/iter-0/validate/a2/answers")
 
 
 def test_the_trained_student_is_compared_with_recorded_arms(

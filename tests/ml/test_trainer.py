@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import math
 import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,6 +20,7 @@ from flywheel.api.request import Input
 from flywheel.api.result import StepResult, TrainFigures
 from flywheel.workspace.adapter import FOLDER, adapter_digest
 from flywheel.workspace.program import BadInputError
+from flywheel.workspace.sidecar import serve
 
 
 def figures(result: StepResult) -> TrainFigures:
@@ -68,9 +73,28 @@ def test_a_loss_that_is_no_number_ends_the_training_for_good() -> None:
     assert caught.value.reason is Reason.TRAINING_DIVERGED
 
 
+@pytest.fixture
+def kept(bed: Bed) -> Iterator[dict[str, list[str]]]:
+    """The checkpoints in each attempt's folder when the sidecar was last asked to keep it."""
+    seen: dict[str, list[str]] = {}
+
+    def do(operation: str, *paths: str) -> bool:
+        if operation == "keep":
+            seen[paths[0]] = [path.name for path in bed.workspace.local(f"{paths[0]}/checkpoints").iterdir()]
+        return True
+
+    with tempfile.TemporaryDirectory() as folder, serve(Path(folder) / "socket", do) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        bed.sidecar = Path(folder) / "socket"
+        yield seen
+        bed.sidecar = None
+        server.shutdown()
+
+
 def test_a_stopped_training_goes_on_with_the_same_batches(
-    bed: Bed, curriculum: Input, data: Input, trained: tuple[StepResult, str]
+    bed: Bed, curriculum: Input, data: Input, trained: tuple[StepResult, str], kept: dict[str, list[str]]
 ) -> None:
+    """Before a sidecar, which is asked to keep each checkpoint: without that, the pod's end would be the end of it."""
     whole, _ = trained
     first = "runs/test/r/iter-1/train/a2"
     process = bed.start("flywheel_trainer.train", first, training(bed), [curriculum, data])
@@ -84,12 +108,15 @@ def test_a_stopped_training_goes_on_with_the_same_batches(
     assert not bed.workspace.exists(f"{first}/manifest.json")
     assert [path.name.split("-")[0] for path in bed.workspace.local(f"{first}/checkpoints").iterdir()] == ["step"]
 
+    assert kept[first] == [path.name for path in bed.workspace.local(f"{first}/checkpoints").iterdir()]
+
     killed = "runs/test/r/iter-1/train/a3"
     process = bed.start("flywheel_trainer.train", killed, training(bed, resume=first), [curriculum, data])
     assert process.stdout is not None
     assert any("goes on from step-" in line for line in process.stdout), "the checkpoint was not found"
     process.kill()  # before it saved a checkpoint of its own
     process.communicate()
+    assert kept[killed] == kept[first], "what was carried over is kept, too"
 
     second, _ = bed.run(
         "flywheel_trainer.train", "runs/test/r/iter-1/train/a4", training(bed, resume=killed), [curriculum, data]

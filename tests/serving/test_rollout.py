@@ -122,7 +122,7 @@ def offer(operator: Operator, iteration: int, adapter: Adapter, expected: str) -
     train = _sealed(workspace, f"{home}/train/a1", "train", iteration, trained)
     test = _sealed(workspace, f"{home}/test/a1", "test", iteration, MeasureFigures(step="test", items=1, arms={}))
     candidate = {"iteration": iteration, "digest": adapter.digest, "train": train, "validated": test, "test": test}
-    status = {"workspaceClaim": "flywheel", "candidate": candidate}
+    status = {"workspace": {"persistentVolumeClaim": {"claimName": "flywheel"}}, "candidate": candidate}
     operator.runs = (FlywheelRun.model_validate(run.to_json_object() | {"status": status}),)
 
 

@@ -6,6 +6,7 @@ from flywheel.api.item import Answer, Question
 from flywheel.api.request import AnswerParameters
 from flywheel.api.result import AnswerFigures, StepResult
 from flywheel.api.task import PreparedTask
+from flywheel.statistics.measurement import score
 from flywheel.workspace.program import Attempt, BadInputError, run
 
 _LEVEL = 0.95
@@ -26,7 +27,6 @@ def answer(attempt: Attempt) -> StepResult:
     from flywheel_student.freeform import reply_to
     from flywheel_student.opening import open_student
     from flywheel_student.progress import Progress
-    from flywheel_student.scores import score
 
     student, tokens = open_student(attempt, prepared, parameters.model_path)
     prompts = [tokens.encode_prompt(question.question) for question in questions]

@@ -10,6 +10,7 @@ from flywheel.api.item import Answer, Item, Probe
 from flywheel.api.request import MeasureParameters
 from flywheel.api.result import MeasureFigures, StepResult
 from flywheel.api.task import PreparedTask
+from flywheel.statistics.measurement import OtherItemsError, measurement
 from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, BadInputError, run
 
@@ -37,9 +38,12 @@ def measure(attempt: Attempt) -> StepResult:
     # Torch takes seconds to import: bad input is refused before.
     from flywheel_student.arms import CANDIDATE, Sitting
     from flywheel_student.opening import open_student
-    from flywheel_student.scores import difference, recall_lower_bounds, score
+    from flywheel_student.preflight import check_lengths, check_targets
 
     student, tokens = open_student(attempt, prepared, parameters.model_path)
+    if (wanted := parameters.preflight) is not None:
+        check_targets(wanted, student.linear)
+        check_lengths(tokens, [*items, *_pool(attempt, "curriculum")], student.context)
     sitting = Sitting(student, tokens, parameters.step, parameters.batch_size)
     arms: dict[str, list[Answer]] = {}
     if attempt.input("adapter") is not None:
@@ -52,24 +56,13 @@ def measure(attempt: Attempt) -> StepResult:
     if parameters.probes:  # also where there are none: publish names the file
         attempt.workspace.write_jsonl(attempt.path("probes.jsonl"), [probe.to_json_object() for probe in probes])
 
-    level, seed = float(parameters.level), attempt.request.seed
     others = _others(attempt, parameters, arms) if CANDIDATE in arms else {}
-    differences = {
-        name: difference(arms[CANDIDATE], other, name, level=level, seed=seed) for name, other in others.items()
-    }
-    compared = [others[name] for name in parameters.recall_versus]
-    recall_lows = recall_lower_bounds(prepared.task, arms[CANDIDATE], compared, level=level) if compared else []
-    figures = MeasureFigures(
-        step=parameters.step,
-        items=len(items),
-        arms={arm: score(prepared.task, answers, level=level, seed=seed) for arm, answers in arms.items()},
-        differences=differences,
-        recall_lows=recall_lows,
-        probes=len(probes),
-        openings=opened.openings if opened else 0,
-        spent=float(opened.spent) if opened else 0.0,
-    )
-    return attempt.seal(figures)
+    try:
+        figures = measurement(parameters, prepared.task, arms, others, len(items), seed=attempt.request.seed)
+    except OtherItemsError as error:
+        raise BadInputError(str(error)) from error
+    spent = {"openings": opened.openings, "spent": float(opened.spent)} if opened else {}
+    return attempt.seal(figures.model_copy(update={"probes": len(probes), **spent}))
 
 
 def _pool(attempt: Attempt, pool: str) -> list[Item]:

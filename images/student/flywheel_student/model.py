@@ -34,6 +34,11 @@ class Student:
         """Where the model computes."""
         return self.model.device
 
+    @property
+    def linear(self) -> list[str]:
+        """Paths of the linear layers."""
+        return [path for path, module in self.model.named_modules() if isinstance(module, torch.nn.Linear)]
+
     def base(self) -> AbstractContextManager[Any]:
         """While entered, the student answers without its adapter."""
         return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()

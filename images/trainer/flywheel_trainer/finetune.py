@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,13 @@ from flywheel.api.item import CurvePoint
 from flywheel.api.request import Lora
 from flywheel.data.tokens import Encoded
 from flywheel_student.model import available_cpus, compute_type
+from flywheel_student.preflight import target_patterns
 from flywheel_trainer.batches import TrainingData
 from flywheel_trainer.schedule import share_of_peak
 from flywheel_trainer.watch import Checkpoints, Curve, carry_over, newest_checkpoint
 
 log = logging.getLogger(__name__)
 
-# `all-linear`: the seven projections of Llama-like models, which every server can load.
-_ALL_LINEAR = "*_proj"
 _CHECKPOINTS_PER_TRAINING = 10
 
 
@@ -40,6 +39,7 @@ class Plan:
     seed: int
     checkpoints: Path
     resume: Path | None
+    saved: Callable[[], None] = lambda: None  # after each checkpoint
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def finetune(plan: Plan) -> Outcome:
     steps = len(plan.order)
     data = TrainingData(plan.examples, plan.order, plan.pad_id)
     curve = Curve(data, steps, len(plan.examples) / data.micro_batch_size)
-    keeper = Checkpoints(plan.checkpoints, data, steps, every=max(10, steps // _CHECKPOINTS_PER_TRAINING))
+    keeper = Checkpoints(
+        plan.checkpoints, data, steps, every=max(10, steps // _CHECKPOINTS_PER_TRAINING), saved=plan.saved
+    )
     model = AnswersOnly(
         model_name=str(plan.model),
         default_dtype=compute_type(),
@@ -98,6 +100,7 @@ def finetune(plan: Plan) -> Outcome:
     )
     resume = carry_over(plan.resume, plan.checkpoints) if plan.resume is not None else None
     if resume is not None:
+        plan.saved()  # an attempt that is killed before a checkpoint of its own loses nothing to the next
         log.info("goes on from %s", resume.name)
         trainer.ckpt_path = resume
     with tempfile.TemporaryDirectory() as scratch:
@@ -126,10 +129,9 @@ def finetune(plan: Plan) -> Outcome:
 def _lora(lora: Lora) -> object:
     from nemo.collections import llm
 
-    modules = [_ALL_LINEAR if name == "all-linear" else name for name in lora.target_modules]
     # NeMo's default "xavier" fills A with numbers between 0 and 1 for Hugging Face layers: the loss rises.
     return llm.peft.LoRA(
-        target_modules=modules, dim=lora.rank, alpha=lora.alpha, dropout=0.0, lora_A_init_method="uniform"
+        target_modules=target_patterns(lora), dim=lora.rank, alpha=lora.alpha, dropout=0.0, lora_A_init_method="uniform"
     )
 
 

@@ -14,6 +14,7 @@ from flywheel.api.result import StepResult, TrainFigures
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import Encoded, TaskTokens
 from flywheel.workspace.program import Attempt, BadInputError, run
+from flywheel.workspace.remote import RemoteError
 from flywheel_trainer.order import batch_order, shuffled_labels, total_steps
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def train(attempt: Attempt) -> StepResult:
     folder = model_folder(parameters.model_path)
     tokenizer = load_tokenizer(folder)
     tokens = TaskTokens(prepared, tokenizer)
-    kept, encoded = _encode(tokens, _answered(examples, parameters, attempt.request.seed), context_of(folder))
+    kept, encoded = encode(tokens, _answered(examples, parameters, attempt.request.seed), context_of(folder))
     steps = total_steps(len(encoded), parameters.batch_size, parameters.epochs, parameters.max_steps)
     order = batch_order([len(one.ids) for one in encoded], parameters.batch_size, steps, attempt.request.seed)
     batches = [{"step": step, "ids": [kept[place].id for place in places]} for step, places in enumerate(order, 1)]
@@ -58,6 +59,7 @@ def train(attempt: Attempt) -> StepResult:
             lora=parameters.lora,
             seed=attempt.request.seed,
             checkpoints=attempt.workspace.local(attempt.path("checkpoints")),
+            saved=lambda: _keep(attempt),
             resume=_earlier(attempt, parameters.resume, batches),
         )
     )
@@ -74,11 +76,20 @@ def train(attempt: Attempt) -> StepResult:
             resumed_at=outcome.resumed_at,
             first_loss=fmean(losses[:_FEW]),
             last_loss=fmean(losses[-_FEW:]),
+            over_long=len(examples) - len(kept),
             steps_per_second=outcome.steps_per_second,
         )
     )
     shutil.rmtree(attempt.workspace.local(attempt.path("checkpoints")))  # the adapter is safe, and they are large
     return result
+
+
+def _keep(attempt: Attempt) -> None:
+    """A bucket that is away for a while ends no training of hours: the checkpoint before is still there."""
+    try:
+        attempt.workspace.keep(attempt.request.output)
+    except RemoteError as error:
+        log.warning("the checkpoint is not in the bucket: %s; training goes on", error)
 
 
 def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -> list[Example]:
@@ -91,7 +102,7 @@ def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -
     return [example.model_copy(update={"output": examples[source].output}) for example, source in pairs]
 
 
-def _encode(tokens: TaskTokens, examples: list[Example], context: int | None) -> tuple[list[Example], list[Encoded]]:
+def encode(tokens: TaskTokens, examples: list[Example], context: int | None) -> tuple[list[Example], list[Encoded]]:
     """Examples and their ids; those that do not fit into the model are left out and counted, never cut."""
     pairs = [(example, tokens.encode_example(example.input, example.output)) for example in examples]
     fitting = [(example, ids) for example, ids in pairs if context is None or len(ids.ids) <= context]

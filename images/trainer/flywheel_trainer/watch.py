@@ -6,6 +6,7 @@ import math
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -72,10 +73,14 @@ class Curve(pl.Callback):
 
 
 class Checkpoints(pl.Callback):
-    """Keeps the newest checkpoint: every few steps, at the end, and when the pod is told to stop."""
+    """Keeps the newest checkpoint: every few steps, at the end, and when the pod is told to stop.
 
-    def __init__(self, folder: Path, data: TrainingData, steps: int, every: int) -> None:
+    `saved` is called after each, and returns when the checkpoint is where the next attempt finds it.
+    """
+
+    def __init__(self, folder: Path, data: TrainingData, steps: int, every: int, saved: Callable[[], None]) -> None:
         self.stopped = False
+        self._saved = saved
         self._folder = folder
         self._data = data
         self._steps = steps
@@ -108,6 +113,7 @@ class Checkpoints(pl.Callback):
         for old in self._folder.iterdir():
             if old != finished:
                 shutil.rmtree(old)
+        self._saved()
 
 
 def carry_over(earlier: Path, folder: Path) -> Path | None:

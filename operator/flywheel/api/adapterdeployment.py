@@ -26,6 +26,7 @@ from flywheel.api.model import (
     list_type,
     rules,
 )
+from flywheel.api.workspace import WorkspaceRef
 
 
 class Repository(Closed):
@@ -91,7 +92,7 @@ class Rollout(Open):
     run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
     iteration: int = Field(ge=1, description="The iteration that trained it.")
     run_created: datetime = Field(description="When that run was created: candidates of newer runs are newer.")
-    workspace_claim: str = Field(max_length=253, description="The claim that holds the run's files.")
+    workspace: WorkspaceRef = Field(description="Where the run's files are.")
     run_path: str = Field(max_length=512, description="The run's folder in the workspace.")
     train: AcceptedStep = Field(description="The attempt that trained it.")
     test: AcceptedStep = Field(description="The attempt that tested it.")

@@ -12,12 +12,14 @@ from flywheel.api.model import Open
 
 ConditionType = Literal[
     "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
-    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman",
+    "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "TeacherUnreliable", "QuotasShort",
+    "PreferenceLeakageRisk",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
-TEACHER_REFUSALS = "TeacherRefusals"
+TEACHER_REFUSALS, TEACHER_UNRELIABLE, QUOTAS_SHORT = "TeacherRefusals", "TeacherUnreliable", "QuotasShort"
+PREFERENCE_LEAKAGE_RISK = "PreferenceLeakageRisk"
 LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
@@ -56,15 +58,24 @@ class Reason(StrEnum):
     TEACHER_SECRET = "TeacherSecret"  # noqa: S105 - a reason, not a secret
     TEACHER_KEY_REFUSED = "TeacherKeyRefused"
     TEACHER_UNAVAILABLE = "TeacherUnavailable"
+    HUB_TOKEN = "HubToken"  # noqa: S105 - a reason, not a secret
+    HUB_UNAVAILABLE = "HubUnavailable"
+    TEACHER_CERTIFICATE = "TeacherCertificate"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     VOLUME_UNAVAILABLE = "VolumeUnavailable"
     VOLUME_FULL = "VolumeFull"
     VOLUME_READ_ONLY = "VolumeReadOnly"
+    WORKSPACE_SECRET = "WorkspaceSecret"  # noqa: S105 - a reason, not a secret
+    WORKSPACE_KEY_REFUSED = "WorkspaceKeyRefused"
+    WORKSPACE_UNAVAILABLE = "WorkspaceUnavailable"
+    BUCKET_MISSING = "BucketMissing"
     UNSCHEDULABLE = "Unschedulable"
     POD_REFUSED = "PodRefused"
     JOB_CONFLICT = "JobConflict"
     STATUS_DAMAGED = "StatusDamaged"
+    LORA_TARGETS = "LoraTargets"
     GATE_LABELS = "GateLabels"
+    NOTHING_TO_JUDGE = "NothingToJudge"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
@@ -78,8 +89,11 @@ class Reason(StrEnum):
     REVISION_DAMAGED = "RevisionDamaged"
     TEACHER_REPLIES = "TeacherReplies"
     TEACHER_MODEL_CHANGED = "TeacherModelChanged"
+    JUDGE_ANCHORS = "JudgeAnchors"
+    JUDGE_MODEL_CHANGED = "JudgeModelChanged"
     LEDGER_DAMAGED = "LedgerDamaged"
     EXAMPLES_TOO_LONG = "ExamplesTooLong"
+    ITEMS_TOO_LONG = "ItemsTooLong"
     TRAINING_DIVERGED = "TrainingDiverged"
     ADAPTER_DAMAGED = "AdapterDamaged"
     CONTRACT_DIFFERS = "ContractDiffers"
@@ -99,8 +113,15 @@ class Reason(StrEnum):
     PROMPTING_AS_GOOD = "PromptingAsGood"
     ADAPTER_BETTER = "AdapterBetter"
     NO_GAIN_PROVEN = "NoGainProven"
+    JUDGE_OF_TEACHERS_FAMILY = "JudgeOfTeachersFamily"
+    JUDGE_OF_OTHER_FAMILY = "JudgeOfOtherFamily"
     REFUSALS_MANY = "RefusalsMany"
     REFUSALS_FEW = "RefusalsFew"
+    LABELS_WRONG = "LabelsWrong"
+    LABELS_UNCLEAR = "LabelsUnclear"
+    LABELS_RIGHT = "LabelsRight"
+    ITEMS_MISSING = "ItemsMissing"
+    QUOTAS_MET = "QuotasMet"
     # progress, for events
     STEP_STARTED = "StepStarted"
     STEP_COMPLETED = "StepCompleted"

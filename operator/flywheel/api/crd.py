@@ -120,6 +120,7 @@ _COLUMNS: dict[str, list[Schema]] = {
         *_READY,
         *_AGE,
         _column("Exam", ".status.examAccuracy", "Newest accuracy on the teacher's exam.", priority=1),
+        _column("Inflation", ".status.inflationGap.gap", "Exam by the teacher's key minus anchors.", priority=1),
         _column("Test", ".status.test.accuracy", "Accuracy of the last candidate on the test pool.", priority=1),
         _column("Candidate", ".status.candidate.iteration", "Iteration of the newest candidate.", "integer", 1),
         _column("Tokens", ".status.usage.teacherTokens", "Teacher tokens paid.", "integer", 1),

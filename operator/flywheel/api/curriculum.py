@@ -16,33 +16,61 @@ from flywheel.api.model import (
     IMMUTABLE,
     Closed,
     Digest,
+    LocalRef,
     Open,
     Ordinal,
     RelativePath,
     Rule,
     Share,
     Word,
-    WorkspaceRef,
     list_map,
     rules,
 )
 from flywheel.api.privacy import Privacy
+from flywheel.api.repository import Repository
 from flywheel.api.request import SourceFormat
 from flywheel.api.task import Task
+from flywheel.api.workspace import WorkspaceRef
+
+_ONE_PLACE = "name path or configMap, and only one of them"
+
+
+class KeyRef(LocalRef):
+    """A key of a ConfigMap in the same namespace."""
+
+    key: str = Field(
+        min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]*[-_a-zA-Z0-9]$", description="Key of the ConfigMap."
+    )
 
 
 class Dataset(Closed):
     """A file with one JSON object a line, which also has the group's field."""
 
-    path: RelativePath = Field(description="Path of the file on the workspace.")
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(Rule("has(self.path) != has(self.configMap)", _ONE_PLACE))
+    }
+
+    path: RelativePath | None = Field(default=None, description="Path of the file on the workspace.")
+    config_map: KeyRef | None = Field(
+        default=None, description="Key of a ConfigMap that holds the lines: for small sets, 1 MiB at most."
+    )
     format: SourceFormat = Field(
         default="Jsonl",
         description="Jsonl: `input` and `output`. Alpaca: `instruction`, `input`, `output`. Chat: `messages`. "
         "RequestLog: `request` as OpenAI has it, and `feedback` {verdict: accepted, rejected or corrected; corrected}.",
     )
 
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        """The CEL rule above, for those who do not ask an API server."""
+        if (self.path is None) == (self.config_map is None):
+            raise ValueError(_ONE_PLACE)
+        return self
+
 
 _LOGS = "a RequestLog has the truth Feedback, and only a RequestLog has it: set truth or dataset.format"
+_ONE_KIND = "name dataset or repository, and only one of them"
+_NO_LABELS = "a repository has no labels: its truth is Teacher, its group file or repository, and it rejects no line"
 
 
 class Source(Closed):
@@ -50,21 +78,31 @@ class Source(Closed):
 
     model_config = Closed.model_config | {
         "json_schema_extra": rules(
-            Rule("(self.dataset.format == 'RequestLog') == (self.truth == 'Feedback')", _LOGS),
+            Rule("has(self.dataset) != has(self.repository)", _ONE_KIND),
+            Rule("!has(self.dataset) || (self.dataset.format == 'RequestLog') == (self.truth == 'Feedback')", _LOGS),
+            Rule(
+                "!has(self.repository) || (self.truth == 'Teacher' && self.group in ['file', 'repository']"
+                " && self.maxRejected == 0)",
+                _NO_LABELS,
+            ),
         )
     }
 
     name: Word = Field(description="Name of the source; reports count by it.")
     truth: Truth = Field(
         description="Who made the labels: people, a rule such as a linter, a teacher, or users who corrected an "
-        "answer. Only items of Human and Rule are held out."
+        "answer. Only items of Human and Rule are held out. A repository has none: what is made of it is the Teacher's."
     )
     group: str = Field(
         min_length=1,
         max_length=63,
-        description="Field of a line that names its group, such as its package; groups are never split between pools.",
+        description="Field of a line that names its group, such as its package; groups are never split between pools. "
+        "Of a repository: file, or repository for the first folder below its path.",
     )
-    dataset: Dataset = Field(description="The file that holds the items.")
+    dataset: Dataset | None = Field(default=None, description="The file that holds the items.")
+    repository: Repository | None = Field(
+        default=None, description="The folder of code that the teacher is shown parts of."
+    )
     max_rejected: int = Field(
         default=0,
         ge=0,
@@ -73,10 +111,15 @@ class Source(Closed):
     )
 
     @model_validator(mode="after")
-    def _feedback_of_logs(self) -> Self:
-        """The CEL rule above, for those who do not ask an API server."""
-        if (self.dataset.format == "RequestLog") != (self.truth == "Feedback"):
+    def _kinds(self) -> Self:
+        """The CEL rules above, for those who do not ask an API server."""
+        if (self.dataset is None) == (self.repository is None):
+            raise ValueError(_ONE_KIND)
+        if self.dataset is not None and (self.dataset.format == "RequestLog") != (self.truth == "Feedback"):
             raise ValueError(_LOGS)
+        unlabelled = (self.truth, self.max_rejected) == ("Teacher", 0) and self.group in ("file", "repository")
+        if self.repository is not None and not unlabelled:
+            raise ValueError(_NO_LABELS)
         return self
 
 
@@ -169,6 +212,7 @@ class PoolItems(Open):
         description="Items per label, in the order of the task's labels.",
         json_schema_extra=list_map("label"),
     )
+    units: int = Field(default=0, ge=0, description="Functions, classes and methods of repositories: without label.")
 
 
 class Rejected(Open):

@@ -7,9 +7,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from flywheel.api.endpoint import ConfigMapKeyRef, Header, ProxyURL, QueryParameter, StructuredOutputs
+from flywheel.api.evaluation import Evaluation
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.gate import Gate
 from flywheel.api.jobs import Jobs
+from flywheel.api.limits import Limits
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
@@ -23,6 +26,7 @@ from flywheel.api.model import (
     RelativePath,
     Share,
     Word,
+    list_map,
     rules,
 )
 from flywheel.api.model import Rule as Cel
@@ -36,10 +40,46 @@ class ModelClaim(ClaimRef):
     path: RelativePath = Field(description="Folder on the claim with config.json, safetensors and tokenizer.")
 
 
+class HubModel(Closed):
+    """A base model on a Hugging Face hub, downloaded once onto the workspace."""
+
+    repo: str = Field(
+        max_length=193,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,95})?$",
+        description="Repository, such as org/model.",
+    )
+    revision: str = Field(
+        max_length=40, pattern=r"^[0-9a-f]{40}$", description="Commit, all 40 digits: branches and tags move."
+    )
+    token_secret_ref: LocalRef | None = Field(
+        default=None, description="Secret with the key hubToken, for a private or gated repository."
+    )
+
+
 class StudentModel(Closed):
     """Where the base model comes from."""
 
-    persistent_volume_claim: ModelClaim = Field(description="A claim that holds the base model.")
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Cel("has(self.persistentVolumeClaim) != has(self.hub)", "exactly one of persistentVolumeClaim and hub")
+        )
+    }
+    persistent_volume_claim: ModelClaim | None = Field(default=None, description="A claim that holds the base model.")
+    hub: HubModel | None = Field(default=None, description="A repository on a hub.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> StudentModel:
+        """The CEL rule above, for those who do not ask an API server."""
+        if (self.persistent_volume_claim is None) == (self.hub is None):
+            raise ValueError("exactly one of persistentVolumeClaim and hub")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the model is called where nobody says otherwise."""
+        if self.hub is not None:
+            return self.hub.repo
+        return self.persistent_volume_claim.path if self.persistent_volume_claim is not None else ""
 
 
 class Student(Closed):
@@ -52,26 +92,6 @@ class Student(Closed):
         default=None, description="Name written into the adapter as its base model; the model's folder when absent."
     )
     batch_size: int = Field(default=32, ge=1, le=1024, description="Questions answered at once.")
-
-
-class Limits(Closed):
-    """How hard the teacher may be asked."""
-
-    concurrency: int = Field(default=4, ge=1, le=256, description="Calls under way at once.")
-    requests_per_minute: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="Most requests that begin in any minute, repeated ones included, spread evenly; absent: no limit.",
-    )
-    tokens_per_minute: int | None = Field(
-        default=None,
-        ge=1000,
-        le=1_000_000_000,
-        description="Most tokens, in and out, of requests that begin in any minute. A request counts with the most that"
-        " it can use until it is known what it used; one that is larger than the limit goes alone. No limit if absent.",
-    )
-    call_timeout: Duration = Field(default="5m", description="Longest that one request may take.")
 
 
 class Teacher(Closed):
@@ -89,6 +109,32 @@ class Teacher(Closed):
     )
     limits: Limits = Field(default_factory=Limits, description="How hard the teacher may be asked.")
     prices: Prices | None = Field(default=None, description="What its tokens cost.")
+    headers: list[Header] = Field(
+        default_factory=list[Header],
+        max_length=16,
+        description="Literal headers of every request, such as openai-organization. Never a key.",
+        json_schema_extra=list_map("name"),
+    )
+    query: list[QueryParameter] = Field(
+        default_factory=list[QueryParameter],
+        max_length=16,
+        description="Literal parameters of every request's URL, such as api-version. Never a key.",
+        json_schema_extra=list_map("name"),
+    )
+    ca_bundle_ref: ConfigMapKeyRef | None = Field(
+        default=None,
+        description="CA certificates in PEM: only what they have signed is trusted. The system's own when absent.",
+    )
+    proxy: ProxyURL | None = Field(
+        default=None,
+        description="HTTP proxy for every request, without credentials. Its host must be listed in the Secret's key"
+        " `hosts` too.",
+    )
+    structured_outputs: StructuredOutputs | None = Field(
+        default=None,
+        description="Have the endpoint itself keep replies to JSON (JSONObject), or to a strict schema made from the"
+        " task's schemas (JSONSchema). One that cannot do it refuses the request. Replies are checked all the same.",
+    )
 
 
 class Exam(Closed):
@@ -96,6 +142,13 @@ class Exam(Closed):
 
     questions: int = Field(default=200, ge=4, le=10000, description="Questions in an exam.")
     examples: int = Field(default=400, ge=4, le=100000, description="New training examples an iteration.")
+    votes: int = Field(
+        default=3,
+        ge=1,
+        le=9,
+        description="How often the teacher labels each item that it wrote, without seeing its label. What more than"
+        " half of the votes do not confirm is left out. Asked until that is certain: of 3 votes mostly 2.",
+    )
 
 
 class Training(Closed):
@@ -133,16 +186,25 @@ class Plateau(Closed):
     )
 
 
+_SOME_LIMIT = "one of teacherTokens, cost, gpuHours and wallTime must be set"
+
+
 class Budget(Closed):
-    """Most that the run may be charged for its teacher. Requests that were cut off count as what they might cost."""
+    """Most that the run may use. Teacher requests that were cut off count as what they might cost."""
 
     model_config = Closed.model_config | {
         "json_schema_extra": rules(
-            Cel("has(self.teacherTokens) || has(self.cost)", "one of teacherTokens and cost must be set")
+            Cel("has(self.teacherTokens) || has(self.cost) || has(self.gpuHours) || has(self.wallTime)", _SOME_LIMIT)
         )
     }
     teacher_tokens: int | None = Field(default=None, ge=1, le=10**15, description="Teacher tokens, in and out.")
     cost: Amount | None = Field(default=None, description="Money, in the currency of teacher.prices.")
+    gpu_hours: Amount | None = Field(
+        default=None, description="GPUs times hours, while pods of the steps run; failed attempts included."
+    )
+    wall_time: Duration | None = Field(
+        default=None, description="Time while pods of the steps run; waiting in a queue or suspended does not count."
+    )
     reserve_for_finish: Share = Field(
         default=Decimal("0"),
         description="Share of each limit that exams may not touch, so that an iteration that was begun can be taught,"
@@ -152,8 +214,8 @@ class Budget(Closed):
     @model_validator(mode="after")
     def _some_limit(self) -> Budget:
         """The CEL rule above, for those who do not ask an API server."""
-        if self.teacher_tokens is None and self.cost is None:
-            raise ValueError("one of teacherTokens and cost must be set")
+        if self.teacher_tokens is None and self.cost is None and self.gpu_hours is None and self.wall_time is None:
+            raise ValueError(_SOME_LIMIT)
         return self
 
 
@@ -166,7 +228,7 @@ class Stop(Closed):
         description="Target: stop when the lower bound of balanced accuracy on the validation pool reaches this.",
     )
     plateau: Plateau | None = Field(default=None, description="Stop when the student no longer improves.")
-    budget: Budget | None = Field(default=None, description="Most that the run may be charged for its teacher.")
+    budget: Budget | None = Field(default=None, description="Most that the run may use: teacher, GPUs, time.")
     now: bool = Field(default=False, description="Stop at once, keeping the best adapter so far.")
 
 
@@ -190,7 +252,11 @@ class FlywheelRunSpec(Closed):
             Cel(
                 "!has(self.stop) || !has(self.stop.budget) || !has(self.stop.budget.cost) || has(self.teacher.prices)",
                 "stop.budget.cost needs teacher.prices",
-            )
+            ),
+            Cel(
+                "!has(self.gate) || !has(self.gate.preference) || has(self.evaluation)",
+                "gate.preference needs evaluation.judge",
+            ),
         )
     }
     curriculum_ref: LocalRef = Field(
@@ -201,6 +267,9 @@ class FlywheelRunSpec(Closed):
     teacher: Teacher = Field(description="The large model that examines and teaches.")
     exam: Exam = Field(default_factory=Exam, description="Sizes of what the teacher writes each iteration.")
     training: Training = Field(description="How the adapter is trained.")
+    evaluation: Evaluation | None = Field(
+        default=None, description="Who judges the texts of answers, where the Curriculum's task.scoring is Judge."
+    )
     gate: Gate = Field(default_factory=Gate, description="What an adapter must prove before it may be rolled out.")
     stop: Stop = Field(default_factory=Stop, description="When the run ends; the first limit that holds wins.")
     deployment_ref: LocalRef | None = Field(
@@ -220,10 +289,12 @@ class FlywheelRunSpec(Closed):
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the steps' pods.")
 
     @model_validator(mode="after")
-    def _priced(self) -> FlywheelRunSpec:
-        """The CEL rule above, for those who do not ask an API server."""
+    def _complete(self) -> FlywheelRunSpec:
+        """The CEL rules above, for those who do not ask an API server."""
         if self.stop.budget is not None and self.stop.budget.cost is not None and self.teacher.prices is None:
             raise ValueError("stop.budget.cost needs teacher.prices")
+        if self.gate.preference is not None and self.evaluation is None:
+            raise ValueError("gate.preference needs evaluation.judge")
         return self
 
 
@@ -255,7 +326,7 @@ _STATUS_RULES = (
             f" || (has(self.status) && has(self.status.{field}) && self.status.{field} == oldSelf.status.{field})",
             f"status.{field} stays: the run is pinned to it, create a new run",
         )
-        for field in ("curriculum", "workspaceClaim")
+        for field in ("curriculum", "workspace")
     ),
 )
 _FREE = "!has(oldSelf.status) || !has(oldSelf.status.iteration) || oldSelf.status.iteration < 1"
@@ -274,6 +345,23 @@ FLYWHEELRUN_RULES = (
             f"spec.teacher.{field} {_FROZEN}",
         )
         for field in ("model", "baseURL")
+    )
+    + tuple(
+        Cel(
+            f"{_FREE} || (has(self.spec.teacher.{field}) == has(oldSelf.spec.teacher.{field})"
+            f" && (!has(self.spec.teacher.{field})"
+            f" || self.spec.teacher.{field} == oldSelf.spec.teacher.{field}))",
+            f"spec.teacher.{field} {_FROZEN}",
+        )
+        for field in ("query", "structuredOutputs")
+    )
+    + tuple(
+        Cel(
+            f"{_FREE} || (has(self.spec.evaluation) == has(oldSelf.spec.evaluation) && (!has(self.spec.evaluation)"
+            f" || self.spec.evaluation.judge.{field} == oldSelf.spec.evaluation.judge.{field}))",
+            f"spec.evaluation.judge.{field} {_FROZEN}",
+        )
+        for field in ("model", "baseURL", "items")
     )
     + _STATUS_RULES
 )

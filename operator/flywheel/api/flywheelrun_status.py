@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt
 from flywheel.api.jobs import StepName
+from flywheel.api.judge_status import JudgeReport, PreferenceReport
 from flywheel.api.model import DecimalText, Digest, Open, Ordinal, SpentText, list_map
 from flywheel.api.pinned import PinnedRevision
 from flywheel.api.result import ServedModel
+from flywheel.api.workspace import WorkspaceRef
 
 
 class Measured(Open):
@@ -41,6 +43,14 @@ class Gain(Open):
     high: DecimalText = Field(description="Upper bound.")
 
 
+class InflationGap(Open):
+    """How much better the student looks on the teacher's questions than on the anchors of the same exam."""
+
+    gap: DecimalText = Field(description="Balanced accuracy by the teacher's keys minus that on the anchors.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
+
+
 class AcceptedStep(Open):
     """The attempt of a step whose manifest the operator accepted."""
 
@@ -60,8 +70,15 @@ class Iteration(Open):
         json_schema_extra=list_map("name"),
     )
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's grade, 1 to 10.")
-    exam_accuracy: DecimalText | None = Field(default=None, description="On the exam, by the teacher's key.")
-    training_items: int | None = Field(default=None, ge=0, description="Examples trained on.")
+    exam_accuracy: DecimalText | None = Field(
+        default=None, description="On the exam: by the teacher's key, and on its anchors by theirs."
+    )
+    exam_over_long: int = Field(default=0, ge=0, description="Exam questions that did not fit the student: wrong.")
+    inflation_gap: InflationGap | None = Field(default=None, description="Exam by the teacher's key minus anchors.")
+    training_items: int | None = Field(default=None, ge=0, description="Examples of the training set.")
+    training_over_long: int = Field(
+        default=0, ge=0, description="Of these, left out of training: they did not fit the student."
+    )
     adapter: Digest | None = Field(default=None, description="Digest of the adapter trained.")
     loss: str | None = Field(default=None, max_length=16, description="Last training loss.")
     validation: Measured | None = Field(default=None, description="On the validation pool.")
@@ -128,6 +145,12 @@ class TestReport(Measured):
         description="The labels of gate.labels.",
         json_schema_extra=list_map("label"),
     )
+    preferences: list[PreferenceReport] = Field(
+        default_factory=list[PreferenceReport],
+        max_length=8,
+        description="Whose texts the judge prefers, where the run has one and the labels passed.",
+        json_schema_extra=list_map("versus"),
+    )
 
 
 class RunUsage(Open):
@@ -143,6 +166,19 @@ class RunUsage(Open):
     )
     unaffordable: int = Field(default=0, ge=0, description="Calls not made, because the budget did not cover them.")
     cost: DecimalText | None = Field(default=None, description="Cost at teacher.prices, rounded up.")
+    pod_seconds: int = Field(default=0, ge=0, description="Seconds that the steps' pods ran, failed attempts included.")
+    gpu_seconds: int = Field(default=0, ge=0, description="The same, times the GPUs of each pod.")
+
+
+class PodTime(Open):
+    """The run's newest pod: its time is counted once, when it has ended."""
+
+    iteration: Ordinal = Field(description="Its iteration.")
+    step: StepName = Field(description="Its step.")
+    attempt: Ordinal = Field(description="Its attempt.")
+    since: AwareDatetime = Field(description="When the step began in it.")
+    gpus: int = Field(default=0, ge=0, le=1_000_000, description="GPUs that it holds.")
+    counted: bool = Field(default=False, description="Whether it has ended and is in usage.")
 
 
 class ReplyCount(Open):
@@ -152,6 +188,30 @@ class ReplyCount(Open):
         description="strict, block, items, repaired, none, cut, empty, refused or filtered."
     )
     count: int = Field(ge=0, description="How many.")
+
+
+class TeacherError(Open):
+    """How often the teacher labels trusted items of one label wrongly, without seeing it; over all iterations."""
+
+    label: str = Field(max_length=63, description="The label that the items have.")
+    items: int = Field(ge=0, description="How many of them the teacher labelled.")
+    wrong: int = Field(ge=0, description="How many of these wrongly.")
+    refused: int = Field(default=0, ge=0, description="How many more it refused to label.")
+    error: DecimalText = Field(description="Share of wrong labels.")
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
+
+
+class Shortage(Open):
+    """Items that the teacher was to write and that are not there."""
+
+    step: Literal["exam", "evaluate"] = Field(description="exam: questions; evaluate: training examples.")
+    label: str = Field(max_length=63, description="The label.")
+    missing: int = Field(ge=0, description="How many are missing.")
+    reason: str = Field(
+        max_length=32,
+        description="The main reason: Budget, Refused, RoundsUsed (too few were written), or why most were left out.",
+    )
 
 
 class Quarantined(Open):
@@ -195,17 +255,20 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
-        " PromptingSuffices, TeacherRefusals.",
+        " PromptingSuffices, TeacherRefusals, TeacherUnreliable, QuotasShort, LeakageChecked, PreferenceLeakageRisk.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
-    workspace_claim: str | None = Field(default=None, max_length=253, description="The claim that holds its files.")
+    workspace: WorkspaceRef | None = Field(default=None, description="Where its files are.")
     iteration: Ordinal = Field(default=0, description="Iteration at work; 0 measures the untrained student.")
     step: str | None = Field(default=None, max_length=32, description="Step at work.")
     attempt: Attempt | None = Field(default=None, description="Attempts of the step at work.")
     current: Iteration | None = Field(default=None, description="What the iteration at work has so far.")
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's newest grade, 1 to 10.")
     exam_accuracy: DecimalText | None = Field(default=None, description="On the newest exam.")
+    inflation_gap: InflationGap | None = Field(
+        default=None, description="On the newest exam: by the teacher's key minus anchors."
+    )
     validation: Measured | None = Field(default=None, description="The newest adapter on the validation pool.")
     baseline: list[Arm] = Field(
         default_factory=list[Arm],
@@ -225,6 +288,7 @@ class FlywheelRunStatus(Open):
     )
     alpha_spent: SpentText = Field(default="0", description="What these openings have spent of alpha.")
     first_test: AcceptedStep | None = Field(default=None, description="The test whose untrained arms are reused.")
+    judge: JudgeReport | None = Field(default=None, description="The judge of texts, and what it was charged.")
     first_test_iteration: int | None = Field(default=None, ge=1, description="The iteration of that test.")
     history: list[Iteration] = Field(
         default_factory=list[Iteration],
@@ -241,7 +305,21 @@ class FlywheelRunStatus(Open):
         description="Replies of the teacher, by how they were read.",
         json_schema_extra=list_map("rung"),
     )
+    teacher_error: list[TeacherError] = Field(
+        default_factory=list[TeacherError],
+        max_length=16,
+        description="How often the teacher's labels are wrong, by label.",
+        json_schema_extra=list_map("label"),
+    )
+    voted_out: int = Field(default=0, ge=0, description="Items of the teacher that its own votes did not confirm.")
+    shortages: list[Shortage] = Field(
+        default_factory=list[Shortage],
+        max_length=32,
+        description="What the newest exam and the newest training examples fall short of, by label.",
+        json_schema_extra=list_map("step", "label"),
+    )
     usage: RunUsage = Field(default_factory=RunUsage, description="What the run has cost so far.")
+    pod: PodTime | None = Field(default=None, description="The newest pod, for usage.podSeconds and gpuSeconds.")
     leakage: LeakageReport | None = Field(default=None, description="What the leakage firewall did so far.")
     redacted: list[Redacted] = Field(
         default_factory=list[Redacted],

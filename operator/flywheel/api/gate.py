@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,6 +21,20 @@ class LabelFloor(Closed):
     )
     min_items: int = Field(
         default=30, ge=1, le=1_000_000, description="Fewest items with this label that the test pool must have."
+    )
+
+
+class PreferenceGate(Closed):
+    """What the judge must say of the candidate's texts."""
+
+    margin: Share = Field(
+        default=Decimal("0"),
+        description="Lower bound of the preference difference over the bare student must be above this; nor may the"
+        " candidate be proven worse than the adapter in service.",
+    )
+    leakage_risk: Literal["Blocks", "Waived"] = Field(
+        default="Blocks",
+        description="Whether a judge of the teacher's family blocks promotion: it may prefer its own kind's style.",
     )
 
 
@@ -47,4 +62,7 @@ class Gate(Closed):
         max_length=16,
         description="Labels whose recall may not fall.",
         json_schema_extra=list_map("label"),
+    )
+    preference: PreferenceGate | None = Field(
+        default=None, description="What evaluation.judge must say of the texts; its figures are only shown if absent."
     )

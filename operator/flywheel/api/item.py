@@ -23,12 +23,26 @@ class Item(Open):
     truth: Truth
 
 
+class Unit(Open):
+    """pools/<pool>/units.jsonl: a function, class or method of a repository. It has no label: the teacher sees it."""
+
+    id: str = Field(description="Digest of the normalised question.")
+    question: dict[str, Any] = Field(description="The field that holds the code.")
+    kind: Literal["function", "class", "method"]
+    language: str
+    file: str
+    line: int
+    group: str
+    source: str
+
+
 class Question(Open):
-    """exam.jsonl: a question with the teacher's key."""
+    """exam.jsonl: a question with its key. An anchor is a trusted item, and its key is not the teacher's."""
 
     id: str
     question: dict[str, Any]
     answer: dict[str, Any]
+    origin: Literal["teacher", "anchor"] = "teacher"
 
 
 class Answer(Open):
@@ -39,6 +53,16 @@ class Answer(Open):
     text: str = ""
     label: str | None = None
     state: State = "ok"
+
+
+class Anchor(Open):
+    """A pair of texts for one question that a person has judged, with their outcome."""
+
+    input: dict[str, Any]
+    first: str = Field(min_length=1)
+    second: str = Field(min_length=1)
+    preferred: Literal["first", "second", "tie"]
+    reference: dict[str, Any] | None = None
 
 
 class Example(Open):

@@ -6,6 +6,7 @@ Token mount, service account and security context are not here on purpose.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
@@ -14,8 +15,9 @@ from flywheel.api.model import Closed, Duration, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
 
 StepName = Literal[
-    "prepare", "exam", "answer", "evaluate", "train", "validate", "test", "publish", "verify", "report", "cleanup"
-]
+    "prepare", "fetch", "preflight", "exam", "answer", "evaluate", "train", "validate", "test", "judge", "publish",
+    "verify", "report", "cleanup",
+]  # fmt: skip
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[mkMGTPE]|[eE][0-9]{1,2})?$"
 _QUANTITY_MAX = 32
@@ -43,6 +45,7 @@ Quantity = Annotated[
         }
     ),
 ]
+_GPU = re.compile(r"/(gpu|mig-)")  # nvidia.com/gpu, amd.com/gpu, nvidia.com/mig-1g.10gb
 ResourceName = Annotated[str, Field(max_length=253)]
 _ZERO = "^0+([.]0+)?([A-Za-z]|$)"
 _NO_MEMORY = "memory must be more than 0: to Kubernetes a limit of 0 is none at all"
@@ -53,6 +56,11 @@ def _memory_rule(field: str) -> Cel:
         f"!has(self.{field}) || !('memory' in self.{field}) || !string(self.{field}['memory']).matches('{_ZERO}')",
         f"{field}: {_NO_MEMORY}",
     )
+
+
+def gpus(limits: Mapping[str, object]) -> int:
+    """GPUs among resource limits, whoever makes them; a slice of one (MIG) counts as one."""
+    return sum(int(str(count)) for name, count in limits.items() if _GPU.search(name) and str(count).isdecimal())
 
 
 class Resources(Closed):

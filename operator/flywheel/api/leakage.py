@@ -41,6 +41,6 @@ class Signature(Open):
 class Signatures(Open):
     """signatures.json of a revision: all that steps which may not see held-out items know of them."""
 
-    sketches: Literal[1] = Field(description="Version of the sketches.")
+    sketches: Literal[1, 2] = Field(description="Version of the sketches; they can be compared.")
     leakage: Leakage
     items: list[Signature]

@@ -136,14 +136,6 @@ class ClaimRef(Closed):
     claim_name: ObjectName = Field(description="Name of a PersistentVolumeClaim in the same namespace.")
 
 
-class WorkspaceRef(Closed):
-    """Where the files of a Curriculum and of its runs are kept."""
-
-    persistent_volume_claim: ClaimRef = Field(
-        description="The claim that holds the workspace; it must be mountable by every step's pod."
-    )
-
-
 class Rule(dict[str, JsonValue]):
     """One x-kubernetes-validations entry: a CEL expression that must hold, and what to say when it does not."""
 

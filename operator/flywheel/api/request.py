@@ -12,12 +12,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flywheel.api.endpoint import ConfigMapKeyRef, Header, QueryParameter, StructuredOutputs
 from flywheel.api.item import Truth
 from flywheel.api.jobs import StepName
 from flywheel.api.leakage import Leakage
 from flywheel.api.model import Closed, Digest, RelativePath, Share, list_type
 from flywheel.api.money import Allowance
 from flywheel.api.privacy import Redact
+from flywheel.api.repository import Selection
 from flywheel.api.task import Task
 
 
@@ -37,14 +39,18 @@ SourceFormat = Literal["Jsonl", "Alpaca", "Chat", "RequestLog"]
 
 
 class Source(Closed):
-    """One data file for prepare."""
+    """One source for prepare: a file of items, or a folder of code."""
 
     name: str
     truth: Truth
     group: str
     path: RelativePath
+    volume: str | None = Field(
+        default=None, description="Folder of the file system below which path is: a volume of the source's own."
+    )
     format: SourceFormat = "Jsonl"
     max_rejected: int = 0
+    repository: Selection | None = Field(default=None, description="Which files of the folder are read.")
 
 
 class PrepareParameters(Closed):
@@ -72,6 +78,11 @@ class TeacherParameters(Closed):
     max_output_tokens: int = 4096
     allowance: Allowance | None = Field(default=None, description="What the run's budget leaves for this step.")
     served_model: str | None = Field(default=None, description="Digest of the model's name that answered first.")
+    headers: list[Header] = Field(default_factory=list[Header])
+    query: list[QueryParameter] = Field(default_factory=list[QueryParameter])
+    ca_bundle: ConfigMapKeyRef | None = Field(default=None, description="What is mounted where the pod is told.")
+    proxy: str | None = None
+    structured_outputs: StructuredOutputs | None = None
 
 
 class Redaction(Closed):
@@ -81,6 +92,22 @@ class Redaction(Closed):
     key: str = ""
 
 
+class FetchParameters(Closed):
+    """Download a base model. `folder` is where it will be; what is beside it is scratch."""
+
+    step: Literal["fetch"] = "fetch"
+    repo: str
+    revision: str
+    folder: RelativePath
+
+
+class PreflightParameters(Closed):
+    """Ask the teacher once, for nothing. Inputs: curriculum (task.json)."""
+
+    step: Literal["preflight"] = "preflight"
+    teacher: TeacherParameters
+
+
 class ExamParameters(Closed):
     """Inputs: curriculum (task.json, signatures.json, pools/exam), feedback (the last evaluate)."""
 
@@ -88,6 +115,8 @@ class ExamParameters(Closed):
     teacher: TeacherParameters
     questions: int
     redaction: Redaction = Redaction()
+    votes: int = 3
+    unguarded: bool = Field(default=False, description="Experiment: neither anchors nor votes nor blind labels.")
 
 
 class AnswerParameters(Closed):
@@ -105,7 +134,10 @@ class EvaluateParameters(Closed):
     teacher: TeacherParameters
     examples: int
     replay: Share
+    control: bool = Field(default=False, description="Train on as many seed items instead: what does the teacher add?")
     redaction: Redaction = Redaction()
+    votes: int = 3
+    unguarded: bool = Field(default=False, description="Experiment: nothing is voted on.")
 
 
 class Lora(Closed):
@@ -179,6 +211,34 @@ class MeasureParameters(Closed):
     opening: TestTerms | None = Field(default=None, description="On what terms the test pool is opened; test only.")
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
     batch_size: int = 32
+    preflight: Lora | None = Field(
+        default=None,
+        description="What is going to be trained: its target modules must be in the model, and items must fit into it.",
+    )
+
+
+class ComparedModel(Closed):
+    """A model that answers the same questions, to be compared with."""
+
+    name: str = Field(description="Its name in the figures.")
+    endpoint: TeacherParameters
+
+
+class JudgeParameters(Closed):
+    """Have a judge compare the candidate's texts with those of other arms, each pair in both orders.
+
+    Inputs: curriculum (task.json, pools/test), tested (the test's answers), and the inputs that `versus` names.
+    Keys: FLYWHEEL_JUDGE_*, and FLYWHEEL_COMPARED_<place>_* for each of `models`.
+    """
+
+    step: Literal["judge"] = "judge"
+    judge: TeacherParameters
+    versus: list[Comparison] = Field(description="Recorded arms; the first of them is what the gate looks at.")
+    models: list[ComparedModel] = Field(default_factory=list[ComparedModel])
+    items: int = Field(ge=1, description="Most items of the pool that are judged, drawn by the seed.")
+    level: Decimal = Field(gt=0, lt=1, description="Confidence level of the intervals.")
+    anchors: RelativePath | None = Field(default=None, description="JSONL of pairs that people have judged.")
+    redaction: Redaction = Redaction()
 
 
 class PublishParameters(Closed):
@@ -229,11 +289,14 @@ class CleanupParameters(Closed):
 
 Parameters = Annotated[
     PrepareParameters
+    | FetchParameters
+    | PreflightParameters
     | ExamParameters
     | AnswerParameters
     | EvaluateParameters
     | TrainParameters
     | MeasureParameters
+    | JudgeParameters
     | PublishParameters
     | VerifyParameters
     | ReportParameters
@@ -253,7 +316,7 @@ class StepRequest(Closed):
     seed: int = 0
     output: RelativePath = Field(description="Directory that the step may write: its attempt, or prepare's home.")
     also_writable: list[RelativePath] = Field(
-        default_factory=list[str], description="ledger/<ns>, adapters/<ns>, openings/<ns>."
+        default_factory=list[str], description="ledger/<ns>, judged/<ns>, adapters/<ns>, openings/<ns>, models/<ns>."
     )
     inputs: list[Input] = Field(default_factory=list[Input])
     parameters: Parameters

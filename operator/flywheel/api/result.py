@@ -1,4 +1,4 @@
-"""What an attempt reports back: at most 1 KiB of JSON in the pod's termination message. Figures only, never items.
+"""What an attempt reports back: at most 1.5 KiB of JSON in the pod's termination message. Figures only, never items.
 
 Shares are numbers here (not CRD fields), rounded to four places to stay within the limit. Every figure has bounds: a
 pod may say anything, and what is accepted must fit into a status.
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_
 
 from flywheel.api.model import Digest, Open, Word
 
-MAX_RESULT_BYTES = 1024
+MAX_RESULT_BYTES = 1536  # of 4096 that the kubelet keeps of a termination message
 EXIT_DONE, EXIT_BAD_INPUT, EXIT_TRY_LATER, EXIT_FAILED = 0, 64, 75, 1
 
 _Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda value: round(value, 4))]
@@ -26,10 +26,14 @@ _Count = Annotated[int, Field(ge=0, le=10**15)]
 _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
 
 
+# By reason, what is missing of labels, by their place in the task's order.
+Short = dict[_Name, Annotated[dict[Annotated[int, Field(ge=0, le=15)], _Count], Field(max_length=16)]]
 # Replies of the teacher by how they were read, from strict to refused.
 Rungs = dict[_Name, _Count]
 # Of these: the teacher will not. It is never asked again.
 UNWILLING = frozenset({"refused", "filtered"})
+# Trusted items of one label that the teacher labelled blind: how many, how many wrongly; and how many it refused.
+Blind = tuple[_Count, _Count, _Count]
 # Digest of the name of the model that answered; the name itself is the server's own text.
 ServedModel = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", max_length=12)]
 
@@ -85,8 +89,27 @@ class PrepareFigures(Open):
     revision: Word
     items: dict[_Name, _Count] = Field(max_length=8)
     labels: dict[_Name, list[_Count]] = Field(max_length=8)
+    units: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8, description="Of repositories.")
     held_out_by_rule: _Count = Field(default=0, description="Items of validation and test that a rule labelled.")
     rejected: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=32)
+
+
+class FetchFigures(Open):
+    """The base model is on the workspace."""
+
+    step: Literal["fetch"] = "fetch"
+    model: Digest = Field(description="Digest of the model folder's manifest.")
+    files: _Count
+    size: Annotated[int, Field(ge=0, le=10**15)] = Field(description="Bytes.")
+
+
+class PreflightFigures(Open):
+    """The teacher answers, and as it is asked to."""
+
+    step: Literal["preflight"] = "preflight"
+    replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
+    usage: Usage = Usage()
+    served_model: ServedModel | None = None
 
 
 class ExamFigures(Open):
@@ -94,7 +117,13 @@ class ExamFigures(Open):
 
     step: Literal["exam"] = "exam"
     questions: _Count
+    anchors: _Count = Field(default=0, description="Of the questions, trusted items.")
     rejected: _Count = 0
+    voted_out: _Count = Field(default=0, description="Of the rejected, those that blind votes did not confirm.")
+    blind: list[Blind] = Field(
+        default_factory=list[Blind], max_length=16, description="Per label of the task, in its order."
+    )
+    short: Short = Field(default_factory=dict[str, dict[int, int]], max_length=16)
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     checked: _Count = Field(default=0, description="The teacher's items that were compared with held-out ones.")
     quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
@@ -116,9 +145,14 @@ class EvaluateFigures(Open):
 
     step: Literal["evaluate"] = "evaluate"
     proficiency: int = Field(ge=1, le=10)
+    inflation_gap: Difference | None = Field(
+        default=None, description="Balanced accuracy on the teacher's questions minus that on the anchors."
+    )
     new_examples: _Count
     training_items: _Count
     rejected: _Count = 0
+    voted_out: _Count = Field(default=0, description="Of the rejected, those that blind votes did not confirm.")
+    short: Short = Field(default_factory=dict[str, dict[int, int]], max_length=16)
     replies: Rungs = Field(default_factory=dict[str, int], max_length=12)
     checked: _Count = 0
     quarantined: dict[_Name, _Count] = Field(default_factory=dict[str, int], max_length=8)
@@ -137,6 +171,7 @@ class TrainFigures(Open):
     first_loss: Rounded
     last_loss: Rounded
     steps_per_second: Rounded = 0.0
+    over_long: _Count = Field(default=0, description="Examples left out: they do not fit into the model's context.")
 
 
 class MeasureFigures(Open):
@@ -156,6 +191,72 @@ class MeasureFigures(Open):
     probes: _Count = 0
     openings: Annotated[int, Field(ge=0, le=10**6)] = 0
     spent: _Spent = 0.0
+
+
+class _Listed(Open):
+    """A type that is a list in JSON, in the order of its fields: room."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> object:
+        names = list(cls.model_fields)
+        if not isinstance(value, list) or len(listed := cast("list[object]", value)) != len(names):
+            return cast(object, value)
+        return dict(zip(names, listed, strict=True))
+
+    @model_serializer
+    def _to_list(self) -> list[Any]:
+        return [getattr(self, name) for name in type(self).model_fields]
+
+
+class Preference(_Listed):
+    """Candidate against another arm, as the judge prefers; ties are the rest of `items`.
+
+    rate, rate_low, rate_high: share of wins, ties half, were the texts of both as long;
+    absent where lengths never vary.
+    """
+
+    items: _Count
+    wins: _Count
+    losses: _Count
+    flips: _Count
+    unjudged: _Count
+    difference: _Gain
+    low: _Gain
+    high: _Gain
+    rate: _Share | None = None
+    rate_low: _Share | None = None
+    rate_high: _Share | None = None
+
+
+class Agreement(_Listed):
+    """How far the judge agrees with people on the anchors: share of pairs, and Cohen's kappa."""
+
+    items: _Count
+    share: _Share
+    low: _Share
+    high: _Share
+    kappa: _Gain | None = None
+    kappa_low: _Gain | None = None
+    kappa_high: _Gain | None = None
+
+
+class Spent(_Listed, Usage):
+    """Usage of one of several endpoints."""
+
+
+class JudgeFigures(Open):
+    """Preferences by arm; usage by endpoint, `judge` and the compared models.
+
+    first_place: share of verdicts for the answer shown first, 0.5 without position bias.
+    """
+
+    step: Literal["judge"] = "judge"
+    preferences: dict[_Name, Preference] = Field(max_length=8)
+    first_place: _Share | None = None
+    agreement: Agreement | None = None
+    usage: dict[_Name, Spent] = Field(max_length=8)
+    served_model: ServedModel | None = None
 
 
 class PublishFigures(Open):
@@ -192,11 +293,14 @@ class AbsentFigures(Open):
 
 Figures = Annotated[
     PrepareFigures
+    | FetchFigures
+    | PreflightFigures
     | ExamFigures
     | AnswerFigures
     | EvaluateFigures
     | TrainFigures
     | MeasureFigures
+    | JudgeFigures
     | PublishFigures
     | VerifyFigures
     | CleanupFigures
@@ -223,7 +327,7 @@ class StepResult(Open):
     error: StepError | None = None
 
     def to_message(self) -> str:
-        """The termination message; raises ValueError past 1 KiB, so that a step fails loudly in its tests.
+        """The termination message; raises ValueError past 1.5 KiB, so that a step fails loudly in its tests.
 
         Without the path where there is no room: the operator knows where it told the step to write.
         """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from flywheel.api.model import Closed, list_type
+from flywheel.api.model import Closed, list_type, rules
+from flywheel.api.model import Rule as Cel
 
 MAX_SCHEMA_DEPTH = 64
 
@@ -47,15 +48,46 @@ class LabelField(Closed):
     )
 
 
+class TextField(Closed):
+    """The field of an answer that holds a text, such as the reason for the label."""
+
+    path: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63, description="Property of the answer that holds the text."
+    )
+
+
+_JUDGED = "text must be set exactly where scoring is Judge, and be another field than label"
+
+
 class Task(Closed):
     """What the student is asked and how its answer is read."""
 
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Cel("(self.scoring == 'Judge') == has(self.text)", _JUDGED),
+            Cel("!has(self.text) || self.text.path != self.label.path", _JUDGED),
+        )
+    }
     instructions: str = Field(
         min_length=1, max_length=8192, description="What the student has to do, in plain words; shown to the teacher."
     )
     input_schema: JsonSchema = Field(description="JSON Schema of a question. $ref only inside the schema.")
     output_schema: JsonSchema = Field(description="JSON Schema of an answer. $ref only inside the schema.")
     label: LabelField = Field(description="Which field of the answer is compared, and its possible values.")
+    scoring: Literal["Exact", "Judge"] = Field(
+        default="Exact",
+        description="Exact: the label alone counts. Judge: a run's spec.evaluation.judge also compares the texts.",
+    )
+    text: TextField | None = Field(
+        default=None, description="Which field of the answer is a text, compared in pairs by a judge."
+    )
+
+    @model_validator(mode="after")
+    def _judged(self) -> Task:
+        """The CEL rules above, for those who do not ask an API server."""
+        if (self.scoring == "Judge") != (self.text is not None) or (self.text and self.text.path == self.label.path):
+            raise ValueError(_JUDGED)
+        return self
 
 
 class PreparedTask(Closed):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flywheel.api.conditions import READY
-from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration, Measured
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration, Measured, TestReport
 
 
 class LiveRun:
@@ -120,3 +120,17 @@ def print_summary(console: Console, status: FlywheelRunStatus) -> None:
         difference = (gain.difference, f"{gain.low} to {gain.high}") if gain is not None else ("", "")
         table.add_row(arm.name, arm.accuracy, _interval(arm), *difference)
     console.print(table)
+    if test.preferences:
+        console.print(_preference_table(test))
+
+
+def _preference_table(test: TestReport) -> Table:
+    table = Table(title="Whose texts the judge prefers, each pair in both orders")
+    columns = ("Against", "Items", "Wins", "Losses", "Flips", "Preference difference", "Interval", "At equal length")
+    for column in columns:
+        table.add_column(column)
+    for entry in test.preferences:
+        counts = (str(count) for count in (entry.items, entry.wins, entry.losses, entry.flips))
+        interval = f"{entry.low} to {entry.high}"
+        table.add_row(entry.versus, *counts, entry.difference, interval, entry.rate or "")
+    return table

@@ -13,7 +13,8 @@ from typing import Any
 from flywheel.api.jobs import JobSettings, Resources
 from flywheel.api.model import duration_seconds
 from flywheel.controller import labels
-from flywheel.controller.mounts import WORKSPACE_PATH, volumes
+from flywheel.controller.mounts import TEACHER_CA, WORKSPACE_PATH, ca_bundle, volumes
+from flywheel.controller.sidecar import SOCKET_PATH, sidecar_container
 from flywheel.controller.step_defaults import STEP_DEFAULTS, ImageName, StepDefaults
 from flywheel.loop.plan import StepJob
 
@@ -23,6 +24,11 @@ KEEP_FINISHED_SECONDS = 86400
 # Linux refuses a longer environment variable (MAX_ARG_STRLEN is 128 KiB); some room for its escapes.
 MAX_REQUEST_BYTES = 120_000
 Object = dict[str, Any]
+_RESTRICTED: Object = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 class RequestTooLargeError(ValueError):
@@ -107,6 +113,7 @@ def _pod(job: StepJob, images: Mapping[ImageName, str]) -> Object:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(job, defaults, images, found.mounts)],
+        **_sidecar(job, images),
         "volumes": found.volumes,
     }
     if settings.node_selector:
@@ -127,15 +134,18 @@ def _container(job: StepJob, defaults: StepDefaults, images: Mapping[ImageName, 
         "resources": resources(job.settings, defaults),
         "volumeMounts": mounts,
         "terminationMessagePolicy": "File",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": _RESTRICTED,
     }
 
 
-def _environment(job: StepJob) -> list[Object]:
+def _sidecar(job: StepJob, images: Mapping[ImageName, str]) -> Object:
+    place = job.claims.workspace.s3
+    if place is None:
+        return {}
+    return {"initContainers": [sidecar_container(place, images["operator"], PYTHON, _request(job), _RESTRICTED)]}
+
+
+def _request(job: StepJob) -> Object:
     request = json.dumps(job.request.to_json_object(), separators=(",", ":"), ensure_ascii=False)
     size = len(_literal(request).encode())
     if size > MAX_REQUEST_BYTES:
@@ -143,15 +153,27 @@ def _environment(job: StepJob) -> list[Object]:
             f"the request of step {job.step} has {size} bytes, the limit is {MAX_REQUEST_BYTES}:"
             " shorten the task's instructions and schemas"
         )
+    return {"name": "FLYWHEEL_REQUEST", "value": _literal(request)}
+
+
+def _environment(job: StepJob) -> list[Object]:
     found: list[Object] = [{"name": entry.name, "value": _literal(entry.value)} for entry in job.settings.env or []]
-    found += [
-        {"name": "FLYWHEEL_REQUEST", "value": _literal(request)},
-        {"name": "FLYWHEEL_WORKSPACE", "value": WORKSPACE_PATH},
-    ]
+    found += [_request(job), {"name": "FLYWHEEL_WORKSPACE", "value": WORKSPACE_PATH}]
+    if job.claims.workspace.s3 is not None:
+        found.append({"name": "FLYWHEEL_SIDECAR", "value": SOCKET_PATH})
     if job.teacher_secret is not None:
         found += [
             _secret("FLYWHEEL_TEACHER_API_KEY", job.teacher_secret, "apiKey"),
             _secret("FLYWHEEL_TEACHER_HOSTS", job.teacher_secret, "hosts"),
+        ]
+    if job.hub_secret is not None:
+        found.append(_secret("FLYWHEEL_HUB_TOKEN", job.hub_secret, "hubToken"))
+    if ca_bundle(job.request) is not None:
+        found.append({"name": "FLYWHEEL_TEACHER_CA", "value": TEACHER_CA})
+    for prefix, secret in job.other_secrets:
+        found += [
+            _secret(f"FLYWHEEL_{prefix}_API_KEY", secret, "apiKey"),
+            _secret(f"FLYWHEEL_{prefix}_HOSTS", secret, "hosts"),
         ]
     return found
 

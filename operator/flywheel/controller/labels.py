@@ -12,7 +12,7 @@ ATTEMPT = f"{DOMAIN}/attempt"
 REREADS = f"{DOMAIN}/rereads"
 GENERATION = f"{DOMAIN}/generation"
 
-CONTAINER = "step"
+CONTAINER, SIDECAR = "step", "sidecar"
 FIELD_MANAGER = "flywheel"
 _VALUE_MAX = 63
 

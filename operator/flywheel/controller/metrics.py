@@ -69,18 +69,29 @@ class Metrics:
                 "iteration": "Iteration at work.",
                 "proficiency": "The teacher's newest grade, 1 to 10.",
                 "exam_accuracy": "Accuracy on the newest exam.",
+                "inflation_gap": "Newest exam: accuracy by the teacher's key minus accuracy on the anchors.",
                 "validation_accuracy": "Balanced accuracy of the newest adapter on the validation pool.",
                 "teacher_calls": "Teacher calls paid so far.",
                 "teacher_input_tokens": "Teacher tokens charged so far, in.",
                 "teacher_output_tokens": "Teacher tokens charged so far, out.",
+                "voted_out": "Items of the teacher so far that its own votes did not confirm.",
                 "teacher_cost": "Cost of the teacher so far, in the currency of teacher.prices.",
                 "teacher_lost_in_flight": "Teacher requests that were cut off, charged as reserved.",
+                "pod_seconds": "Seconds that the steps' pods ran, the one at work not included.",
+                "gpu_seconds": "The same, times the GPUs of each pod.",
             }.items()
         }
         self._replies = Gauge(
             "flywheel_run_teacher_replies",
             "Replies of the teacher so far, by how they were read.",
             ["namespace", "name", "rung"],
+            registry=self.registry,
+        )
+
+        self._teacher_error = Gauge(
+            "flywheel_run_teacher_error",
+            "Share of the trusted items of a label that the teacher labels wrongly.",
+            ["namespace", "name", "label"],
             registry=self.registry,
         )
 
@@ -117,7 +128,12 @@ class Metrics:
         for rung, count in counts.items():
             self._replies.labels(namespace, name, rung).set(count)
 
+    def run_teacher_error(self, namespace: str, name: str, errors: Mapping[str, float]) -> None:
+        """How often a run's teacher is wrong, by label."""
+        for label, error in errors.items():
+            self._teacher_error.labels(namespace, name, label).set(error)
+
     def forget_run(self, namespace: str, name: str) -> None:
         """The run is gone, and its figures with it."""
-        for gauge in (*self._run.values(), self._replies):
+        for gauge in (*self._run.values(), self._replies, self._teacher_error):
             gauge.remove_by_labels({"namespace": namespace, "name": name})

@@ -1,4 +1,7 @@
-"""What a step's pod mounts: only the paths that its request names, read-only but for its own. Pure."""
+"""What a step's pod mounts: only the paths that its request names, read-only but for its own. Pure.
+
+Of a workspace in a bucket nothing is mounted: a folder of the pod's own takes its place, and the sidecar fills it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.request import (
-    CleanupParameters,
-    PrepareParameters,
+    EvaluateParameters,
+    ExamParameters,
+    PreflightParameters,
     PublishParameters,
-    ReportParameters,
     StepRequest,
-    TrainParameters,
 )
-from flywheel.loop.plan import Claims
-from flywheel.workspace.manifest import MANIFEST
+from flywheel.loop.plan import Claims, SourceVolume
+from flywheel.workspace.reach import read_paths, within_any, writable_paths
 
 WORKSPACE_PATH = "/workspace"
 MODEL_PATH = "/model"
+TEACHER_CA = "/etc/flywheel/teacher/ca.pem"
 Object = dict[str, Any]
+# Of a workspace in a bucket, in the step's container and in the sidecar's.
+WORKSPACE_MOUNT: Object = {"mountPath": WORKSPACE_PATH}
+# Sets nothing aside. What a step needs is its inputs and outputs; jobs may limit ephemeral-storage further.
+_MOST = "64Gi"
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,11 @@ class Volumes:
 def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: str | None) -> Volumes:
     """Volumes and mounts of one step."""
     found = Volumes([], [])
-    _add_claim(found, "workspace", claims.workspace, _workspace(request))
+    if claims.workspace.persistent_volume_claim is not None:
+        claim = claims.workspace.persistent_volume_claim.claim_name
+        _add_claim(found, "workspace", claim, _workspace(request))
+    else:
+        _add(found, "workspace", {"emptyDir": {"sizeLimit": _MOST}}, [WORKSPACE_MOUNT])
     if claims.model is not None:
         mount: Object = {"mountPath": MODEL_PATH, "readOnly": True}
         if claims.model_folder is not None:
@@ -41,11 +53,37 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
         _add_claim(found, "model", claims.model, [mount])
     if claims.repository is not None and isinstance(request.parameters, PublishParameters):
         _add_claim(found, "repository", claims.repository, [{"mountPath": request.parameters.repository_path}])
+    if (bundle := ca_bundle(request)) is not None:
+        folder, _, file = TEACHER_CA.rpartition("/")
+        # Optional: the step says what is missing, where the kubelet would wait in silence.
+        source = {"name": bundle.name, "optional": True, "items": [{"key": bundle.key, "path": file}]}
+        _add(found, "teacher-ca", {"configMap": source}, [{"mountPath": folder, "readOnly": True}])
+    for place, source in enumerate(claims.sources):
+        _add_source(found, f"source-{place}", source)
     _add(found, "tmp", {"emptyDir": {"sizeLimit": scratch}}, [{"mountPath": "/tmp"}])  # noqa: S108 - inside the pod
     if shared_memory is not None:
         source = {"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}
         _add(found, "shared-memory", source, [{"mountPath": "/dev/shm"}])  # noqa: S108 - inside the pod
     return found
+
+
+def ca_bundle(request: StepRequest) -> ConfigMapKeyRef | None:
+    """The certificates that a step trusts its teacher by, where it has a teacher and the run names them."""
+    parameters = request.parameters
+    if isinstance(parameters, PreflightParameters | ExamParameters | EvaluateParameters):
+        return parameters.teacher.ca_bundle
+    return None
+
+
+def _add_source(found: Volumes, name: str, source: SourceVolume) -> None:
+    if source.claim is not None:
+        mount: Object = {"mountPath": f"{source.folder}/{source.path}", "subPath": source.path, "readOnly": True}
+        _add_claim(found, name, source.claim, [mount])
+    elif source.config_map is not None:
+        # Optional: prepare says what is missing better than a pod that cannot start.
+        items = [{"key": source.path, "path": source.path}]
+        volume: Object = {"configMap": {"name": source.config_map, "optional": True, "items": items}}
+        _add(found, name, volume, [{"mountPath": source.folder, "readOnly": True}])
 
 
 def _add_claim(found: Volumes, name: str, claim: str, mounts: Iterable[Object]) -> None:
@@ -65,7 +103,7 @@ def _add(found: Volumes, name: str, source: Object, mounts: Iterable[Object]) ->
 
 def _workspace(request: StepRequest) -> list[Object]:
     writable = _outermost(writable_paths(request))
-    covered = [path for path in read_paths(request) if not _within_any(path, writable)]
+    covered = [path for path in read_paths(request) if not within_any(path, writable)]
     entries = [(path, False) for path in writable] + [(path, True) for path in _outermost(covered)]
     return [_mount(path, read_only) for path, read_only in sorted(entries)]
 
@@ -75,43 +113,10 @@ def _mount(path: str, read_only: bool) -> Object:
     return mount | ({"readOnly": True} if read_only else {})
 
 
-def writable_paths(request: StepRequest) -> list[str]:
-    """What the step may write; a report writes nothing."""
-    if isinstance(request.parameters, ReportParameters):
-        return []
-    if isinstance(request.parameters, CleanupParameters):
-        return [request.parameters.home]
-    return [request.output, *request.also_writable]
-
-
-def read_paths(request: StepRequest) -> list[str]:
-    """What the step may read, path by path."""
-    found: list[str] = []
-    for entry in request.inputs:
-        found += [f"{entry.path}/{part}" for part in (MANIFEST, *entry.parts)] if entry.parts else [entry.path]
-    parameters = request.parameters
-    if isinstance(parameters, PrepareParameters):
-        found += [_parent(source.path) for source in parameters.sources]
-    if isinstance(parameters, TrainParameters) and parameters.resume is not None:
-        found.append(parameters.resume)
-    if isinstance(parameters, ReportParameters):
-        found.append(parameters.attempt_path)
-    return found
-
-
-def _parent(path: str) -> str:
-    # The kubelet makes a missing subPath as a folder: mounting a missing file would put a folder in its place.
-    return path.rsplit("/", 1)[0] if "/" in path else path
-
-
 def _outermost(paths: Iterable[str]) -> list[str]:
     """Without doubles and without paths below others: nothing is mounted twice."""
     kept: list[str] = []
     for path in sorted(set(paths), key=lambda entry: (entry.count("/"), entry)):
-        if not _within_any(path, kept):
+        if not within_any(path, kept):
             kept.append(path)
     return kept
-
-
-def _within_any(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(folder + "/") for folder in folders)

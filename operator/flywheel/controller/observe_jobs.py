@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from flywheel.api.jobs import gpus
 from flywheel.controller import labels
 from flywheel.controller.fields import entries, mapping, text
 from flywheel.loop.observed import JobState, JobView, PodView
@@ -85,23 +86,31 @@ def _labelled(metadata: Object, name: str, uid: str) -> JobRecord:
 def pod_record(pod: Object) -> PodRecord:
     """Projection of a pod of one of our Jobs."""
     metadata, status = pod["metadata"], mapping(pod, "status")
-    state = _step_state(status)
+    state = _state_of(status, "containerStatuses", labels.CONTAINER)
     terminated = mapping(state, "terminated")
     said = text(terminated, "reason")
     started = state.get("running") is not None or (bool(terminated) and said not in _NOT_STARTED)
+    # While the sidecar does not start, the step only says that the pod is not ready for it.
+    sidecar = mapping(_state_of(status, "initContainerStatuses", labels.SIDECAR), "waiting")
+    waiting = sidecar or mapping(state, "waiting")
     lost = said == _LOST or status.get("reason") in _DISRUPTIONS
+    times = terminated or mapping(state, "running")
     disrupted = lost or "DisruptionTarget" in _true_conditions(pod) or metadata.get("deletionTimestamp") is not None
     view = PodView(
         name=metadata["name"],
         uid=metadata["uid"],
         started=started,
+        started_at=_moment(times, "startedAt"),
+        ended_at=_moment(times, "finishedAt"),
+        gpus=sum(gpus(mapping(entry, "resources", "limits")) for entry in entries(pod, "spec", "containers")),
         exit_code=terminated.get("exitCode"),
         message=text(terminated, "message")[:_TEXT_MAX],
         terminated_reason=said,
         deadline_exceeded=status.get("reason") == "DeadlineExceeded",
         disrupted=disrupted,
-        waiting_reason=text(state, "waiting", "reason"),
-        waiting_message=text(state, "waiting", "message")[:_TEXT_MAX],
+        waiting_reason=text(waiting, "reason"),
+        waiting_message=text(waiting, "message")[:_TEXT_MAX],
+        waiting_sidecar=bool(sidecar),
         unschedulable=_unschedulable(pod),
     )
     job_uid = text(metadata, "labels", JOB_UID)
@@ -167,8 +176,8 @@ def _true_conditions(item: Object) -> set[str]:
     return {text(entry, "type") for entry in entries(item, "status", "conditions") if entry.get("status") == "True"}
 
 
-def _step_state(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = [entry for entry in entries(status, "containerStatuses") if entry.get("name") == labels.CONTAINER]
+def _state_of(status: Mapping[str, Any], kind: str, container: str) -> Mapping[str, Any]:
+    found = [entry for entry in entries(status, kind) if entry.get("name") == container]
     return mapping(found[0], "state") if found else {}
 
 
@@ -177,6 +186,10 @@ def _unschedulable(pod: Object) -> str:
         if entry.get("type") == "PodScheduled" and entry.get("status") == "False":
             return (text(entry, "message") or text(entry, "reason") or "Unschedulable")[:_TEXT_MAX]
     return ""
+
+
+def _moment(item: Object, name: str) -> datetime | None:
+    return _time(item[name]) if item.get(name) else None
 
 
 def _time(moment: str | None) -> datetime:

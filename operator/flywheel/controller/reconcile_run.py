@@ -52,6 +52,8 @@ def reconcile_run(
     again = apply(tools, subject, run.status, plan, now)
     metrics.run_figures(namespace, name, _figures(plan.status))
     metrics.run_replies(namespace, name, {entry.rung: entry.count for entry in plan.status.replies})
+    errors = {entry.label: float(entry.error) for entry in plan.status.teacher_error if entry.items}
+    metrics.run_teacher_error(namespace, name, errors)
     return again
 
 
@@ -80,10 +82,14 @@ def _figures(status: FlywheelRunStatus) -> dict[str, float | None]:
         "iteration": status.iteration,
         "proficiency": status.proficiency,
         "exam_accuracy": float(status.exam_accuracy) if status.exam_accuracy is not None else None,
+        "inflation_gap": float(status.inflation_gap.gap) if status.inflation_gap is not None else None,
         "validation_accuracy": float(status.validation.accuracy) if status.validation is not None else None,
         "teacher_calls": status.usage.teacher_calls,
         "teacher_input_tokens": status.usage.teacher_input_tokens,
         "teacher_output_tokens": status.usage.teacher_output_tokens,
+        "voted_out": status.voted_out,
         "teacher_cost": float(status.usage.cost) if status.usage.cost is not None else None,
         "teacher_lost_in_flight": status.usage.lost_in_flight,
+        "pod_seconds": status.usage.pod_seconds,
+        "gpu_seconds": status.usage.gpu_seconds,
     }

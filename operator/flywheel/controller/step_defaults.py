@@ -43,6 +43,8 @@ def _student(module: str) -> StepDefaults:
 
 STEP_DEFAULTS: dict[StepName, StepDefaults] = {
     "prepare": _ours("prepare", memory_limit="2Gi"),
+    "fetch": _student("fetch"),
+    "preflight": _ours("preflight"),
     "exam": _ours("exam"),
     "answer": _student("answer"),
     "evaluate": _ours("evaluate"),
@@ -59,6 +61,7 @@ STEP_DEFAULTS: dict[StepName, StepDefaults] = {
     ),
     "validate": _student("measure"),
     "test": _student("measure"),
+    "judge": _ours("judge", timeout="6h"),
     "publish": _ours("publish", memory_limit="2Gi"),
     "verify": _ours("verify"),
     "report": _ours("report", timeout="10m"),

@@ -26,6 +26,20 @@ def training_set(
     return sorted([*examples, *replayed], key=lambda example: drawn(seed, "order", iteration, example.id))
 
 
+def control_set(pool: Sequence[Item], count: int, seed: int, iteration: int) -> list[Example]:
+    """As many items as a training set has, drawn from the pool: what the same steps teach without a teacher.
+
+    Where the pool holds fewer, none comes again before all were there.
+    """
+    items = sorted(pool, key=lambda item: drawn(seed, "control", item.id))
+    taken = [items[place % len(items)] for place in range(count if items else 0)]
+    found = [
+        Example(id=item.id, input=item.input, output=item.output, origin="replay", iteration=iteration)
+        for item in taken
+    ]
+    return sorted(found, key=lambda example: drawn(seed, "order", iteration, example.id))
+
+
 def replay_count(examples: int, replay: Decimal, available: int) -> int:
     """The most items such that they are at most `replay` of the set."""
     return available if replay >= 1 else min(available, int(examples * replay / (1 - replay)))

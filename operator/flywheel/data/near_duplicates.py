@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-SKETCHES = 1  # version of everything below that changes a sketch
+SKETCHES = 2  # version of everything below that changes a sketch; of 1, short code has no shape
 SIZE = 256  # hashes kept of one view
 WORDS = 4  # tokens a shingle, as they are written
 SHAPES = 5  # tokens a shingle, with names and literals left out
-FEWEST_SHAPES = 20  # shorter code often has the shape of other code by chance
+FEWEST_SHAPES = 20  # in shorter code names are numbered from its beginning, not in each shingle: more is told apart
+FEWEST_SHORT = 12  # still shorter code has the whole shape of other code by chance
 
 _TOKENS = re.compile(
     r'"""(?:.|\n)*?"""|\'\'\'(?:.|\n)*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
@@ -51,15 +52,28 @@ class Sketch:
 
 def sketch(text: str) -> Sketch:
     """The sketch of a text, of code or not."""
-    tokens = [token for token in _TOKENS.findall(text) if not token.startswith(_COMMENTS)]
+    tokens = _code(text)
     words = {" ".join(gram) for gram in _grams(list(_words(tokens)), WORDS)}
+    return Sketch(_smallest(words), _smallest(_shape(tokens)))
+
+
+def _shape(tokens: list[str]) -> set[str]:
     shape = {" ".join(_renamed(gram)) for gram in _grams(tokens, SHAPES)}
-    return Sketch(_smallest(words), _smallest(shape) if len(shape) >= FEWEST_SHAPES else ())
+    if len(shape) >= FEWEST_SHAPES:
+        return shape
+    # Names alone are prose, or say nothing.
+    grams = _grams(list(_renamed(tokens)), SHAPES)
+    short = {" ".join(gram) for gram in grams if sum(not token.startswith("name") for token in gram) >= 2}
+    return short if len(short) >= FEWEST_SHORT else set()
 
 
 def similarity(one: Sketch, other: Sketch) -> float:
     """From 0 to 1: of the view in which they are more alike."""
     return max(_jaccard(one.words, other.words), _jaccard(one.shape, other.shape))
+
+
+def _code(text: str) -> list[str]:
+    return [token for token in _TOKENS.findall(text) if not token.startswith(_COMMENTS)]
 
 
 def _words(tokens: list[str]) -> Iterator[str]:
@@ -86,9 +100,12 @@ def _renamed(gram: list[str]) -> Iterator[str]:
             yield token
 
 
+def _hashes(shingles: Collection[str]) -> set[int]:
+    return {int.from_bytes(hashlib.blake2b(each.encode(), digest_size=4).digest(), "big") for each in shingles}
+
+
 def _smallest(shingles: Collection[str]) -> tuple[int, ...]:
-    hashes = {int.from_bytes(hashlib.blake2b(each.encode(), digest_size=4).digest(), "big") for each in shingles}
-    return tuple(sorted(hashes)[:SIZE])
+    return tuple(sorted(_hashes(shingles))[:SIZE])
 
 
 def _jaccard(one: tuple[int, ...], other: tuple[int, ...]) -> float:
@@ -134,3 +151,24 @@ class Known:
         for view, hashes in (("words", found.words), ("shape", found.shape)):
             prefix = len(hashes) - math.ceil(self._threshold * len(hashes) - 1e-9) + 1
             yield from ((view, each) for each in hashes[:prefix])
+
+
+class Quoted:
+    """Sketches, to be asked whether a longer text holds nearly all of one, word for word."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._sizes: list[int] = []
+        self._holders: defaultdict[int, list[int]] = defaultdict(list)
+
+    def add(self, known: Sketch) -> None:
+        """Remember a sketch."""
+        for each in known.words:
+            self._holders[each].append(len(self._sizes))
+        self._sizes.append(len(known.words))
+
+    def any_in(self, text: str) -> bool:
+        """Whether the text holds at least the threshold's share of a sketch, which is a fair sample of its text."""
+        words = {" ".join(gram) for gram in _grams(list(_words(_code(text))), WORDS)}
+        found = Counter(place for each in _hashes(words) for place in self._holders.get(each, ()))
+        return any(count >= self._threshold * self._sizes[place] for place, count in found.items())

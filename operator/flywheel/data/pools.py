@@ -12,6 +12,7 @@ from fractions import Fraction
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
 HELD_OUT = ("validation", "test")
+SEEN = ("exam", "curriculum")  # by the teacher
 UNSEEN = (*HELD_OUT, "probe")  # in no prompt and no training set
 
 

@@ -39,7 +39,7 @@ class TaskSchemas:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._label = task.label
+        self._label, self._text = task.label, task.text
         self._sides = {
             "input": _validator("task.inputSchema", task.input_schema),
             "output": _validator("task.outputSchema", task.output_schema),
@@ -57,6 +57,10 @@ class TaskSchemas:
         label = cast("dict[str, Any]", answer).get(self._label.path)
         if label not in self._label.order:
             return Fault("UnknownLabel", f"output.{self._label.path}", f"is not one of {list(self._label.order)}")
+        if self._text is not None:
+            text = cast("dict[str, Any]", answer).get(self._text.path)
+            if not isinstance(text, str) or not text.strip():
+                return Fault("SchemaMismatch", f"output.{self._text.path}", "is no text, and task.text names it")
         return None
 
 

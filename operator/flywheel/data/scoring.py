@@ -8,6 +8,10 @@ from typing import Any
 
 from flywheel.api.item import Answer, Question
 from flywheel.statistics.confusion import Confusion
+from flywheel.statistics.independent import balanced_difference
+from flywheel.statistics.intervals import Interval
+
+GAP_LEVEL = 0.95
 
 
 class UnansweredError(ValueError):
@@ -26,6 +30,21 @@ def score(
         answered = answers[question.id].label
         pairs.append((str(question.answer[label_path]), answered if answered in labels else None))
     return Confusion.of(labels, pairs)
+
+
+def inflation_gap(
+    questions: Sequence[Question], answers: Mapping[str, Answer], label_path: str, labels: Sequence[str]
+) -> Interval | None:
+    """Balanced accuracy by the teacher's keys minus that on the anchors, over the labels that both have."""
+    written, anchors = (
+        score([question for question in questions if question.origin == origin], answers, label_path, labels)
+        for origin in ("teacher", "anchor")
+    )
+    both = [label for label in labels if written.support[label] and anchors.support[label]]
+    if not both:
+        return None
+    ones, others = ([(side.correct[label], side.support[label]) for label in both] for side in (written, anchors))
+    return balanced_difference(ones, others, level=GAP_LEVEL)
 
 
 def figures(confusion: Confusion, answers: Sequence[Answer]) -> dict[str, Any]:

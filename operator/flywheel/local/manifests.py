@@ -27,7 +27,12 @@ def read_manifests(folder: Path) -> tuple[Curriculum, FlywheelRun]:
         except yaml.YAMLError as error:
             raise ManifestError(f"{path} is not YAML: {error}") from error
         documents += [(path, cast("dict[str, Any]", entry)) for entry in loaded if isinstance(entry, dict)]
-    return _only(documents, "Curriculum", Curriculum, folder), _only(documents, "FlywheelRun", FlywheelRun, folder)
+    curriculum = _only(documents, "Curriculum", Curriculum, folder)
+    for source in curriculum.spec.sources:
+        dataset, repository = source.dataset, source.repository
+        if (dataset and dataset.config_map) or (repository and repository.persistent_volume_claim):
+            raise ManifestError(f"source {source.name} is a volume of a cluster: here, name a path of {folder}")
+    return curriculum, _only(documents, "FlywheelRun", FlywheelRun, folder)
 
 
 def _only(documents: list[tuple[Path, dict[str, Any]]], name: str, kind: type[Kind], folder: Path) -> Kind:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flywheel.local.programs import ML_STEPS, Programs
@@ -15,6 +16,7 @@ from flywheel.loop.plan import StepJob
 
 PROGRESS = "progress "
 _TAIL_BYTES = 4096
+_TEACHER_CA = "FLYWHEEL_TEACHER_CA"
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Process:
     folder: Path
     created_at: datetime
     process: subprocess.Popen[bytes]
+    ended_at: datetime | None = None
 
     @property
     def log(self) -> Path:
@@ -34,11 +37,15 @@ class Process:
     def view(self) -> JobView:
         """As decisions see it."""
         code = self.process.poll()
+        if code is not None and self.ended_at is None:
+            self.ended_at = datetime.now(UTC)
         message = self.folder / "result"
         pod = PodView(
             name=self.job.name,
             uid=str(self.process.pid),
             started=True,
+            started_at=self.created_at,
+            ended_at=self.ended_at,
             exit_code=128 - code if code is not None and code < 0 else code,
             message=message.read_text() if code is not None and message.exists() else "",
         )
@@ -75,8 +82,8 @@ class Process:
             self.process.wait()
 
 
-def start(job: StepJob, workspace: Path, programs: Programs, teacher: dict[str, str], now: datetime) -> Process:
-    """Start a step. Only the teaching steps get the teacher's key."""
+def start(job: StepJob, workspace: Path, programs: Programs, keys: dict[str, str], now: datetime) -> Process:
+    """Start a step. Only the teaching steps get the teacher's key, only the judge's step the judge's."""
     folder = workspace / ".jobs" / job.name
     folder.mkdir(parents=True, exist_ok=True)
     program = job.request.step
@@ -86,7 +93,11 @@ def start(job: StepJob, workspace: Path, programs: Programs, teacher: dict[str, 
         "FLYWHEEL_TERMINATION_LOG": str(folder / "result"),
     }
     if job.teacher_secret is not None and program not in ML_STEPS:
-        env |= teacher
+        env |= {name: value for name, value in keys.items() if name in (*secret_variables("TEACHER"), _TEACHER_CA)}
+    if job.hub_secret is not None:
+        env |= {name: value for name, value in os.environ.items() if name == "FLYWHEEL_HUB_TOKEN"}
+    for prefix, _ in job.other_secrets:
+        env |= {name: value for name, value in keys.items() if name in secret_variables(prefix)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             programs.command(program), env=env, stdout=log, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True
@@ -94,12 +105,22 @@ def start(job: StepJob, workspace: Path, programs: Programs, teacher: dict[str, 
     return Process(job, folder, now, process)
 
 
-def teacher_environment(key: str | None, hosts: str | None) -> dict[str, str]:
-    """The teacher's key and hosts as the Secret would give them; empty where the user set none."""
-    env = {"FLYWHEEL_TEACHER_API_KEY": key, "FLYWHEEL_TEACHER_HOSTS": hosts}
-    return {name: value for name, value in env.items() if value}
+def secret_variables(prefix: str) -> tuple[str, str]:
+    """The variables of a Secret's keys apiKey and hosts."""
+    return f"FLYWHEEL_{prefix}_API_KEY", f"FLYWHEEL_{prefix}_HOSTS"
 
 
-def user_teacher_environment() -> dict[str, str]:
-    """What the user's own environment says of the teacher."""
-    return teacher_environment(os.environ.get("FLYWHEEL_TEACHER_API_KEY"), os.environ.get("FLYWHEEL_TEACHER_HOSTS"))
+def key_environment(key: str, hosts: str, prefixes: Iterable[str] = ("TEACHER",)) -> dict[str, str]:
+    """Key and hosts as the Secrets would give them."""
+    return {
+        name: value for prefix in prefixes for name, value in zip(secret_variables(prefix), (key, hosts), strict=True)
+    }
+
+
+def user_key_environment(prefixes: Iterable[str]) -> dict[str, str]:
+    """What the user's own environment says of these endpoints; without what is not set.
+
+    FLYWHEEL_TEACHER_CA is the file for caBundleRef.
+    """
+    names = [*(name for prefix in prefixes for name in secret_variables(prefix)), _TEACHER_CA]
+    return {name: os.environ[name] for name in names if os.environ.get(name)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ML_STEPS = {
+    "fetch": "flywheel_student.fetch",
     "answer": "flywheel_student.answer",
     "train": "flywheel_trainer.train",
     "validate": "flywheel_student.measure",
@@ -40,7 +41,7 @@ class Programs:
         if step in ML_STEPS:
             folders = ("operator", "images/student", "images/trainer")
             env["PYTHONPATH"] = os.pathsep.join(str(self.checkout / folder) for folder in folders)
-            env |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+            env |= {"TOKENIZERS_PARALLELISM": "false"} | ({} if step == "fetch" else {"HF_HUB_OFFLINE": "1"})
         return env
 
 

@@ -27,19 +27,23 @@ class RehearsalTeacher:
 
 
 @contextmanager
-def rehearsal_teacher(checkout: Path, record: Path) -> Generator[RehearsalTeacher]:
-    """Run it on a free port of this computer; raises TimeoutError when it does not answer in time."""
+def rehearsal_teacher(checkout: Path, record: Path, stock: Path | None = None) -> Generator[RehearsalTeacher]:
+    """Run it on a free port of this computer, with another stock where one is given. Raises TimeoutError."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     key = secrets.token_hex(16)
     folder = checkout / "examples" / "rehearsal-teacher"
-    env = os.environ | {
-        "REHEARSAL_API_KEY": key,
-        "REHEARSAL_LOG": str(record),
-        "REHEARSAL_HOST": "127.0.0.1",
-        "REHEARSAL_PORT": str(port),
-    }
+    env = (
+        os.environ
+        | {
+            "REHEARSAL_API_KEY": key,
+            "REHEARSAL_LOG": str(record),
+            "REHEARSAL_HOST": "127.0.0.1",
+            "REHEARSAL_PORT": str(port),
+        }
+        | ({} if stock is None else {"REHEARSAL_STOCK": str(stock)})
+    )
     with (record.parent / "rehearsal-teacher.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "app.py"], cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT

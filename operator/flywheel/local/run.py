@@ -18,17 +18,19 @@ from flywheel.api.curriculum import Curriculum, CurriculumStatus
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.metadata import Metadata
+from flywheel.local.preparing import copy_sources
 from flywheel.local.processes import Process, start
 from flywheel.local.programs import Programs
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.decide import decide_run, ended
+from flywheel.loop.naming import model_folder
 from flywheel.loop.observed import CurriculumObserved, JobView, RunObserved
 from flywheel.loop.plan import Plan
 from flywheel.workspace.digest import canonical_json
 from flywheel.workspace.store import Workspace
 
 POLL_SECONDS = 0.5
-_STATE = "local-state.json"
+STATE = "local-state.json"
 _NAMESPACE = "local"
 
 
@@ -41,19 +43,22 @@ class LocalRun:
     source: Path
     workspace: Path
     programs: Programs
-    teacher: dict[str, str]
+    keys: dict[str, str]
     shuffle_labels: bool = False
+    unguarded: bool = False
+    control: bool = False
     processes: list[Process] = field(default_factory=list[Process])
     saved: bytes = field(default=b"", init=False)
 
     def __post_init__(self) -> None:
-        self.curriculum = self.curriculum.model_copy(update={"metadata": _metadata(self.curriculum.metadata)})
-        self.run = self.run.model_copy(update={"metadata": _metadata(self.run.metadata)})
+        self.curriculum = self.curriculum.model_copy(update={"metadata": local_metadata(self.curriculum.metadata)})
+        self.run = self.run.model_copy(update={"metadata": local_metadata(self.run.metadata)})
         self.workspace.mkdir(parents=True, exist_ok=True)
-        for source in self.curriculum.spec.sources:
-            target = self.workspace / source.dataset.path
+        copy_sources(self.curriculum, self.source, self.workspace)
+        if self.run.spec.evaluation is not None and (anchors := self.run.spec.evaluation.judge.anchors) is not None:
+            target = self.workspace / anchors
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.source / source.dataset.path, target)
+            shutil.copyfile(self.source / anchors, target)
         self._load()
 
     def drive(self, show: Callable[[FlywheelRunStatus, str], None]) -> FlywheelRunStatus:
@@ -76,14 +81,26 @@ class LocalRun:
         prepare = decide_curriculum(CurriculumObserved(self.curriculum, template, self._jobs({"prepare"})), now)
         self._apply(prepare, now)
         self.curriculum = self.curriculum.model_copy(update={"status": prepare.status})
-        model = (self.source / self.run.spec.student.model.persistent_volume_claim.path).absolute()
         observed = RunObserved(
-            self.run, self.curriculum, self._jobs(None), str(model), shuffle_labels=self.shuffle_labels
+            self.run,
+            self.curriculum,
+            self._jobs(None),
+            str(self._model()),
+            shuffle_labels=self.shuffle_labels,
+            unguarded=self.unguarded,
+            control=self.control,
         )
         plan = decide_run(observed, now)
         self._apply(plan, now)
         self.run = self.run.model_copy(update={"status": plan.status})
         self._save()
+
+    def _model(self) -> Path:
+        """Folder of the base model: beside the manifests, or where it is fetched to."""
+        model = self.run.spec.student.model
+        if model.hub is not None:
+            return (self.workspace / model_folder(_NAMESPACE, model.hub.repo, model.hub.revision)).absolute()
+        return (self.source / model.name).absolute()
 
     def _jobs(self, only: set[str] | None) -> tuple[JobView, ...]:
         views = [entry.view() for entry in self.processes]
@@ -95,25 +112,29 @@ class LocalRun:
                 if entry.job.name == name:
                     entry.stop()
         for job in plan.create:
-            self.processes.append(start(job, self.workspace, self.programs, self.teacher, now))
+            self.processes.append(start(job, self.workspace, self.programs, self.keys, now))
 
     def _save(self) -> None:
-        state = {"curriculum": self.curriculum.status.to_json_object(), "run": self.run.status.to_json_object()}
+        state = {
+            "curriculum": self.curriculum.status.to_json_object(),
+            "run": self.run.status.to_json_object(),
+            "resources": [self.curriculum.to_json_object(), self.run.to_json_object()],  # for `flywheel replay`
+        }
         if (text := canonical_json(state)) != self.saved:
-            Workspace(self.workspace).write_bytes(_STATE, text)
+            Workspace(self.workspace).write_bytes(STATE, text)
             self.saved = text
 
     def _load(self) -> None:
         store = Workspace(self.workspace)
-        if not store.exists(_STATE):
+        if not store.exists(STATE):
             return
-        state = store.read_json(_STATE)
+        state = store.read_json(STATE)
         status = CurriculumStatus.model_validate(state["curriculum"])
         self.curriculum = self.curriculum.model_copy(update={"status": status})
         self.run = self.run.model_copy(update={"status": FlywheelRunStatus.model_validate(state["run"])})
 
 
-def _metadata(metadata: Metadata) -> Metadata:
+def local_metadata(metadata: Metadata) -> Metadata:
     """What the API server would have added; the uid is of the name, so that a rehearsal can be resumed."""
     uid = hashlib.sha256(metadata.name.encode()).hexdigest()[:32]
     return metadata.model_copy(update={"namespace": _NAMESPACE, "uid": uid, "generation": 1})

@@ -14,6 +14,7 @@ from flywheel.api.flywheelrun_status import (
     Candidate,
     FlywheelRunStatus,
     Gain,
+    InflationGap,
     Iteration,
     Measured,
     ReplyCount,
@@ -24,9 +25,13 @@ from flywheel.api.result import (
     Accuracy,
     AnswerFigures,
     CleanupFigures,
+    Difference,
     EvaluateFigures,
     ExamFigures,
+    FetchFigures,
+    JudgeFigures,
     MeasureFigures,
+    PreflightFigures,
     TrainFigures,
 )
 from flywheel.loop.attempts import Accepted
@@ -34,8 +39,11 @@ from flywheel.loop.budget import charged
 from flywheel.loop.floors import floor_reports
 from flywheel.loop.gate import passes
 from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+from flywheel.loop.judging import BASE, judge_charged, judge_told, objection
 from flywheel.loop.leakage import counted
 from flywheel.loop.openings import opened
+from flywheel.loop.shortages import noted
+from flywheel.loop.teacher_error import with_teacher_error
 
 _MOST_RUNGS = 16
 
@@ -55,19 +63,26 @@ def accept(
     current = current.model_copy(update={"steps": [*current.steps, entry]})
     status = status.model_copy(update={"current": current, "attempt": None, "progress": None})
     match figures:
+        case FetchFigures():
+            return status, (_done(current, step, f"{figures.files} files, {figures.size / 1e9:.1f} GB"),)
+        case PreflightFigures():
+            return _paid(status, spec, figures), (_done(current, step, "the teacher answers"),)
         case ExamFigures():
-            status = counted(_paid(status, spec, figures), figures)
+            status = noted(counted(_paid(status, spec, figures), figures), figures)
             return status, (_done(current, step, f"{figures.questions} questions"),)
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
-            status = _update_current(status, exam_accuracy=accuracy).model_copy(update={"exam_accuracy": accuracy})
-            return status, (_done(current, step, f"accuracy {accuracy} by the teacher's key"),)
+            status = _update_current(status, exam_accuracy=accuracy, exam_over_long=figures.score.over_long)
+            status = status.model_copy(update={"exam_accuracy": accuracy})
+            words = f"accuracy {accuracy} by the teacher's key{_too_long(figures.score.over_long, 'questions')}"
+            return status, (_done(current, step, words),)
         case EvaluateFigures():
             return _evaluated(status, spec, current, figures)
         case TrainFigures():
             loss = f"{figures.last_loss:.4f}"
-            status = _update_current(status, adapter=figures.adapter, loss=loss)
-            return status, (_done(current, step, f"{figures.steps} optimiser steps, loss {loss}"),)
+            status = _update_current(status, adapter=figures.adapter, loss=loss, training_over_long=figures.over_long)
+            words = f"{figures.steps} optimiser steps, loss {loss}{_too_long(figures.over_long, 'examples')}"
+            return status, (_done(current, step, words),)
         case CleanupFigures():
             freed = f"{figures.removed} old attempts removed, {figures.freed_bytes / 1e6:.1f} MB freed"
             return status, (_done(current, step, freed),)
@@ -75,6 +90,8 @@ def accept(
             return _validated(status, current, entry, figures)
         case MeasureFigures():
             return _tested(status, spec, current, entry, figures)
+        case JudgeFigures():
+            return _judged(status, spec, current, figures)
         case _:
             raise UnexpectedResultError(f"{figures.step} is no step of a run")
 
@@ -89,10 +106,16 @@ def _done(current: Iteration, step: str, words: str) -> Event:
     return Event(reason=Reason.STEP_COMPLETED, message=f"iteration {current.number}: {step} done, {words}")
 
 
+def _too_long(count: int, what: str) -> str:
+    return f", {count} {what} did not fit the student" if count else ""
+
+
 def _paid(
-    status: FlywheelRunStatus, spec: FlywheelRunSpec, figures: ExamFigures | EvaluateFigures
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, figures: PreflightFigures | ExamFigures | EvaluateFigures
 ) -> FlywheelRunStatus:
-    """The status with what the teacher was paid and how its replies were read."""
+    """The status with what the teacher was paid, how its replies were read, and how wrong its labels are."""
+    if not isinstance(figures, PreflightFigures):
+        status = with_teacher_error(status, figures)
     counts = Counter({entry.rung: entry.count for entry in status.replies})
     counts.update(figures.replies)
     replies = [ReplyCount(rung=rung, count=count) for rung, count in sorted(counts.items())][:_MOST_RUNGS]
@@ -103,11 +126,22 @@ def _paid(
 def _evaluated(
     status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, figures: EvaluateFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
-    status = _update_current(status, proficiency=figures.proficiency, training_items=figures.training_items)
-    status = counted(_paid(status, spec, figures), figures)
-    status = status.model_copy(update={"proficiency": figures.proficiency})
+    gap = _inflation_gap(figures.inflation_gap)
+    status = _update_current(
+        status, proficiency=figures.proficiency, inflation_gap=gap, training_items=figures.training_items
+    )
+    status = noted(counted(_paid(status, spec, figures), figures), figures)
+    status = status.model_copy(update={"proficiency": figures.proficiency, "inflation_gap": gap})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
+    if gap is not None:
+        words += f", {gap.gap} ({gap.low} to {gap.high}) more right of the teacher's questions than of the anchors"
     return status, (_done(current, "evaluate", words),)
+
+
+def _inflation_gap(found: Difference | None) -> InflationGap | None:
+    if found is None:
+        return None
+    return InflationGap(gap=decimal_text(found.difference), low=decimal_text(found.low), high=decimal_text(found.high))
 
 
 def _measured(arm: Accuracy, items: int) -> dict[str, object]:
@@ -190,24 +224,51 @@ def _tested(
         | {"floors": floor_reports(spec, status, figures.recall_lows)}
     )
     passed = passes(spec.gate, status, report)
-    report = report.model_copy(update={"passed": passed})
     update = opened(status, figures) | {"test": report}
     if status.first_test is None:
         update |= {"first_test": entry, "first_test_iteration": current.number}
+    status = _update_current(status, tested=True).model_copy(update=update)
     if not passed:
-        status = _update_current(status, tested=True).model_copy(update=update)
         broken = ", ".join(f"{floor.label} ({floor.low})" for floor in report.floors if not floor.held)
         lost = f"; floors not held, by lower bound: {broken}" if broken else ""
         words = f"iteration {current.number} does not pass on the test pool ({report.accuracy}): not promoted{lost}"
         return status, (Event(reason=Reason.REJECTED, message=words),)
+    if spec.evaluation is not None:
+        return status, (_done(current, "test", f"{report.accuracy} on the test pool passes, the judge is asked next"),)
+    return _promoted(status, current, current.adapter, report)
+
+
+def _judged(
+    status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, figures: JudgeFigures
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
+    before = status.test
+    if before is None or before.iteration != current.number or current.adapter is None:
+        raise UnexpectedResultError(f"iteration {current.number}: judge measured no adapter that was tested")
+    if BASE not in figures.preferences:
+        raise UnexpectedResultError(f"iteration {current.number}: judge compared the adapter with nothing")
+    status = judge_charged(judge_told(status, figures), spec, {**figures.usage})
+    report = status.test or before
+    held_back = objection(spec, report.preferences)
+    if held_back is not None:
+        words = f"iteration {current.number} is not promoted: {held_back}"
+        return status, (Event(reason=Reason.REJECTED, message=words),)
+    return _promoted(status, current, current.adapter, report)
+
+
+def _promoted(
+    status: FlywheelRunStatus, current: Iteration, adapter: str, report: TestReport
+) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
     candidate = Candidate(
         iteration=current.number,
-        digest=current.adapter,
+        digest=adapter,
         train=accepted(current, "train"),
         validated=accepted(current, "validate"),
-        test=entry,
+        test=accepted(current, "test"),
     )
-    update |= {"candidate": candidate, "first_candidate": status.first_candidate or candidate}
-    status = _update_current(status, tested=True).model_copy(update=update)
+    update = {
+        "test": report.model_copy(update={"passed": True}),
+        "candidate": candidate,
+        "first_candidate": status.first_candidate or candidate,
+    }
     words = f"iteration {current.number} passed the gate: {report.accuracy} ({report.low} to {report.high}) on test"
-    return status, (Event(reason=Reason.CANDIDATE, message=words),)
+    return status.model_copy(update=update), (Event(reason=Reason.CANDIDATE, message=words),)

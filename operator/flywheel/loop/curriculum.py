@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from flywheel.api.conditions import HELD_OUT_NOT_HUMAN, Event, Reason
 from flywheel.api.curriculum import Attempt, CurriculumStatus, LabelItems, PoolItems, Rejected, Revision
+from flywheel.api.curriculum import Source as SourceSpec
+from flywheel.api.repository import Selection
 from flywheel.api.request import PrepareParameters, Source, StepRequest
 from flywheel.api.result import PrepareFigures
 from flywheel.loop.accept import UnexpectedResultError
@@ -13,13 +16,14 @@ from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.naming import curriculum_folder, job_name
 from flywheel.loop.observed import CurriculumObserved, deletable
-from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.plan import Claims, Plan, SourceVolume, StepJob
 from flywheel.loop.state import State, conditions, news
 from flywheel.loop.waiting import starting
 
 CurriculumPlan = Plan[CurriculumStatus]
 # Data on a volume is mended without any event: a stalled Curriculum looks again by itself.
 LOOK_AGAIN_SECONDS = 300.0
+SOURCE_FOLDER = "/sources/{}"  # of the pod, where a source's own volume is mounted
 
 
 def decide_curriculum(observed: CurriculumObserved, now: datetime) -> CurriculumPlan:
@@ -87,17 +91,7 @@ def _prepare_job(observed: CurriculumObserved, start: Start) -> StepJob:
         parameters=PrepareParameters(
             task=spec.task,
             template=observed.template,
-            sources=[
-                Source(
-                    name=source.name,
-                    truth=source.truth,
-                    group=source.group,
-                    path=source.dataset.path,
-                    format=source.dataset.format,
-                    max_rejected=source.max_rejected,
-                )
-                for source in spec.sources
-            ],
+            sources=[_source(source) for source in spec.sources],
             pools_key=spec.pools.key,
             ratios=spec.pools.ratios.model_dump(),
             leakage=spec.leakage,
@@ -108,10 +102,39 @@ def _prepare_job(observed: CurriculumObserved, start: Start) -> StepJob:
         step="prepare",
         request=request,
         settings=spec.jobs.for_step("prepare"),
-        claims=Claims(workspace=spec.workspace.persistent_volume_claim.claim_name),
+        claims=Claims(
+            workspace=spec.workspace,
+            sources=tuple(volume for source in spec.sources if (volume := _own_volume(source)) is not None),
+        ),
         # Prepared again, the same revision is found: a lost result is had by doing the step again.
         rereads=start.rereads,
     )
+
+
+def _source(source: SourceSpec) -> Source:
+    """As prepare is asked for it."""
+    fields: dict[str, Any] = {"name": source.name, "truth": source.truth, "group": source.group}
+    volume = SOURCE_FOLDER.format(source.name) if _own_volume(source) else None
+    if source.repository is not None:
+        selection = Selection.model_validate(source.repository.model_dump(include=set(Selection.model_fields)))
+        return Source(**fields, volume=volume, path=source.repository.path, repository=selection)
+    dataset = source.dataset
+    if dataset is None:
+        raise ValueError(f"source {source.name} has neither dataset nor repository")
+    path = dataset.config_map.key if dataset.config_map is not None else dataset.path
+    return Source(**fields, volume=volume, path=path or "", format=dataset.format, max_rejected=source.max_rejected)
+
+
+def _own_volume(source: SourceSpec) -> SourceVolume | None:
+    """The volume that a source has of its own; None for what lies on the workspace."""
+    folder = SOURCE_FOLDER.format(source.name)
+    if source.dataset is not None and source.dataset.config_map is not None:
+        key = source.dataset.config_map
+        return SourceVolume(folder=folder, config_map=key.name, path=key.key)
+    if source.repository is not None and source.repository.persistent_volume_claim is not None:
+        claim = source.repository.persistent_volume_claim.claim_name
+        return SourceVolume(folder=folder, claim=claim, path=source.repository.path)
+    return None
 
 
 def _prepared(
@@ -122,7 +145,12 @@ def _prepared(
         raise UnexpectedResultError(f"attempt {outcome.number} of prepare has a result that is not its own")
     labels = observed.curriculum.spec.task.label.order
     pools = [
-        PoolItems(name=pool, items=items, labels=_counts(labels, figures.labels.get(pool, [])))
+        PoolItems(
+            name=pool,
+            items=items,
+            labels=_counts(labels, figures.labels.get(pool, [])),
+            units=figures.units.get(pool, 0),
+        )
         for pool, items in figures.items.items()
     ]
     revision = Revision(

@@ -5,6 +5,7 @@ Ended? stopped? suspended? pinned to a revision? Then step by step: start, wait,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from flywheel.api.conditions import (
@@ -12,37 +13,48 @@ from flywheel.api.conditions import (
     FAILED,
     HELD_OUT_EXHAUSTED,
     LEAKAGE_CHECKED,
+    PREFERENCE_LEAKAGE_RISK,
     PROMPTING_SUFFICES,
+    QUOTAS_SHORT,
     READY,
     STALLED,
     TEACHER_REFUSALS,
+    TEACHER_UNRELIABLE,
     UNDERPOWERED,
     Event,
     Reason,
 )
 from flywheel.api.curriculum import Attempt
+from flywheel.api.flywheelrun import FlywheelRun, FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 from flywheel.api.pinned import PinnedRevision
+from flywheel.api.result import Usage
+from flywheel.api.workspace import WorkspaceRef
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
-from flywheel.loop.budget import charged, out_of_budget
+from flywheel.loop.budget import charged, out_of_budget, seconds_left
 from flywheel.loop.exits import known_reason
 from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
+from flywheel.loop.judging import endpoints, judge_charged, nothing_to_judge, wants_judge
 from flywheel.loop.leakage import leakage_checked
-from flywheel.loop.naming import job_name
+from flywheel.loop.naming import job_name, model_folder
 from flywheel.loop.observed import JobView, RunObserved, deletable
 from flywheel.loop.openings import held_out_spent
 from flywheel.loop.plan import Claims, Plan, StepJob
+from flywheel.loop.pod_time import counted, metered, running
+from flywheel.loop.preference_leakage import preference_leakage
 from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
-from flywheel.loop.soundness import HISTORY_MAX, ITERATION_STEPS, damage, next_number
+from flywheel.loop.shortages import shortages
+from flywheel.loop.soundness import FETCH, HISTORY_MAX, ITERATION_STEPS, START_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
 from flywheel.loop.stopping import stop_after
+from flywheel.loop.teacher_error import unreliable
 from flywheel.loop.underpowered import underpowered
 from flywheel.loop.waiting import starting
 
@@ -56,6 +68,25 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
         return Plan(status)
     if ended(status):
         return Plan(_still_ended(status, now), delete=deletable(observed.jobs))
+    status = metered(status, observed.jobs, now)
+    plan = _decide(replace(observed, run=run.model_copy(update={"status": status})), now)
+    seconds = _time_left(run.spec, plan.status, now)
+    if seconds is None or ended(plan.status):
+        return plan
+    return replace(plan, requeue_after=seconds if plan.requeue_after is None else min(seconds, plan.requeue_after))
+
+
+def _time_left(spec: FlywheelRunSpec, status: FlywheelRunStatus, now: datetime) -> float | None:
+    """Until the pod at work has used up the budget; None where none runs, or no limit holds it."""
+    pod = status.pod
+    if pod is None or pod.counted:
+        return None
+    seconds = seconds_left(spec, status.usage, pod.step, pod.gpus)
+    return None if seconds is None else seconds - running(status, now)
+
+
+def _decide(observed: RunObserved, now: datetime) -> RunPlan:
+    run, status = observed.run, observed.run.status
     if run.spec.stop.now:
         best = f", best is iteration {status.best.iteration}" if status.best else ""
         return _halt(observed, now, State("completed", Reason.STOPPED, f"stopped by spec.stop.now{best}"))
@@ -64,12 +95,15 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
         return _halt(observed, now, State("suspended", Reason.SUSPENDED, words))
     if (refused := refusal(observed)) is not None:
         return _halt(observed, now, refused)
+    if (seconds := _time_left(run.spec, status, now)) is not None and seconds <= 0:
+        usage, words = counted(status, now).usage, f"it leaves no more time for step {status.step}"
+        return _halt(observed, now, out_of_budget(run.spec, usage, words))
     blocked, status = _pin(observed)
     if blocked is None and (fault := damage(status)) is not None:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
         blocked = State("blocked", Reason.STATUS_DAMAGED, words)
     if blocked is None and status.curriculum is not None:
-        blocked = floors_blocked(observed.run.spec, status)
+        blocked = floors_blocked(observed.run.spec, status) or nothing_to_judge(observed)
     if blocked is not None:
         return _settled(observed, status, blocked, now)
     return _advance_run(observed, status, now)
@@ -109,11 +143,14 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
     if status.curriculum is not None:
         current = status.current or Iteration(number=next_number(status))
         return None, status.model_copy(update={"current": current})
+    if run.spec.student.model.hub is not None and curriculum.spec.workspace.s3 is not None:
+        words = f"spec.student.model.hub needs a workspace on a claim, and Curriculum {name} has a bucket: use a claim"
+        return State("blocked", Reason.SPEC_INVALID, words), status
     fresh = curriculum.status.prepared_generation == curriculum.metadata.generation
     if fresh and curriculum.status.revision is not None and holds(curriculum.status.conditions, READY):
         pinned = {
             "curriculum": PinnedRevision.of(curriculum.status.revision, curriculum.status.pools),
-            "workspace_claim": curriculum.spec.workspace.persistent_volume_claim.claim_name,
+            "workspace": curriculum.spec.workspace,
             "current": Iteration(number=0),
         }
         return None, status.model_copy(update=pinned)
@@ -148,6 +185,8 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
             status, told = accept(status, spec, step, outcome)
             generation = observed.run.metadata.generation
             status = with_finding(status, TEACHER_REFUSALS, refusals(status), generation, now)
+            status = with_finding(status, TEACHER_UNRELIABLE, unreliable(status), generation, now)
+            status = with_finding(status, QUOTAS_SHORT, shortages(status), generation, now)
             events = (*events, *told)
             continue
         own = _jobs_of(observed, status)
@@ -174,12 +213,16 @@ def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:
     """The first step of the iteration at work that has no accepted attempt; None when it is finished."""
     current = status.current or Iteration(number=0)
     done = {entry.name for entry in current.steps}
-    wanted = ITERATION_STEPS if current.number else ("validate",)
+    hub = observed.run.spec.student.model.hub
+    start = START_STEPS if hub is None else (FETCH, *START_STEPS)
+    wanted = ITERATION_STEPS if current.number else start
     for step in wanted:
         if step not in done:
             return step
     if current.number and "test" not in done and _wants_test(observed, status, current):
         return "test"
+    if "judge" not in done and wants_judge(observed.run.spec, status, current):
+        return "judge"
     # Last, when it is known what this iteration leaves to be kept.
     if "cleanup" not in done and expired_through(observed.run.spec, current) is not None:
         return "cleanup"
@@ -210,13 +253,17 @@ def _apply(
     if isinstance(outcome, GaveUp):
         state, spec = outcome.state, observed.run.spec
         if outcome.usage is not None:
-            status = status.model_copy(update={"usage": charged(spec, status.usage, outcome.usage)})
+            status = _charged(status, spec, step, outcome.usage)
         if state.reason is Reason.BUDGET_EXHAUSTED:
             state = out_of_budget(spec, status.usage, state.message)
         return _settled(observed, status, state, now, events)
     if isinstance(outcome, Wait):
         again = outcome.requeue_after
         return _settled(observed, status, outcome.state, now, events, delete=outcome.delete, requeue_after=again)
+    # What was made is still read: it may be the best adapter.
+    if outcome.rereads is None and seconds_left(observed.run.spec, status.usage, step, gpus=1) == 0:
+        words = f"it leaves no time for step {step}"
+        return _settled(observed, status, out_of_budget(observed.run.spec, status.usage, words), now, events)
     job = _step_job(observed, status, step, outcome)
     if status.started_at is None:
         status = status.model_copy(update={"started_at": now})
@@ -224,6 +271,13 @@ def _apply(
     words = f"iteration {number}: {step}, attempt {outcome.attempt.ordinal}, as Job {job.name}"
     started = Event(reason=Reason.STEP_STARTED, message=words)
     return _settled(observed, status, starting(step, job.name), now, (*events, started), create=(job,))
+
+
+def _charged(status: FlywheelRunStatus, spec: FlywheelRunSpec, step: str, usage: Usage) -> FlywheelRunStatus:
+    """The status with what a step was charged that came to nothing."""
+    if step == "judge":
+        return judge_charged(status, spec, {"judge": usage})
+    return status.model_copy(update={"usage": charged(spec, status.usage, usage)})
 
 
 def _clean_up(
@@ -237,21 +291,34 @@ def _clean_up(
 def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start: Start) -> StepJob:
     run, number = observed.run, status.current.number if status.current else 0
     request = build_request(observed, status, step, start.attempt.ordinal, start.rereads)
-    model = run.spec.student.model.persistent_volume_claim
-    needs_model = step in ("answer", "train", "validate", "test") and start.rereads is None
+    if status.workspace is None:
+        raise ValueError("the run is not pinned to a workspace")
+    hub = run.spec.student.model.hub
+    token = hub.token_secret_ref if hub is not None and step == FETCH and start.rereads is None else None
+    other = tuple((prefix, model.secret_ref.name) for _, prefix, model in endpoints(run.spec.evaluation))
     return StepJob(
         name=job_name(run.metadata, number, step, start.attempt.ordinal),
         step=step,
         request=request,
         settings=run.spec.jobs.for_step(step if start.rereads is None else "report"),
-        claims=Claims(
-            workspace=status.workspace_claim or "",
-            model=model.claim_name if needs_model else None,
-            model_folder=model.path if needs_model else None,
-        ),
+        claims=_claims(run, status.workspace, step if start.rereads is None else "report"),
         teacher_secret=run.spec.teacher.secret_ref.name if step in TEACHING and start.rereads is None else None,
+        other_secrets=other if step == "judge" and start.rereads is None else (),
         rereads=start.rereads,
+        hub_secret=token.name if token is not None else None,
     )
+
+
+def _claims(run: FlywheelRun, workspace: WorkspaceRef, program: str) -> Claims:
+    """A step's volumes: the base model is mounted where it is used, from its claim or as it was fetched."""
+    model = run.spec.student.model
+    if program not in ("answer", "train", "validate", "test"):
+        return Claims(workspace)
+    if model.hub is not None and workspace.persistent_volume_claim is not None:
+        folder = model_folder(run.metadata.namespace, model.hub.repo, model.hub.revision)
+        return Claims(workspace, model=workspace.persistent_volume_claim.claim_name, model_folder=folder)
+    claim = model.persistent_volume_claim
+    return Claims(workspace) if claim is None else Claims(workspace, model=claim.claim_name, model_folder=claim.path)
 
 
 def _settled(
@@ -268,11 +335,14 @@ def _settled(
     """The plan with the conditions of a state; a change of state that people should hear of is an event."""
     generation, old = observed.run.metadata.generation, observed.run.status.conditions
     status = with_finding(status, UNDERPOWERED, underpowered(observed.run.spec, status), generation, now)
+    risk = preference_leakage(observed.run.spec)
+    status = with_finding(status, PREFERENCE_LEAKAGE_RISK, risk, generation, now)
     status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
     status = with_finding(status, LEAKAGE_CHECKED, leakage_checked(status), generation, now)
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):
+        status = counted(status, now)
         update |= {"ended_at": now, "step": None, "attempt": None if state.kind == "completed" else status.attempt}
     return Plan(status.model_copy(update=update), create, delete, requeue_after, (*events, *news(old, state)))
 

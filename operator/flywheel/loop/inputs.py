@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flywheel.api.curriculum import Curriculum
+from flywheel.api.evaluation import AskedModel
 from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
 from flywheel.api.model import duration_seconds
 from flywheel.api.request import (
     AnswerParameters,
     CleanupParameters,
+    ComparedModel,
     Comparison,
     EvaluateParameters,
     ExamParameters,
+    FetchParameters,
     Input,
+    JudgeParameters,
     MeasureParameters,
     Parameters,
+    PreflightParameters,
     Redaction,
     ReportParameters,
     StepRequest,
@@ -26,7 +31,16 @@ from flywheel.api.request import (
 )
 from flywheel.loop.budget import left
 from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
-from flywheel.loop.naming import attempt_folder, ledger_folder, openings_folder, run_folder
+from flywheel.loop.judging import BASE, INCUMBENT, endpoint_left, endpoints
+from flywheel.loop.naming import (
+    attempt_folder,
+    judged_folder,
+    ledger_folder,
+    model_folder,
+    models_folder,
+    openings_folder,
+    run_folder,
+)
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.retention import expired_through, still_needed
@@ -34,7 +48,7 @@ from flywheel.loop.retention import expired_through, still_needed
 CANDIDATE_ARM = "candidate"
 RECORDED_PROBES = 60
 VALIDATION_LEVEL = Decimal("0.95")
-TEACHING = ("exam", "evaluate")
+TEACHING = ("preflight", "exam", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,10 @@ def build_request(
 def _also_writable(namespace: str, step: str) -> list[str]:
     if step in TEACHING:
         return [ledger_folder(namespace)]
+    if step == "fetch":
+        return [models_folder(namespace)]
+    if step == "judge":
+        return [judged_folder(namespace)]
     return [openings_folder(namespace)] if step == "test" else []
 
 
@@ -116,6 +134,11 @@ def _teacher(observed: RunObserved, status: FlywheelRunStatus, step: str) -> Tea
         call_timeout_seconds=duration_seconds(limits.call_timeout),
         allowance=left(observed.run.spec, status.usage, step),
         served_model=status.served_model,
+        headers=teacher.headers,
+        query=teacher.query,
+        ca_bundle=teacher.ca_bundle_ref,
+        proxy=teacher.proxy,
+        structured_outputs=teacher.structured_outputs,
     )
 
 
@@ -131,14 +154,32 @@ def _redaction(observed: RunObserved) -> Redaction:
     return Redaction(redact=spec.privacy.redact, key=spec.pools.key)
 
 
+def _fetch(observed: RunObserved, _status: FlywheelRunStatus) -> _Plan:
+    namespace, hub = observed.run.metadata.namespace, observed.run.spec.student.model.hub
+    if hub is None:
+        raise ValueError("the run's model is on a claim")
+    folder = model_folder(namespace, hub.repo, hub.revision)
+    return _Plan(FetchParameters(repo=hub.repo, revision=hub.revision, folder=folder), [])
+
+
+def _preflight(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
+    return _Plan(PreflightParameters(teacher=_teacher(observed, status, "preflight")), [_curriculum(status)])
+
+
 def _exam(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     current = _current(status)
     inputs = [_curriculum(status, "exam", firewall=True)]
     if (before := past(status, current.number - 1)) is not None:
         inputs.append(_of(observed, "feedback", before.number, accepted(before, "evaluate"), "evaluation.json"))
-    questions, redaction = observed.run.spec.exam.questions, _redaction(observed)
-    teacher = _teacher(observed, status, "exam")
-    return _Plan(ExamParameters(teacher=teacher, questions=questions, redaction=redaction), inputs)
+    exam = observed.run.spec.exam
+    parameters = ExamParameters(
+        teacher=_teacher(observed, status, "exam"),
+        questions=exam.questions,
+        redaction=_redaction(observed),
+        votes=exam.votes,
+        unguarded=observed.unguarded,
+    )
+    return _Plan(parameters, inputs)
 
 
 def _answer(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
@@ -164,7 +205,10 @@ def _evaluate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         teacher=_teacher(observed, status, "evaluate"),
         examples=spec.exam.examples,
         replay=replay,
+        control=observed.control,
         redaction=_redaction(observed),
+        votes=spec.exam.votes,
+        unguarded=observed.unguarded,
     )
     return _Plan(parameters, inputs)
 
@@ -175,7 +219,7 @@ def _train(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     begun = status.attempt.begun if status.attempt is not None else None
     parameters = TrainParameters(
         model_path=observed.model_path,
-        base_model_name=student.served_name or student.model.persistent_volume_claim.path,
+        base_model_name=student.served_name or student.model.name,
         epochs=training.epochs,
         max_steps=training.max_steps,
         batch_size=training.global_batch_size,
@@ -199,6 +243,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
             untrained_arms=True,
             level=VALIDATION_LEVEL,
             batch_size=batch,
+            preflight=spec.training.lora,
         )
         return _Plan(parameters, [_curriculum(status, "validation", "curriculum")])
     inputs = [
@@ -262,6 +307,46 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     return _Plan(parameters, inputs)
 
 
+def _judge(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
+    current, spec = _current(status), observed.run.spec
+    if spec.evaluation is None:
+        raise ValueError("the run has no judge")
+    inputs = [
+        _curriculum(status, "test"),
+        _of(observed, "tested", current.number, accepted(current, "test"), "answers"),
+    ]
+    versus = [Comparison(name=BASE, input="tested", arm="base")]
+    if (other := status.candidate) is not None:
+        inputs.append(_of(observed, INCUMBENT, other.iteration, other.test, "answers"))
+        versus.append(Comparison(name=INCUMBENT, input=INCUMBENT, arm=CANDIDATE_ARM))
+    served = status.judge.served_model if status.judge is not None else None
+    (_, _, judge), *compared = endpoints(spec.evaluation)
+    parameters = JudgeParameters(
+        judge=_asked("judge", judge, status, served),
+        versus=versus,
+        models=[ComparedModel(name=name, endpoint=_asked(name, model, status)) for name, _, model in compared],
+        items=spec.evaluation.judge.items,
+        level=1 - share_of_alpha(spec),
+        anchors=spec.evaluation.judge.anchors,
+        redaction=_redaction(observed),
+    )
+    return _Plan(parameters, inputs)
+
+
+def _asked(name: str, model: AskedModel, status: FlywheelRunStatus, served: str | None = None) -> TeacherParameters:
+    limits = model.limits
+    return TeacherParameters(
+        base_url=model.base_url,
+        model=model.model,
+        concurrency=limits.concurrency,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        call_timeout_seconds=duration_seconds(limits.call_timeout),
+        allowance=endpoint_left(name, model, status),
+        served_model=served,
+    )
+
+
 def _cleanup(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     home = run_folder(observed.run.metadata)
     through = expired_through(observed.run.spec, _current(status))
@@ -272,11 +357,14 @@ def _cleanup(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
 
 
 _STEPS = {
+    "fetch": _fetch,
+    "preflight": _preflight,
     "exam": _exam,
     "answer": _answer,
     "evaluate": _evaluate,
     "train": _train,
     "validate": _validate,
     "test": _test,
+    "judge": _judge,
     "cleanup": _cleanup,
 }

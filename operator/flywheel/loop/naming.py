@@ -56,9 +56,24 @@ def ledger_folder(namespace: str) -> str:
     return f"ledger/{namespace}"
 
 
+def judged_folder(namespace: str) -> str:
+    """Recorded calls to judges and compared models: they may quote held-out items, so no teaching step mounts it."""
+    return f"judged/{namespace}"
+
+
 def openings_folder(namespace: str) -> str:
     """Records of the namespace's opened test pools."""
     return f"openings/{namespace}"
+
+
+def models_folder(namespace: str) -> str:
+    """Base models that were fetched for the namespace."""
+    return f"models/{namespace}"
+
+
+def model_folder(namespace: str, repo: str, revision: str) -> str:
+    """Folder of one fetched base model, by repository and commit."""
+    return f"{models_folder(namespace)}/{repo.replace('/', '--')}--{revision}"
 
 
 def adapters_folder(namespace: str) -> str:

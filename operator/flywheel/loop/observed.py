@@ -20,6 +20,9 @@ class PodView:
     name: str
     uid: str
     started: bool = False
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    gpus: int = 0
     exit_code: int | None = None
     message: str = ""
     terminated_reason: str = ""
@@ -27,6 +30,7 @@ class PodView:
     disrupted: bool = False
     waiting_reason: str = ""
     waiting_message: str = ""
+    waiting_sidecar: bool = False  # it is the workspace's sidecar that waits
     unschedulable: str = ""
 
 
@@ -75,3 +79,5 @@ class RunObserved:
     jobs: tuple[JobView, ...] = ()
     model_path: str = "/model"
     shuffle_labels: bool = field(default=False, kw_only=True)  # control experiment: must fall to chance
+    unguarded: bool = field(default=False, kw_only=True)  # experiment: what the guards against the teacher are worth
+    control: bool = field(default=False, kw_only=True)  # control experiment: seed items instead of the teacher's

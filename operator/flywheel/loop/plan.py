@@ -8,18 +8,33 @@ from typing import Generic, TypeVar
 from flywheel.api.conditions import Event
 from flywheel.api.jobs import JobSettings
 from flywheel.api.request import StepRequest
+from flywheel.api.workspace import WorkspaceRef
 
 Status = TypeVar("Status")
 
 
 @dataclass(frozen=True)
-class Claims:
-    """A step's volume claims: workspace by the request's paths, model read-only, repository writable."""
+class SourceVolume:
+    """Where a source of a Curriculum lies, if not on the workspace: a path on a claim, or a key of a ConfigMap.
 
-    workspace: str
+    `folder`: where the pod has it, read-only.
+    """
+
+    folder: str
+    path: str
+    claim: str | None = None
+    config_map: str | None = None
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Where a step's files are: workspace by the request's paths, repository writable, model and sources read-only."""
+
+    workspace: WorkspaceRef
     model: str | None = None
     model_folder: str | None = None
     repository: str | None = None
+    sources: tuple[SourceVolume, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,8 @@ class StepJob:
     claims: Claims
     teacher_secret: str | None = None
     rereads: int | None = None
+    hub_secret: str | None = None
+    other_secrets: tuple[tuple[str, str], ...] = ()  # prefix of the variables, and the Secret
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether a run's teacher may see what the Curriculum gives it."""
+"""Whether a run's teacher, judge and compared models may see what the Curriculum gives them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from flywheel.api.conditions import Reason
+from flywheel.loop.judging import endpoints
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.state import State
 
@@ -13,17 +14,20 @@ _CLUSTER = (".svc", ".svc.cluster.local", ".localhost")
 
 
 def refusal(observed: RunObserved) -> State | None:
-    """The state of a run whose teacher is external and would see what was not redacted, or None."""
+    """The state of a run that would show an external endpoint what was not redacted, or None."""
     if observed.curriculum is None:
         return None
-    privacy, teacher = observed.curriculum.spec.privacy, observed.run.spec.teacher
+    privacy, spec = observed.curriculum.spec.privacy, observed.run.spec
+    asked = [("teacher", url) for url in (spec.teacher.base_url, spec.teacher.proxy) if url is not None]
+    asked += [(f"{name} of spec.evaluation", model.base_url) for name, _, model in endpoints(spec.evaluation)]
+    outside = next(((name, url) for name, url in asked if external(url)), None)
     whole = privacy.redact.secrets and privacy.redact.emails
-    if whole or privacy.external_teacher == "Unredacted" or not external(teacher.base_url):
+    if whole or privacy.external_teacher == "Unredacted" or outside is None:
         return None
     name = observed.curriculum.metadata.name
     words = (
-        f"the teacher at {teacher.base_url} is outside the cluster, and Curriculum {name} does not redact secrets and "
-        "emails: set spec.privacy.redact there, or allow it by spec.privacy.externalTeacher: Unredacted"
+        f"the {outside[0]} is asked by {outside[1]}, outside the cluster, and Curriculum {name} does not redact secrets"
+        " and emails: set spec.privacy.redact there, or allow it by spec.privacy.externalTeacher: Unredacted"
     )
     return State("blocked", Reason.NOT_REDACTED, words)
 

@@ -10,9 +10,12 @@ from decimal import Decimal
 
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
 
+# Iteration 0: nothing is paid before the base model was loaded and measured. A model on a hub is fetched first.
+FETCH = "fetch"
+START_STEPS = ("validate", "preflight")
 ITERATION_STEPS = ("exam", "answer", "evaluate", "train", "validate")
 HISTORY_MAX = 20
-_PERHAPS = ("test", "cleanup")
+_PERHAPS = ("test", "judge", "cleanup")
 # What the result of a step brings into its iteration.
 _BROUGHT = {
     "answer": ("exam_accuracy",),
@@ -48,14 +51,23 @@ def _numbers(status: FlywheelRunStatus, current: Iteration) -> str | None:
     first = 1 if len(numbers) < HISTORY_MAX else max(numbers[0], 1)
     if numbers != list(range(first, first + len(numbers))):
         return f"status.history holds the iterations {numbers}"
-    if current.number != (wanted := next_number(status)):
+    started = not numbers and current.number == 0 and _measured(current)
+    if not started and current.number != (wanted := next_number(status)):
         return f"status.current is iteration {current.number}, and by history and baseline it must be {wanted}"
+    if status.pod is not None and status.pod.iteration > current.number:
+        return f"status.pod is of iteration {status.pod.iteration}, and {current.number} is at work"
     return None
+
+
+def _measured(current: Iteration) -> bool:
+    return any(step.name == "validate" for step in current.steps)
 
 
 def _steps(entry: Iteration, current: Iteration) -> str | None:
     names = tuple(step.name for step in entry.steps)
-    order = (*ITERATION_STEPS, *(name for name in _PERHAPS if name in names)) if entry.number else ("validate",)
+    if not entry.number and names[:1] == (FETCH,):
+        names = names[1:]
+    order = (*ITERATION_STEPS, *(name for name in _PERHAPS if name in names)) if entry.number else START_STEPS
     fewest = 0 if entry is current else len(ITERATION_STEPS)
     if names != order[: len(names)] or len(names) < fewest:
         return f"iteration {entry.number} has the steps {', '.join(names) or 'none'}"
@@ -63,13 +75,15 @@ def _steps(entry: Iteration, current: Iteration) -> str | None:
         for field in _BROUGHT.get(step, ()):
             if getattr(entry, field) in (None, []):
                 return f"iteration {entry.number} has a result of {step} but no {field}"
+    if "judge" in names and not entry.tested:
+        return f"iteration {entry.number} is judged and not tested"
     if entry.tested + entry.refused != names.count("test"):
         return f"iteration {entry.number} is tested (or refused one) and has no test, or the other way round"
     return None
 
 
 def _baseline(status: FlywheelRunStatus, current: Iteration) -> str | None:
-    if current.number and (status.baseline_step is None or not status.baseline):
+    if (current.number or _measured(current)) and (status.baseline_step is None or not status.baseline):
         return "status.baseline or baselineStep is missing"
     return None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from flywheel.api.conditions import Reason
+from flywheel.api.curriculum import PoolItems
 from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Gain
 from flywheel.loop.finding import Finding
@@ -23,7 +24,8 @@ def underpowered(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Finding | 
 
     None where nothing is asked or the sizes are not known.
     """
-    shown, asked = _shown(spec, status), list(_asked(spec, status))
+    pools = status.curriculum.pools if status.curriculum is not None else []
+    shown, asked = smallest_gains(spec, pools), list(_asked(spec, status))
     sizes = f"{' and '.join(_can_show(*entry) for entry in shown.items())} (80 % power, 15 % of the answers differing)"
     missed = [
         f"{gain:.4f} ({field})"
@@ -39,11 +41,11 @@ def underpowered(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Finding | 
     return Finding(False, Reason.ENOUGH_ITEMS, f"{sizes}: enough for what is asked") if shown and asked else None
 
 
-def _shown(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> dict[str, tuple[int, float | None]]:
+def smallest_gains(spec: FlywheelRunSpec, pools: Sequence[PoolItems]) -> dict[str, tuple[int, float | None]]:
     """Per pool its items, and the smallest gain in balanced accuracy that they can show."""
     found: dict[str, tuple[int, float | None]] = {}
     for name, level in (("validation", VALIDATION_LEVEL), ("test", 1 - share_of_alpha(spec))):
-        pool = status.curriculum.pool(name) if status.curriculum is not None else None
+        pool = next((entry for entry in pools if entry.name == name), None)
         if pool is None or pool.items == 0:
             continue
         strata = [entry.items for entry in pool.labels if entry.items]

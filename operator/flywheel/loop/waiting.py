@@ -15,6 +15,8 @@ from flywheel.loop.state import State
 NO_POD_AFTER_SECONDS = 60
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _REFUSED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_NAMED = re.compile(r"secret|configmap", re.IGNORECASE)
+_SECRETS = {"judge": "a Secret of spec.evaluation"}
 _SCHEDULER = (
     (re.compile(r"Insufficient ([A-Za-z0-9./-]+)"), "no node has enough {}"),
     (re.compile(r"untolerated taint"), "the nodes have taints that the pod does not tolerate"),
@@ -57,11 +59,25 @@ def _not_started(job: JobView, pod: PodView) -> State:
             f"step {job.step}: the image cannot be pulled ({pod.waiting_reason}): check jobs image, registry and"
             " credentials",
         )
+    if pod.waiting_reason in _REFUSED and pod.waiting_sidecar and _NAMED.search(pod.waiting_message):
+        return State(
+            "blocked",
+            Reason.WORKSPACE_SECRET,
+            f"step {job.step}: the Secret of workspace.s3.secretRef is missing or lacks accessKeyId, secretAccessKey or"
+            " hosts, or the ConfigMap of caBundleRef its key: mend it",
+        )
+    if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower() and job.step == "fetch":
+        return State(
+            "blocked",
+            Reason.HUB_TOKEN,
+            "step fetch: the Secret of spec.student.model.hub.tokenSecretRef is missing or lacks hubToken: mend it",
+        )
     if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower():
         return State(
             "blocked",
             Reason.TEACHER_SECRET,
-            f"step {job.step}: the Secret of spec.teacher.secretRef is missing or lacks apiKey or hosts: mend it",
+            f"step {job.step}: {_SECRETS.get(job.step, 'the Secret of spec.teacher.secretRef')} is missing or lacks"
+            " apiKey or hosts: mend it",
         )
     if pod.waiting_reason in _REFUSED:
         return State(

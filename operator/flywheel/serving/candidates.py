@@ -24,8 +24,8 @@ def next_rollout(runs: Sequence[FlywheelRun], status: AdapterDeploymentStatus) -
     taken = [entry for entry in (status.serving, status.rollout, *status.rejected) if entry is not None]
     if any(revision.digest == candidate.digest for revision in taken):
         return None
-    created, claim = run.metadata.creation_timestamp, run.status.workspace_claim
-    if created is None or claim is None:
+    created, workspace = run.metadata.creation_timestamp, run.status.workspace
+    if created is None or workspace is None:
         return None
     age = (created, candidate.iteration, run.metadata.name)
     if any((revision.run_created, revision.iteration, revision.run) >= age for revision in taken):
@@ -35,7 +35,7 @@ def next_rollout(runs: Sequence[FlywheelRun], status: AdapterDeploymentStatus) -
         run=run.metadata.name,
         iteration=candidate.iteration,
         run_created=created,
-        workspace_claim=claim,
+        workspace=workspace,
         run_path=run_folder(run.metadata),
         train=candidate.train,
         test=candidate.test,

@@ -53,7 +53,7 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
         step=step,
         request=request,
         settings=deployment.spec.jobs.for_step(program),
-        claims=Claims(workspace=rollout.workspace_claim, repository=repository if program == "publish" else None),
+        claims=Claims(workspace=rollout.workspace, repository=repository if program == "publish" else None),
         rereads=start.rereads,
     )
 

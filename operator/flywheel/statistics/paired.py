@@ -5,7 +5,7 @@ wrong) and losses (the reverse). An answer of None is wrong. Knows answers by it
 files, or what a difference decides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from random import Random
@@ -82,19 +82,26 @@ def recall_differences(
 def balanced_accuracy_difference(
     truth: Truth, candidate: Answers, reference: Answers, *, level: float, seed: int, resamples: int | None = None
 ) -> PairedDifference:
-    """Difference of balanced accuracy: each label's pairs resampled apart, with `resampling`'s pseudo-counts.
+    """Difference of balanced accuracy: the mean over labels, with `mean_difference`'s interval."""
+    strata = list(pairs_by_label(truth, candidate, reference).values())
+    return mean_difference(strata, level=level, seed=seed, resamples=resamples)
+
+
+def mean_difference(
+    strata: Sequence[Pairs], *, level: float, seed: int, resamples: int | None = None
+) -> PairedDifference:
+    """Mean over strata of the difference, each stratum's items resampled apart, with `resampling`'s pseudo-counts.
 
     Half of the resamples are drawn with the arms swapped and turned round, so that swapping the arms mirrors the
     interval exactly.
     """
     require_level(level)
-    strata = list(pairs_by_label(truth, candidate, reference).values())
     value = sum(pairs.difference for pairs in strata) / len(strata)
     half = ((resamples or enough_resamples(level)) + 1) // 2
     resampled = _mean_differences(strata, half, seed)
     mirrored = _mean_differences([pairs.swapped for pairs in strata], half, seed)
     low, high = percentile_ends([*resampled, *(-mean for mean in mirrored)], value, level)
-    return PairedDifference(value, low, high, len(truth), level)
+    return PairedDifference(value, low, high, sum(pairs.items for pairs in strata), level)
 
 
 def mcnemar(truth: Truth, candidate: Answers, reference: Answers) -> float:
@@ -139,7 +146,7 @@ def _standard_error(pairs: Pairs, difference: float) -> float:
     return sqrt(max(0.0, 2 * loss_share + difference * (1 - difference)) / items)
 
 
-def _mean_differences(strata: list[Pairs], size: int, seed: int) -> list[float]:
+def _mean_differences(strata: Sequence[Pairs], size: int, seed: int) -> list[float]:
     rng = Random(seed)  # noqa: S311  repeatable, not secret
     return mean_of_strata([_stratum_differences(pairs, 1 / len(strata), size, rng) for pairs in strata])
 

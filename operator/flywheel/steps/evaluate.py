@@ -7,26 +7,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Answer, Example, Question
 from flywheel.api.request import EvaluateParameters, StepRequest
-from flywheel.api.result import EvaluateFigures, StepResult
+from flywheel.api.result import Difference, EvaluateFigures, StepResult
 from flywheel.api.task import Task
-from flywheel.data.growth import drawn, training_set
+from flywheel.data.growth import control_set, drawn, training_set
 from flywheel.data.normalise import question_id
 from flywheel.data.quotas import weighted_quotas
 from flywheel.data.redaction import Redactor
-from flywheel.data.scoring import UnansweredError, figures, score
+from flywheel.data.scoring import UnansweredError, figures, inflation_gap, score
+from flywheel.data.texts import judged_text
 from flywheel.statistics.confusion import Confusion
+from flywheel.statistics.intervals import Interval
 from flywheel.steps.material import (
     Seeds,
+    panel_of,
     read_firewall,
     read_lines,
     read_pool,
     read_task,
+    read_units,
     redactor_for,
     task_schemas,
     task_variables,
@@ -34,9 +38,11 @@ from flywheel.steps.material import (
 from flywheel.steps.parameters import parameters_of
 from flywheel.teacher import asking
 from flywheel.teacher.feedback import Evaluation, read_evaluation, without_quotations
+from flywheel.teacher.labelling import Labeller
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.replies import read_object
-from flywheel.teacher.writing import Order, Writer, log, patience
+from flywheel.teacher.shapes import evaluation_shape, items_shape
+from flywheel.teacher.writing import VOTED_OUT, Order, Writer, log, patience
 from flywheel.workspace.program import Attempt, BadInputError, FruitlessError, run
 
 SHOWN_ANSWERS = 10
@@ -44,13 +50,14 @@ GRADINGS = 3  # a reply without a readable grade is asked for again
 
 
 @dataclass(frozen=True)
-class _Sat:
-    """An exam that was sat."""
+class Sat:
+    """An exam that was sat: questions, answers by question, and the marks."""
 
     questions: list[Question]
     answers: dict[str, Answer]
     confusion: Confusion
     figures: dict[str, Any]
+    gap: Interval | None
 
 
 def evaluate(attempt: Attempt) -> StepResult:
@@ -66,9 +73,10 @@ def evaluate(attempt: Attempt) -> StepResult:
 
     known = {question_id(entry.input) for entry in [*earlier, *pool]}
     known |= {question_id(question.question) for question in sat.questions}
-    writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt))
-    seeds = Seeds(pool, task.label.path, request.seed, request.iteration)
-    order = _order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
+    labeller = None if parameters.unguarded else Labeller(teacher, panel_of(task, parameters.votes, request.seed))
+    writer = Writer(teacher, task_schemas(task), task.label.path, known, read_firewall(attempt), labeller)
+    seeds = Seeds(pool, read_units(attempt, "curriculum"), task.label.path, request.seed, request.iteration)
+    order = dataset_order(task, sat, evaluation, seeds, parameters.examples, request.iteration)
     new = [
         Example(id=item.id, input=item.question, output=item.answer, origin="teacher", iteration=request.iteration)
         for item in writer.write(order, request.attempt)
@@ -76,19 +84,26 @@ def evaluate(attempt: Attempt) -> StepResult:
     if not new and teacher.usage.unaffordable:
         raise BadInputError("the budget does not cover a new example", Reason.BUDGET_EXHAUSTED)
     if not new:
-        raise FruitlessError("no reply of the teacher held a usable example: see the log", Reason.TEACHER_REPLIES)
+        raise FruitlessError(f"no usable example of the teacher: {writer.told(order.quotas)}", Reason.TEACHER_REPLIES)
     examples = [*earlier, *new]
     train = training_set(examples, pool, task.label.path, parameters.replay, request.seed, request.iteration)
+    if parameters.control:
+        log.warning("control: trained on seed items, not on what the teacher wrote")
+        train = control_set(pool, len(train), request.seed, request.iteration)
     train = [_redacted(example, redactor) for example in train]
     _write(attempt, evaluation, sat, examples, train, writer.report(order.quotas))
     attempt.workspace.write_jsonl(attempt.path("quarantine.jsonl"), writer.quarantined)
+    attempt.workspace.write_jsonl(attempt.path("calls.jsonl"), teacher.calls)
     return attempt.seal(
         EvaluateFigures(
             proficiency=evaluation.proficiency,
+            inflation_gap=_difference(sat.gap),
             new_examples=len(new),
             training_items=len(train),
             rejected=writer.rejected.total(),
-            replies=dict(rungs + writer.rungs),
+            voted_out=writer.rejected[VOTED_OUT],
+            short=writer.short(order.quotas),
+            replies=dict(rungs + writer.replies),
             checked=writer.checked,
             quarantined=dict(sorted(writer.leaks.items())),
             redacted=dict(sorted(teacher.redacted.items())),
@@ -105,24 +120,32 @@ def _redacted(example: Example, redactor: Redactor) -> Example:
     return example.model_copy(update={"input": question, "output": answer})
 
 
-def _mark(attempt: Attempt, task: Task) -> _Sat:
+def _mark(attempt: Attempt, task: Task) -> Sat:
     questions = read_lines(attempt, "exam", "exam.jsonl", Question)
     answers = {answer.id: answer for answer in read_lines(attempt, "answer", "answers.jsonl", Answer)}
     try:
-        confusion = score(questions, answers, task.label.path, task.label.order)
+        return marked(questions, answers, task)
     except UnansweredError as error:
         raise BadInputError(str(error)) from error
-    return _Sat(questions, answers, confusion, figures(confusion, list(answers.values())))
 
 
-def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest, rungs: Counter[str]) -> Evaluation:
-    shown = _shown(sat, task, request.seed, request.iteration)
-    variables = {**task_variables(task), "figures": sat.figures, "answers": shown}
-    prompt = load_prompt("evaluation")
+def _difference(gap: Interval | None) -> Difference | None:
+    return None if gap is None else Difference(difference=gap.value, low=gap.low, high=gap.high)
+
+
+def marked(questions: list[Question], answers: dict[str, Answer], task: Task) -> Sat:
+    """The exam's outcome. Raises UnansweredError."""
+    confusion = score(questions, answers, task.label.path, task.label.order)
+    gap = inflation_gap(questions, answers, task.label.path, task.label.order)
+    return Sat(questions, answers, confusion, figures(confusion, list(answers.values())), gap)
+
+
+def _grade(teacher: asking.Teacher, task: Task, sat: Sat, request: StepRequest, rungs: Counter[str]) -> Evaluation:
+    shown = shown_answers(sat, task, request.seed, request.iteration)
+    question = grading(task, sat, shown, request.iteration)
     gradings = GRADINGS * patience(request.attempt)
     for sample in range(gradings):
-        question = asking.Question(prompt, variables, f"iteration {request.iteration}", sample)
-        reply = teacher.ask([question])[0]
+        reply = teacher.ask([replace(question, sample=sample)])[0]
         if reply is None:
             raise BadInputError("the budget does not cover the grading of the exam", Reason.BUDGET_EXHAUSTED)
         read = read_object(reply, ("proficiency", "feedback"))
@@ -140,10 +163,20 @@ def _grade(teacher: asking.Teacher, task: Task, sat: _Sat, request: StepRequest,
     )
 
 
-def _shown(sat: _Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:
-    """At most SHOWN_ANSWERS answers: wrong ones first, every label in turn."""
+def grading(task: Task, sat: Sat, shown: list[dict[str, Any]], iteration: int) -> asking.Question:
+    """The one call that asks for grade and feedback."""
+    variables = {**task_variables(task), "figures": sat.figures, "answers": shown}
+    return asking.Question(load_prompt("evaluation"), variables, f"iteration {iteration}", shape=evaluation_shape())
+
+
+def shown_answers(sat: Sat, task: Task, seed: int, iteration: int) -> list[dict[str, Any]]:
+    """At most SHOWN_ANSWERS answers to the teacher's own questions: wrong ones first, every label in turn.
+
+    Anchors stay unseen: a teacher that knew them could teach them, and they would measure nothing.
+    """
     piles: dict[str, list[Question]] = {label: [] for label in task.label.order}
-    for question in sorted(sat.questions, key=lambda question: drawn(seed, "shown", iteration, question.id)):
+    written = [question for question in sat.questions if question.origin == "teacher"]
+    for question in sorted(written, key=lambda question: drawn(seed, "shown", iteration, question.id)):
         piles[str(question.answer[task.label.path])].append(question)
 
     def right(question: Question) -> bool:
@@ -155,26 +188,28 @@ def _shown(sat: _Sat, task: Task, seed: int, iteration: int) -> list[dict[str, A
         for place, question in enumerate(sorted(pile, key=right))
     ]
     turns.sort(key=lambda turn: turn[:2])
-    return [_answered(question, sat.answers[question.id]) for _, _, question in turns[:SHOWN_ANSWERS]]
+    return [_answered(question, sat.answers[question.id], task) for _, _, question in turns[:SHOWN_ANSWERS]]
 
 
-def _answered(question: Question, answer: Answer) -> dict[str, Any]:
+def _answered(question: Question, answer: Answer, task: Task) -> dict[str, Any]:
     said = answer.label if answer.label is not None else f"(no label: {answer.state})"
-    return {"question": question.question, "answer": question.answer, "model_answer": said}
+    text = {"model_text": judged_text(answer.text, task)} if task.text is not None else {}
+    return {"question": question.question, "answer": question.answer, "model_answer": said, **text}
 
 
-def _material(sat: _Sat) -> list[dict[str, Any]]:
+def _material(sat: Sat) -> list[dict[str, Any]]:
     return [question.question for question in sat.questions]
 
 
-def _order(task: Task, sat: _Sat, evaluation: Evaluation, seeds: Seeds, examples: int, iteration: int) -> Order:
+def dataset_order(task: Task, sat: Sat, evaluation: Evaluation, seeds: Seeds, examples: int, iteration: int) -> Order:
+    """What the teacher is to write for training, more of what the exam showed to be weak."""
     recall = sat.confusion.recall
     fixed = task_variables(task)
     marks: Mapping[str, Any] = {entry["label"]: entry for entry in sat.figures["labels"]}
 
     def variables(label: str, count: int, slot: str) -> dict[str, Any]:
         findings = {**evaluation.to_json_object(), "marks": marks[label]}
-        return {**fixed, "label": label, "count": count, "seeds": seeds.of(label, slot), "findings": findings}
+        return {**fixed, "label": label, "count": count, **seeds.of(label, slot), "findings": findings}
 
     # A label that was not asked about counts as one that was never right.
     weights = {label: 1.0 - (recall[label] or 0.0) for label in task.label.order}
@@ -186,20 +221,22 @@ def _order(task: Task, sat: _Sat, evaluation: Evaluation, seeds: Seeds, examples
         quotas=weighted_quotas(examples, weights),
         variables=variables,
         unit="examples",
+        shape=items_shape("dataset", task),
     )
 
 
 def _write(
     attempt: Attempt,
     evaluation: Evaluation,
-    sat: _Sat,
+    sat: Sat,
     examples: Sequence[Example],
     train: Sequence[Example],
     replies: dict[str, Any],
 ) -> None:
     workspace = attempt.workspace
     workspace.write_json(attempt.path("evaluation.json"), evaluation.to_json_object())
-    workspace.write_json(attempt.path("marks.json"), sat.figures)
+    gap = None if sat.gap is None else asdict(sat.gap)
+    workspace.write_json(attempt.path("marks.json"), {**sat.figures, "inflationGap": gap})
     workspace.write_json(attempt.path("replies.json"), replies)
     workspace.write_jsonl(attempt.path("dataset.jsonl"), (example.to_json_object() for example in examples))
     workspace.write_jsonl(attempt.path("train.jsonl"), (example.to_json_object() for example in train))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from flywheel.api.conditions import Reason
-from flywheel.api.item import Item
+from flywheel.api.item import Item, Unit
 from flywheel.api.leakage import Signatures
 from flywheel.api.model import Open
 from flywheel.api.request import Redaction
@@ -21,10 +21,13 @@ from flywheel.data.firewall import Firewall
 from flywheel.data.growth import drawn
 from flywheel.data.redaction import Redactor
 from flywheel.data.schemas import BadSchemaError, TaskSchemas
+from flywheel.teacher.labelling import Labelled, Panel
+from flywheel.teacher.prompts import load_prompt
 from flywheel.workspace.program import Attempt, BadInputError
 
-SEEDS_A_CALL = 3
+SEEDS_A_CALL, UNITS_A_CALL = 3, 2
 Line = TypeVar("Line", bound=Open)
+Drawn = TypeVar("Drawn", Item, Unit)
 
 
 def read_task(attempt: Attempt) -> Task:
@@ -58,6 +61,14 @@ def read_pool(attempt: Attempt, pool: str) -> list[Item]:
     return read_lines(attempt, "curriculum", f"pools/{pool}/items.jsonl", Item)
 
 
+def read_units(attempt: Attempt, pool: str) -> list[Unit]:
+    """The units of a pool; none where the curriculum has no repository."""
+    path = f"pools/{pool}/units.jsonl"
+    if not attempt.workspace.exists(attempt.input_path("curriculum", path)):
+        return []
+    return read_lines(attempt, "curriculum", path, Unit)
+
+
 def read_firewall(attempt: Attempt) -> Firewall:
     """The revision's signatures of held-out items."""
     path = attempt.input_path("curriculum", "signatures.json")
@@ -73,22 +84,42 @@ def redactor_for(task: Task, redaction: Redaction) -> Redactor:
 
 
 class Seeds:
-    """Seed items by label, in an order drawn by seed and iteration; each slot begins at another place."""
+    """Seed items by label, and units without one, in an order drawn by seed and iteration.
 
-    def __init__(self, items: Iterable[Item], label_path: str, seed: int, iteration: int) -> None:
+    Each slot begins at another place.
+    """
+
+    def __init__(
+        self, items: Iterable[Item], units: Iterable[Unit], label_path: str, seed: int, iteration: int
+    ) -> None:
         self._seed = seed
+        self._units = sorted(units, key=lambda unit: drawn(seed, "units", iteration, unit.id))
         self._piles: defaultdict[str, list[Item]] = defaultdict(list)
         for item in sorted(items, key=lambda item: drawn(seed, "seeds", iteration, item.id)):
             self._piles[str(item.output[label_path])].append(item)
 
-    def of(self, label: str, slot: str) -> list[dict[str, Any]]:
-        """A few items of a label for one call."""
-        pile: Sequence[Item] = self._piles[label]
+    def of(self, label: str, slot: str) -> dict[str, Any]:
+        """For one call the variables `seeds`, a few items of a label, and `units`, where there are any."""
+        chosen = self._few(self._piles[label], "slot", slot, SEEDS_A_CALL)
+        shown = {"seeds": [{"question": item.input, "answer": item.output} for item in chosen]}
+        units = [unit.question for unit in self._few(self._units, "unit", slot, UNITS_A_CALL)]
+        return {**shown, "units": units} if units else shown
+
+    def _few(self, pile: Sequence[Drawn], purpose: str, slot: str, count: int) -> list[Drawn]:
         if not pile:
             return []
-        first = int(drawn(self._seed, "slot", slot)[:12], 16)
-        chosen = [pile[(first + place) % len(pile)] for place in range(min(SEEDS_A_CALL, len(pile)))]
-        return [{"question": item.input, "answer": item.output} for item in chosen]
+        first = int(drawn(self._seed, purpose, slot)[:12], 16)
+        return [pile[(first + place) % len(pile)] for place in range(min(count, len(pile)))]
+
+
+def panel_of(task: Task, votes: int, seed: int) -> Panel:
+    """How items of the task are labelled blind."""
+    return Panel(load_prompt("labelling"), task_variables(task), votes, seed)
+
+
+def labelled(items: Iterable[Item], task: Task) -> list[Labelled]:
+    """Items of a pool as the labeller takes them."""
+    return [Labelled(item.id, item.input, str(item.output[task.label.path])) for item in items]
 
 
 def task_variables(task: Task) -> dict[str, Any]:

@@ -7,30 +7,32 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
 
 from flywheel.api.conditions import Reason
-from flywheel.api.item import Item
-from flywheel.api.leakage import Leakage, Signatures
-from flywheel.api.request import Input, PrepareParameters, Source
+from flywheel.api.item import Item, Unit
+from flywheel.api.leakage import Signatures
+from flywheel.api.request import Input, PrepareParameters
 from flywheel.api.result import PrepareFigures, StepResult
 from flywheel.api.task import PreparedTask
 from flywheel.data.dedup import deduplicate, keep_apart
 from flywheel.data.firewall import Firewall, compared, signatures
+from flywheel.data.near_duplicates import SKETCHES
 from flywheel.data.normalise import question_id
-from flywheel.data.pools import HELD_OUT, POOLS, UNSEEN, BadRatiosError, Thresholds
-from flywheel.data.schemas import TaskSchemas
-from flywheel.data.sources import Placed, Reject, lines_of, read_source
+from flywheel.data.pools import HELD_OUT, POOLS, SEEN, UNSEEN, BadRatiosError, Thresholds
+from flywheel.data.repository import admit_units
+from flywheel.data.sources import Placed, Reject
 from flywheel.data.truth import HOLDABLE, admit
 from flywheel.steps.material import task_schemas
 from flywheel.steps.parameters import parameters_of
+from flywheel.steps.reading import SAMPLES, digests, read_code, read_items
 from flywheel.workspace.digest import digest_json
 from flywheel.workspace.manifest import MANIFEST, WrongInputError, check_input, read_manifest, result_of
-from flywheel.workspace.program import Attempt, BadInputError, TryLaterError, log, run
+from flywheel.workspace.program import Attempt, BadInputError, log, run
 
-SAMPLES = 20  # rejects of one reason that rejected.jsonl shows
+REASONS = 8  # that figures count one by one
 Piles = dict[str, list[Item]]
+Heaps = dict[str, list[Unit]]
 
 
 def prepare(attempt: Attempt) -> StepResult:
@@ -41,21 +43,27 @@ def prepare(attempt: Attempt) -> StepResult:
     except BadRatiosError as error:
         raise BadInputError(str(error), Reason.SOURCE_REJECTED) from error
     schemas = task_schemas(parameters.task)
-    revision = _revision(attempt, parameters)
+    contents, code = digests(attempt, parameters.sources), read_code(attempt, parameters.sources)
+    revision = _revision(parameters, contents | code.digests)
     found = _finished(attempt, revision)
     if found is not None:
         log.info("revision %s was prepared before", revision)
         return found
-    placed, rejects = _read(attempt, parameters.sources, schemas)
-    _require_compared(parameters.leakage, placed)
-    kept, left_out, held_out = _chosen(parameters, placed, thresholds)
-    rejects += left_out
+    placed, rejects = read_items(attempt, parameters.sources, schemas)
+    _require_compared(parameters, placed)
+    kept, left_out, signed = _chosen(parameters, placed, thresholds)
     piles: Piles = {pool: [] for pool in POOLS}
     for entry in kept:
         piles[thresholds.pool(entry.item.group)].append(entry.item)
-    figures = _figures(parameters, revision, piles, rejects)
+    held_out = [item for pool in UNSEEN for item in piles[pool]]
+    units, unfit = admit_units(code.units, thresholds.pool, held_out, float(parameters.leakage.threshold))
+    heap: Heaps = {pool: [] for pool in SEEN}
+    for unit in units:
+        heap[thresholds.pool(unit.group)].append(unit)
+    rejects = [*rejects, *code.rejects, *left_out, *unfit]
+    figures = _figures(parameters, revision, piles, heap, rejects)
     _require_filled(parameters, figures)
-    return _write(attempt, parameters, piles, held_out, rejects, figures)
+    return _write(attempt, parameters, piles, heap, signed, rejects, figures)
 
 
 def _chosen(
@@ -76,17 +84,13 @@ def _chosen(
     return [*kept, *admitted], [*repeated, *near, *refused, *again], held_out
 
 
-def _revision(attempt: Attempt, parameters: PrepareParameters) -> str:
-    contents: dict[str, str] = {}
-    for source in parameters.sources:
-        if not attempt.workspace.local(source.path).is_file():
-            text = f"source {source.name}: there is no file {source.path} on the workspace: put it there"
-            raise TryLaterError(text, Reason.SOURCE_MISSING)
-        contents[source.name] = attempt.workspace.digest(source.path)
-    # Where a file lies says nothing of what is in it.
+def _revision(parameters: PrepareParameters, contents: Mapping[str, str]) -> str:
+    # Where a source lies says nothing of what is in it.
     made_from = parameters.to_json_object()
+    made_from["sketches"] = SKETCHES
     for source in made_from["sources"]:
         source["path"] = contents[source["name"]]
+        source.pop("volume", None)
     return digest_json(made_from).removeprefix("sha256:")[:16]
 
 
@@ -103,49 +107,19 @@ def _finished(attempt: Attempt, revision: str) -> StepResult | None:
     return result_of(folder, manifest, digest)
 
 
-def _read(attempt: Attempt, sources: Sequence[Source], schemas: TaskSchemas) -> tuple[list[Placed], list[Reject]]:
-    placed: list[Placed] = []
-    rejects: list[Reject] = []
-    for source in sources:
-        broken: list[Reject] = []
-        with attempt.workspace.open(source.path) as stream:
-            for entry in read_source(source, lines_of(stream), schemas):
-                if isinstance(entry, Placed):
-                    placed.append(entry)
-                else:
-                    (broken if entry.broken else rejects).append(entry)
-        log.info("progress prepare source %s: %d lines rejected", source.name, len(broken))
-        if len(broken) > source.max_rejected:
-            _refuse(source, broken)
-        rejects += broken
-    return placed, rejects
-
-
-def _refuse(source: Source, broken: Sequence[Reject]) -> NoReturn:
-    first = broken[0]
-    for reject in broken[:SAMPLES]:
-        log.error("source %s line %d: %s %s", source.name, reject.line, reject.path, reject.message)
-    schema = all(reject.reason in ("SchemaMismatch", "UnknownLabel") for reject in broken)
-    where = f"{first.path} " if first.path else ""
-    text = (
-        f"source {source.name}: {len(broken)} lines rejected, {source.max_rejected} allowed; line {first.line}: "
-        f"{where[:80]}{first.message}. "
-    )
-    advice = (
-        "Mend the task's schemas or the lines, or raise maxRejected" if schema else "Mend them, or raise maxRejected"
-    )
-    raise BadInputError(text + advice, Reason.SCHEMA_MISMATCH if schema else Reason.SOURCE_REJECTED)
-
-
-def _require_compared(leakage: Leakage, placed: Sequence[Placed]) -> None:
+def _require_compared(parameters: PrepareParameters, placed: Sequence[Placed]) -> None:
     """A field that no question has would compare nothing, and nobody would know."""
-    for name in leakage.fields:
+    named = [("leakage.fields", name) for name in parameters.leakage.fields]
+    named += [("sources[].repository.field", each.repository.field) for each in parameters.sources if each.repository]
+    for where, name in named:
         if placed and not any(compared(entry.item.input, [name]).strip() for entry in placed):
-            text = f"spec.leakage.fields names {name}, and no question has text there: name fields of task.inputSchema"
+            text = f"spec.{where} names {name}, and no question has text there: name fields of task.inputSchema"
             raise BadInputError(text, Reason.SCHEMA_MISMATCH)
 
 
-def _figures(parameters: PrepareParameters, revision: str, piles: Piles, rejects: Sequence[Reject]) -> PrepareFigures:
+def _figures(
+    parameters: PrepareParameters, revision: str, piles: Piles, heap: Heaps, rejects: Sequence[Reject]
+) -> PrepareFigures:
     path, order = parameters.task.label.path, parameters.task.label.order
     counts = {pool: Counter(str(item.output[path]) for item in items) for pool, items in piles.items()}
     return PrepareFigures(
@@ -153,8 +127,18 @@ def _figures(parameters: PrepareParameters, revision: str, piles: Piles, rejects
         items={pool: len(items) for pool, items in piles.items()},
         labels={pool: [counted[label] for label in order] for pool, counted in counts.items()},
         held_out_by_rule=sum(item.truth == "Rule" for pool in HELD_OUT for item in piles[pool]),
-        rejected=dict(sorted(Counter(reject.reason for reject in rejects).items())),
+        units={pool: len(units) for pool, units in heap.items() if units},
+        rejected=_counted(rejects),
     )
+
+
+def _counted(rejects: Sequence[Reject]) -> dict[str, int]:
+    """Counts by reason; of so many reasons that the result would have no room, the rarest as one."""
+    counts = Counter(reject.reason for reject in rejects).most_common()
+    shown = dict(counts[:REASONS])
+    if rest := sum(count for _, count in counts[REASONS:]):
+        shown["OtherReasons"] = rest
+    return dict(sorted(shown.items()))
 
 
 def _require_filled(parameters: PrepareParameters, figures: PrepareFigures) -> None:
@@ -176,7 +160,8 @@ def _write(
     attempt: Attempt,
     parameters: PrepareParameters,
     piles: Piles,
-    held_out: Signatures,
+    heap: Heaps,
+    signed: Signatures,
     rejects: Sequence[Reject],
     figures: PrepareFigures,
 ) -> StepResult:
@@ -188,7 +173,10 @@ def _write(
     workspace.write_json(f"{temporary}/task.json", prepared.to_json_object())
     for pool, items in piles.items():
         workspace.write_jsonl(f"{temporary}/pools/{pool}/items.jsonl", (item.to_json_object() for item in items))
-    workspace.write_json(f"{temporary}/signatures.json", held_out.to_json_object())
+    for pool, units in heap.items():
+        if units:
+            workspace.write_jsonl(f"{temporary}/pools/{pool}/units.jsonl", (unit.to_json_object() for unit in units))
+    workspace.write_json(f"{temporary}/signatures.json", signed.to_json_object())
     workspace.write_jsonl(f"{temporary}/rejected.jsonl", (reject.to_json_object() for reject in _samples(rejects)))
     sealed = attempt.seal(figures, folder=temporary)
     folder = attempt.path(figures.revision)

@@ -24,28 +24,44 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a host; raises TryLaterError where the name is not known."""
+    """All addresses of a host; none where its name is not known."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        text = f"the teacher's host {host} has no address: check spec.teacher.baseURL and the cluster's DNS"
-        raise TryLaterError(text, Reason.TEACHER_UNAVAILABLE) from error
+    except (OSError, UnicodeError):
+        return []
     return sorted({str(entry[4][0]) for entry in found})
 
 
-def require_allowed(url: str, hosts: Sequence[str], resolver: Resolve = resolve) -> None:
-    """Refuse a URL before anything is sent; raises TryLaterError, for Secret and resource can be mended."""
-    parts = urlsplit(url)
-    host = parts.hostname
-    if parts.scheme not in ("http", "https") or not host:
-        raise TryLaterError(f"spec.teacher.baseURL {url!r} is no http or https address", Reason.TEACHER_SECRET)
+def require_allowed(
+    url: str, hosts: Sequence[str], resolver: Resolve = resolve, *, field: str = "baseURL", by_proxy: bool = False
+) -> None:
+    """Refuse a URL before anything is sent; raises TryLaterError, for Secret and resource can be mended.
+
+    `by_proxy`: the proxy looks the name up, so that it may be unknown here.
+    """
+    host, port = _host_and_port(url, field)
     if host not in hosts:
-        text = f"host {host} is not among the hosts of the teacher's Secret: add it there, or change the baseURL"
+        text = f"host {host} is not among the hosts of the teacher's Secret: add it there, or change the {field}"
         raise TryLaterError(text, Reason.TEACHER_SECRET)
-    for address in resolver(host, parts.port or (443 if parts.scheme == "https" else 80)):
+    addresses = resolver(host, port)
+    if not addresses and not by_proxy:
+        text = f"the teacher's host {host} has no address: check spec.teacher.{field} and the cluster's DNS"
+        raise TryLaterError(text, Reason.TEACHER_UNAVAILABLE)
+    for address in addresses:
         if _forbidden(address):
             text = f"host {host} leads to {address}, a link-local or metadata address: no key is sent there"
             raise TryLaterError(text, Reason.TEACHER_SECRET)
+
+
+def _host_and_port(url: str, field: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # no number, or larger than any port
+        host, port, parts = None, 0, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host:
+        raise TryLaterError(f"spec.teacher.{field} {url!r} is no http or https address", Reason.TEACHER_SECRET)
+    return host, port
 
 
 def _forbidden(text: str) -> bool:

@@ -14,18 +14,21 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from flywheel.api.conditions import Reason
 from flywheel.api.request import StepRequest, TeacherParameters
 from flywheel.api.result import Usage
 from flywheel.data.redaction import Redactor
-from flywheel.teacher.client import RefusedError, TeacherClient, UncertainError
-from flywheel.teacher.ledger import Call, Intent, Ledger, Reply
+from flywheel.teacher.client import RefusedError, TeacherClient, UncertainError, call_settings
+from flywheel.teacher.ledger import Call, Intent, Ledger, NotRecordedError, RecordedLedger, Reply
 from flywheel.teacher.limits import Pace, Slot
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.purse import Purse
 from flywheel.teacher.redacting import prompt_variables
+from flywheel.teacher.shapes import Schema, response_format
+from flywheel.workspace.digest import canonical_json, digest_json
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError
 from flywheel.workspace.termination import termination
 
@@ -45,7 +48,18 @@ class Endpoint(Protocol):
     @property
     def settings(self) -> dict[str, Any]: ...
 
-    def complete(self, text: str) -> Reply: ...
+    def complete(self, text: str, response_format: dict[str, Any] | None = None) -> Reply: ...
+
+
+class Nobody:
+    """The endpoint of a step that is repeated from the ledger: it is never asked."""
+
+    def __init__(self, parameters: TeacherParameters) -> None:
+        self.settings = call_settings(parameters)
+
+    def complete(self, text: str, response_format: dict[str, Any] | None = None) -> Reply:
+        """Raises NotRecordedError."""
+        raise NotRecordedError(f"a prompt of {len(text)} characters has no recorded reply")
 
 
 class Clock:
@@ -65,12 +79,16 @@ class Clock:
 
 @dataclass(frozen=True)
 class Question:
-    """One call to make: a template with its variables; slot and sample tell it from its like."""
+    """One call to make: a template with its variables; slot and sample tell it from its like.
+
+    `shape` is the JSON Schema of its reply, for an endpoint that can keep to it.
+    """
 
     prompt: Prompt
     variables: dict[str, Any]
     slot: str
     sample: int = 0
+    shape: Schema | None = None
 
 
 @dataclass
@@ -79,7 +97,7 @@ class _Asked:
 
     place: int
     key: str
-    text: str
+    send: Callable[[], Reply]
     most: Intent
     slot: Slot | None = None
     tries: int = 0
@@ -113,6 +131,7 @@ class Teacher:
         self._resting: list[_Asked] = []
         self._redactor = redactor
         self.redacted: Counter[str] = Counter()
+        self._used: dict[str, dict[str, Any]] = {}
 
     @property
     def usage(self) -> Usage:
@@ -123,6 +142,11 @@ class Teacher:
     def served_model(self) -> str | None:
         """Digest of the name of the model that answered."""
         return self._served
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls whose replies were used, in the order of their keys, with the digest of each reply."""
+        return [self._used[key] for key in sorted(self._used)]
 
     def ask(self, questions: Sequence[Question], done: Callable[[int], None] = lambda _: None) -> list[Reply | None]:
         """Replies in the order of the questions; None for a call that the allowance does not cover.
@@ -135,9 +159,11 @@ class Teacher:
         fresh: list[_Asked] = []
         for place, question in enumerate(questions):  # all that was paid before is counted before anything is begun
             asked = self._asked(place, question)
-            replies[place] = self._recorded(asked)
-            if replies[place] is None:
+            replies[place] = reply = self._recorded(asked)
+            if reply is None:
                 fresh.append(asked)
+            else:
+                self._use(asked, reply)
         count = len(questions) - len(fresh)
         if count:
             done(count)
@@ -152,6 +178,7 @@ class Teacher:
                     reply = self._end(future, asked)
                     if reply is not None:
                         replies[asked.place] = reply
+                        self._use(asked, reply)
                         count += 1
                         done(count)
             return replies
@@ -159,14 +186,19 @@ class Teacher:
             self._drain()
             pool.shutdown(wait=True)
 
+    def _use(self, asked: _Asked, reply: Reply) -> None:
+        names = {"purpose": asked.most.purpose, "slot": asked.most.slot, "sample": asked.most.sample}
+        self._used[asked.key] = {"key": asked.key, **names, "reply": digest_json(reply.to_json_object())}
+
     def _asked(self, place: int, question: Question) -> _Asked:
         variables, redacted = prompt_variables(question.variables, self._redactor)
         self.redacted += redacted
+        wanted = response_format(self._parameters.structured_outputs, question.prompt.name, question.shape)
         call = Call(
             template=question.prompt.digest,
             variables=variables,
             model=self._parameters.model,
-            parameters=self._endpoint.settings,
+            parameters=self._endpoint.settings | wanted,
             purpose=question.prompt.name,
             slot=question.slot,
             sample=question.sample,
@@ -180,10 +212,11 @@ class Teacher:
             model=call.model,
             template=call.template,
             payer=self._payer,
-            most_input_tokens=len(text.encode()) + TEMPLATE_TOKENS,  # no tokenizer makes more tokens than bytes
+            # No tokenizer makes more tokens than bytes; a schema is paid as a part of the prompt.
+            most_input_tokens=len(text.encode()) + TEMPLATE_TOKENS + (len(canonical_json(wanted)) if wanted else 0),
             most_output_tokens=self._parameters.max_output_tokens,
         )
-        return _Asked(place, call.key, text, most)
+        return _Asked(place, call.key, partial(self._endpoint.complete, text, **wanted), most)
 
     def _recorded(self, asked: _Asked) -> Reply | None:
         """The reply in the ledger; and the books say what this step paid for the call, be it in an earlier attempt."""
@@ -230,7 +263,7 @@ class Teacher:
                 self._ledger.intend(asked.key, asked.most)
                 asked.tries += 1
                 asked.slot = self._pace.begin(now, most)
-                self._running[pool.submit(self._endpoint.complete, asked.text)] = asked
+                self._running[pool.submit(asked.send)] = asked
         return None
 
     def _end(self, future: Future[Reply], asked: _Asked) -> Reply | None:
@@ -325,7 +358,8 @@ def teacher_for(attempt: Attempt, parameters: TeacherParameters, redactor: Redac
     request: StepRequest = attempt.request
     folder = next(path for path in request.also_writable if path.startswith("ledger/"))
     payer = request.output.rpartition("/")[0]
-    ledger = Ledger(attempt.workspace, folder)
-    teacher = Teacher(parameters, TeacherClient(parameters), ledger, payer, request.seed, redactor)
+    ledger = (RecordedLedger if attempt.replaying else Ledger)(attempt.workspace, folder)
+    endpoint = Nobody(parameters) if attempt.replaying else TeacherClient(parameters)
+    teacher = Teacher(parameters, endpoint, ledger, payer, request.seed, redactor)
     attempt.usage = lambda: teacher.usage
     return teacher

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -22,14 +21,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from flywheel.api.conditions import Reason
 from flywheel.api.request import TeacherParameters
-from flywheel.teacher.addresses import require_allowed
 from flywheel.teacher.ledger import REFUSAL, Reply
+from flywheel.teacher.route import http_client, never_sent, untrusted
 from flywheel.workspace.program import TryLaterError
 
 KEY_VARIABLE, HOSTS_VARIABLE = "FLYWHEEL_TEACHER_API_KEY", "FLYWHEEL_TEACHER_HOSTS"
 # A line for every request would push the step's progress out of the lines that the operator reads.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
-_CONNECT_SECONDS = 10.0
 # No completion is longer: what goes on and on is not read to its end.
 MOST_BYTES = 32 * 1024 * 1024
 
@@ -81,9 +79,11 @@ class UncertainError(TryLaterError):
 class TeacherClient:
     """The endpoint of one run. Raises TryLaterError when key or hosts are missing or do not fit."""
 
-    def __init__(self, parameters: TeacherParameters) -> None:
-        key = os.environ.get(KEY_VARIABLE, "").strip()  # Secrets made from a file end with a line break
-        hosts = [host.strip() for host in os.environ.get(HOSTS_VARIABLE, "").split(",") if host.strip()]
+    def __init__(
+        self, parameters: TeacherParameters, key_variable: str = KEY_VARIABLE, hosts_variable: str = HOSTS_VARIABLE
+    ) -> None:
+        key = os.environ.get(key_variable, "").strip()  # Secrets made from a file end with a line break
+        hosts = [host.strip() for host in os.environ.get(hosts_variable, "").split(",") if host.strip()]
         if not key or not hosts:
             raise TryLaterError("the teacher's Secret needs the keys apiKey and hosts", Reason.TEACHER_SECRET)
         if not (key.isascii() and key.isprintable()):
@@ -91,20 +91,8 @@ class TeacherClient:
                 "apiKey of the teacher's Secret holds characters that no HTTP header can carry: put the bare key there"
             )
             raise TryLaterError(text, Reason.TEACHER_SECRET)
-        require_allowed(parameters.base_url, hosts)
         self._parameters = parameters
-
-        def guard(request: Any) -> None:
-            require_allowed(str(request.url), hosts)
-
-        # No proxy from the environment and no redirect: the key goes to the named hosts and nowhere else.
-        self._http = openai.DefaultHttpxClient(
-            follow_redirects=False,
-            trust_env=False,
-            timeout=openai.Timeout(parameters.call_timeout_seconds, connect=_CONNECT_SECONDS),
-            verify=ssl.create_default_context(),
-            event_hooks={"request": [guard]},
-        )
+        self._http = http_client(parameters, hosts)
         # Each request counts against limits and budget, so none is repeated down here.
         self._client = openai.OpenAI(api_key=key, base_url=parameters.base_url, http_client=self._http, max_retries=0)
 
@@ -115,18 +103,19 @@ class TeacherClient:
     @property
     def settings(self) -> dict[str, Any]:
         """The parameters of a call that its reply depends on."""
-        temperature = self._parameters.temperature
-        return {
-            "max_completion_tokens": self._parameters.max_output_tokens,
-            **({} if temperature is None else {"temperature": float(temperature)}),
-        }
+        return call_settings(self._parameters)
 
-    def complete(self, text: str) -> Reply:
+    def complete(self, text: str, response_format: dict[str, Any] | None = None) -> Reply:
         """One request. Raises RefusedError where the endpoint will not, UncertainError where no reply arrived."""
         deadline = time.monotonic() + self._parameters.call_timeout_seconds
         try:
             with self._client.chat.completions.with_streaming_response.create(
-                model=self._parameters.model, messages=[{"role": "user", "content": text}], extra_body=self.settings
+                model=self._parameters.model,
+                messages=[{"role": "user", "content": text}],
+                extra_body=_body(self._parameters) | ({"response_format": response_format} if response_format else {}),
+                extra_query=_query(self._parameters),
+                # Not as the client's defaults: those lose against the library's own.
+                extra_headers={header.name: header.value for header in self._parameters.headers},
             ) as response:
                 body = self._read_all(response.iter_bytes(), deadline)
         except openai.OpenAIError as error:
@@ -174,16 +163,23 @@ class TeacherClient:
         )
 
     def _refusal(self, error: openai.OpenAIError) -> TryLaterError:
-        where = self._parameters.base_url
+        where, proxy = self._parameters.base_url, self._parameters.proxy
         if isinstance(error, openai.APIConnectionError):
-            if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
-                words = f"the teacher at {where} cannot be reached: it is asked again"
+            if untrusted(error):
+                words = f"the certificate of the teacher at {where} is not trusted: put its CA's into the ConfigMap of"
+                return RefusedError(f"{words} spec.teacher.caBundleRef", Reason.TEACHER_CERTIFICATE)
+            if never_sent(error):
+                by_proxy = f" by the proxy {proxy}" if proxy is not None else ""
+                words = f"the teacher at {where} cannot be reached{by_proxy}: it is asked again"
                 return RefusedError(words, Reason.TEACHER_UNAVAILABLE, again=True)
             return self._cut_off()
         status = error.status_code if isinstance(error, openai.APIStatusError) else 0
         if status in (401, 403):
             text = f"the teacher refuses the key (HTTP {status}): put a valid one into apiKey of its Secret"
             return RefusedError(text, Reason.TEACHER_KEY_REFUSED)
+        if status == 407:
+            text = f"the proxy {proxy} of spec.teacher.proxy wants a name and a password: name one that does not"
+            return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
         if status == 404:
             model = self._parameters.model
             text = f"the teacher at {where} has no model {model!r} (HTTP 404): check spec.teacher.model and baseURL"
@@ -195,8 +191,30 @@ class TeacherClient:
             text = f"the teacher at {where} is overloaded or ill (HTTP {status}): it is asked again"
             seconds = retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
             return RefusedError(text, Reason.TEACHER_UNAVAILABLE, again=True, retry_after=seconds)
-        text = f"the teacher at {where} refuses the request (HTTP {status or 'none'}): check spec.teacher"
+        text = f"the teacher at {where} refuses the request (HTTP {status or 'none'}): "
+        if (wanted := self._parameters.structured_outputs) is not None:
+            text += f"perhaps it has no {wanted}, or not for this task's schemas: change spec.teacher"
+            text += ".structuredOutputs or leave it out; or "
+        text += "check spec.teacher"
         return RefusedError(text, Reason.TEACHER_UNAVAILABLE)
+
+
+def call_settings(parameters: TeacherParameters) -> dict[str, Any]:
+    """What a reply depends on, as the ledger knows it. Headers, proxy and certificates are only the way."""
+    query = _query(parameters)
+    return _body(parameters) | ({"query": query} if query else {})
+
+
+def _body(parameters: TeacherParameters) -> dict[str, Any]:
+    temperature = parameters.temperature
+    return {
+        "max_completion_tokens": parameters.max_output_tokens,
+        **({} if temperature is None else {"temperature": float(temperature)}),
+    }
+
+
+def _query(parameters: TeacherParameters) -> dict[str, str]:
+    return {parameter.name: parameter.value for parameter in parameters.query}
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

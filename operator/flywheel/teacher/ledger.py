@@ -80,6 +80,10 @@ REFUSAL, FILTERED = "refusal", "content_filter"
 Entry = TypeVar("Entry", Intent, Reply)
 
 
+class NotRecordedError(Exception):
+    """A call that a repeated step makes and that was never recorded."""
+
+
 class Ledger:
     """Calls of one namespace, in `<folder>/<first two digits>/<key>.{intent,reply}.json`."""
 
@@ -96,10 +100,10 @@ class Ledger:
         return self._read(self._path(key, "intent"), Intent)
 
     def _read(self, path: str, kind: type[Entry]) -> Entry | None:
-        if not self._workspace.exists(path):
-            return None
         try:
             return kind.model_validate_json(self._workspace.read_bytes(path))
+        except FileNotFoundError:
+            return None
         except ValidationError as error:
             text = f"{path} cannot be read: restore it, or remove it and that call is paid again"
             raise FruitlessError(text, Reason.LEDGER_DAMAGED) from error
@@ -113,7 +117,7 @@ class Ledger:
         if intent.lost:
             self._write(key, "intent", intent.model_copy(update={"begun": False}))
         else:
-            self._workspace.local(self._path(key, "intent")).unlink(missing_ok=True)
+            self._workspace.unlink(self._path(key, "intent"))
 
     def record(self, key: str, reply: Reply) -> None:
         """Put the reply on disk."""
@@ -124,3 +128,12 @@ class Ledger:
 
     def _path(self, key: str, kind: str) -> str:
         return f"{self._folder}/{key[:2]}/{key}.{kind}.json"
+
+
+class RecordedLedger(Ledger):
+    """A ledger that is only read: a call that is not in it is an error."""
+
+    def intend(self, key: str, intent: Intent) -> None:
+        """Raises NotRecordedError: nothing may be asked."""
+        words = f"the call {intent.purpose}, {intent.slot}, sample {intent.sample} is not in the ledger ({key[:12]})"
+        raise NotRecordedError(f"{words}: its template, its material or the reply's file differ")

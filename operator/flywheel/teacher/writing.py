@@ -1,4 +1,4 @@
-"""Has the teacher write items to quotas per label: small calls, every item checked, shortages asked for again.
+"""Has the teacher write items to quotas per label: small calls, items checked and voted on, shortages asked for again.
 
 Must not know whether they make an exam or training data.
 """
@@ -9,6 +9,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from flywheel.api.result import UNWILLING
@@ -17,17 +18,24 @@ from flywheel.data.normalise import item_id, question_id
 from flywheel.data.quotas import portions
 from flywheel.data.schemas import TaskSchemas
 from flywheel.teacher.asking import Question, Teacher
+from flywheel.teacher.labelling import Labelled, Labeller
 from flywheel.teacher.ledger import Reply
 from flywheel.teacher.prompts import Prompt
 from flywheel.teacher.replies import Read, Rung, read_items, without_reasoning
+from flywheel.teacher.shapes import Schema
 
 log = logging.getLogger("flywheel.step")
 
 ITEMS_A_CALL = 10
+CALLS_A_TURN = 20  # then votes: where the budget ends, little was written that nobody can vote on any more
 ROUNDS = 4  # the first asking and three top-ups
 FIELDS = ("question", "answer")
 MOST_REPAIRED = 20_000  # characters: what is longer and cannot be read is no exam that lacks a comma
+VOTED_OUT = "VotedOut"
 TOP_UP = 2  # so many times what is missing: where items were rejected, some of the next will be
+
+
+_Call = tuple[str, int, Question]  # label, items asked for
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,14 @@ class Written:
     id: str
     question: dict[str, Any]
     answer: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Items of a label that were not written, and the main reason: Budget, Refused, RoundsUsed, or why items fell."""
+
+    missing: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -50,26 +66,37 @@ class Order:
     quotas: Mapping[str, int]
     variables: Callable[[str, int, str], dict[str, Any]]  # of label, count and slot
     unit: str
+    shape: Schema  # of a reply
 
 
 class Writer:
     """Collects items that fit the schemas, carry the label asked for, and were not there before."""
 
     def __init__(
-        self, teacher: Teacher, schemas: TaskSchemas, label_path: str, known: Iterable[str], firewall: Firewall
+        self,
+        teacher: Teacher,
+        schemas: TaskSchemas,
+        label_path: str,
+        known: Iterable[str],
+        firewall: Firewall,
+        labeller: Labeller | None,
     ) -> None:
+        """Without a labeller nothing guards against wrong labels: for experiments only."""
         self._teacher = teacher
         self._schemas = schemas
         self._label_path = label_path
         self._known = set(known)
         self._firewall = firewall
+        self._labeller = labeller
         self._items: defaultdict[str, list[Written]] = defaultdict(list)
-        self.rejected: Counter[str] = Counter()
+        self._fallen: defaultdict[str, Counter[str]] = defaultdict(Counter)  # why items of a label were left out
+        self._unpaid: set[str] = set()  # labels that the budget did not cover
         self.quarantined: list[dict[str, Any]] = []  # held-out items again; without their text, for it is held out
         self.rungs: Counter[Rung] = Counter()
         self.unwilling: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._passed = 0
+        self._fresh: list[Labelled] = []  # taken, and not voted on
 
     def write(self, order: Order, attempt: int = 1) -> list[Written]:
         """Items in the order of labels and calls; fewer than asked when the rounds are used up."""
@@ -85,9 +112,8 @@ class Writer:
             if not self._round(order, missing, sample):
                 log.warning("%s: the budget covers no further call", order.name)
                 break
-        short = {label: quota - len(self._items[label]) for label, quota in order.quotas.items()}
-        if any(short.values()):
-            log.warning("%s: short of %s after %d replies", order.name, _nonzero(short), sum(self.rungs.values()))
+        if short := self.told(order.quotas):
+            log.warning("%s: short of %s after %d replies", order.name, short, sum(self.rungs.values()))
         log.info("%s: replies %s, rejected %s", order.name, dict(self.rungs), dict(self.rejected))
         if self.quarantined:
             log.warning("%s: %d items were held-out ones: %s", order.name, len(self.quarantined), dict(self.leaks))
@@ -95,15 +121,54 @@ class Writer:
 
     def report(self, quotas: Mapping[str, int]) -> dict[str, Any]:
         """What became of the replies, for the step's own file."""
-        short = {label: quota - len(self._items[label]) for label, quota in quotas.items()}
+        short = self.shortages(quotas)
         return {
             "asked": dict(quotas),
-            "short": _nonzero(short),
+            "short": {label: entry.missing for label, entry in short.items()},
+            "shortWhy": {label: entry.reason for label, entry in short.items()},
             "rejected": dict(sorted(self.rejected.items())),
             "quarantined": dict(sorted(self.leaks.items())),
             "replies": dict(sorted(self.rungs.items())),
             "refusedByLabel": dict(sorted(self.unwilling.items())),
+            **({} if self._labeller is None else {"labels": self._labeller.report()}),
         }
+
+    def shortages(self, quotas: Mapping[str, int]) -> dict[str, Shortage]:
+        """What is missing of each label, and why."""
+        missing = {label: quota - len(self._items[label]) for label, quota in quotas.items()}
+        return {label: Shortage(count, self._why(label)) for label, count in missing.items() if count}
+
+    def told(self, quotas: Mapping[str, int]) -> str:
+        """The shortages in words."""
+        found = self.shortages(quotas).items()
+        return ", ".join(f"{label} {short.missing} ({short.reason})" for label, short in found)
+
+    def short(self, quotas: Mapping[str, int]) -> dict[str, dict[int, int]]:
+        """The shortages as figures have them: by reason, what is missing of each label by its place in the quotas."""
+        found: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        shortages = self.shortages(quotas)
+        for place, label in enumerate(quotas):
+            if label in shortages:
+                found[shortages[label].reason][place] = shortages[label].missing
+        return dict(found)
+
+    def _why(self, label: str) -> str:
+        if self._refused[label]:
+            return "Refused"
+        if label in self._unpaid:
+            return "Budget"
+        fallen = self._fallen[label]
+        return max(sorted(fallen), key=lambda reason: fallen[reason]) if fallen else "RoundsUsed"
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """How many items did not fit, carried another label, were there before, or were too many."""
+        return sum(self._fallen.values(), Counter[str]()) - self.leaks
+
+    @property
+    def replies(self) -> Counter[Rung]:
+        """How the replies were read, to orders and to votes."""
+        return self.rungs + (Counter[Rung]() if self._labeller is None else self._labeller.rungs)
 
     @property
     def leaks(self) -> Counter[str]:
@@ -117,27 +182,23 @@ class Writer:
 
     def _round(self, order: Order, missing: Mapping[str, int], sample: int) -> bool:
         """One call for each portion of what is missing. False when the budget did not cover all of them."""
-        numbered: list[tuple[int, str, int, Question]] = []
-        for label, count in missing.items():
-            for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
-                slot = f"{order.slot}/{label}/{place}"
-                variables = order.variables(label, part, f"{slot}/{sample}")
-                numbered.append((place, label, part, Question(order.prompt, variables, slot, sample)))
-        # Labels in turn: where the budget ends, it ends for all alike.
-        numbered.sort(key=lambda entry: entry[0])
-        calls = [(label, part, question) for _, label, part, question in numbered]
-        total, parts = sum(order.quotas.values()), len(calls)
-        begun = total - sum(missing.values())
+        calls = calls_of(order, missing, sample)
+        for first in range(0, len(calls), CALLS_A_TURN):
+            told = partial(_tell, order, sum(missing.values()), first, len(calls))
+            affordable = self._turn(order, calls[first : first + CALLS_A_TURN], told)
+            self._vote(f"{order.name} {order.slot}/{sample}/{first}")
+            if not affordable:
+                return False
+        return True
 
-        def progress(done: int) -> None:
-            count = begun + (total - begun) * done // parts
-            log.info("progress %s %d/%d %s", order.name, count, total, order.unit)
-
-        replies = self._teacher.ask([question for _, _, question in calls], progress)
+    def _turn(self, order: Order, calls: Sequence[_Call], told: Callable[[int], None]) -> bool:
+        """Ask some calls and take what is good. False when the budget did not cover all of them."""
+        replies = self._teacher.ask([question for _, _, question in calls], told)
         reads = [None if reply is None else read_items(reply, order.name, FIELDS) for reply in replies]
         mended = self._repair(order, calls, replies, reads)
         for (label, part, _), read in zip(calls, mended, strict=True):
             if read is None:
+                self._unpaid.add(label)
                 continue
             self.rungs[read.rung] += 1
             if read.rung in UNWILLING:
@@ -147,10 +208,19 @@ class Writer:
                 self._take(label, item, order.quotas[label])
         return None not in replies
 
+    def _vote(self, slot: str) -> None:
+        """What the votes do not confirm is out, and makes room for what is asked for next."""
+        fresh, self._fresh = self._fresh, []
+        out = self._labeller.voted_out(fresh, slot) if self._labeller is not None else set[str]()
+        for label, items in self._items.items():
+            self._items[label] = [item for item in items if item.id not in out]
+            if gone := len(items) - len(self._items[label]):
+                self._fallen[label][VOTED_OUT] += gone
+
     def _repair(
         self,
         order: Order,
-        calls: Sequence[tuple[str, int, Question]],
+        calls: Sequence[_Call],
         replies: Sequence[Reply | None],
         reads: Sequence[Read | None],
     ) -> list[Read | None]:
@@ -161,7 +231,7 @@ class Writer:
             if reply is None or read is None or read.rung != "none" or len(reply.text) > MOST_REPAIRED:
                 continue
             variables = {"name": order.name, "broken": without_reasoning(reply.text)}
-            questions[place] = Question(order.repair, variables, f"{asked.slot}/repair", asked.sample)
+            questions[place] = Question(order.repair, variables, f"{asked.slot}/repair", asked.sample, asked.shape)
         for place, reply in zip(questions, self._teacher.ask(list(questions.values())), strict=True):
             read = None if reply is None else read_items(reply, order.name, FIELDS)
             if read is not None and read.items and read.rung not in UNWILLING:
@@ -172,27 +242,42 @@ class Writer:
         question, answer = item.get("question"), item.get("answer")
         fault = self._schemas.fault(question, answer)
         if fault is not None:
-            self.rejected[fault.kind] += 1
+            self._fallen[label][fault.kind] += 1
             return
         try:
             asked, identity = question_id(question or {}), item_id(question or {}, answer or {})
             leak = self._firewall.leak(question or {})
         except (RecursionError, ValueError):  # half a surrogate pair, or nested too deeply to be written
-            self.rejected["Unusable"] += 1
+            self._fallen[label]["Unusable"] += 1
             return
         if leak is not None:
+            self._fallen[label][leak.reason] += 1
             self.quarantined.append({"id": identity, "label": label, **asdict(leak)})
             return
         self._passed += 1
-        if (answer or {})[self._label_path] != label:
-            self.rejected["OtherLabel"] += 1
+        if (answer or {})[self._label_path] != label and self._labeller is not None:
+            self._fallen[label]["OtherLabel"] += 1
         elif asked in self._known:
-            self.rejected["Duplicate"] += 1
+            self._fallen[label]["Duplicate"] += 1
         elif len(self._items[label]) >= quota:
-            self.rejected["Surplus"] += 1
+            self._fallen[label]["Surplus"] += 1
         else:
             self._known.add(asked)
             self._items[label].append(Written(identity, question or {}, answer or {}))
+            self._fresh.append(Labelled(identity, question or {}, label))
+
+
+def calls_of(order: Order, missing: Mapping[str, int], sample: int = 0) -> list[tuple[str, int, Question]]:
+    """One call for each portion of what is missing: label, count and question."""
+    numbered: list[tuple[int, str, int, Question]] = []
+    for label, count in missing.items():
+        for place, part in enumerate(portions(count * (TOP_UP if sample else 1), ITEMS_A_CALL)):
+            slot = f"{order.slot}/{label}/{place}"
+            variables = order.variables(label, part, f"{slot}/{sample}")
+            numbered.append((place, label, part, Question(order.prompt, variables, slot, sample, order.shape)))
+    # Labels in turn: where the budget ends, it ends for all alike.
+    numbered.sort(key=lambda entry: entry[0])
+    return [(label, part, question) for _, label, part, question in numbered]
 
 
 def patience(attempt: int) -> int:
@@ -200,5 +285,7 @@ def patience(attempt: int) -> int:
     return min(attempt, 3)
 
 
-def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
-    return {label: count for label, count in counts.items() if count}
+def _tell(order: Order, missing: int, before: int, calls: int, done: int) -> None:
+    total = sum(order.quotas.values())
+    count = total - missing + missing * (before + done) // calls
+    log.info("progress %s %d/%d %s", order.name, count, total, order.unit)

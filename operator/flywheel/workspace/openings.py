@@ -44,7 +44,7 @@ def open_test_pool(workspace: Workspace, request: StepRequest, terms: TestTerms,
     if not workspace.exists(f"{folder}/{name}"):
         if not _within(terms, [*others, own]):
             return _opened(others, allowed=False)
-        workspace.write_json(f"{folder}/{name}", own.to_json_object())
+        workspace.create_json(f"{folder}/{name}", own.to_json_object())
         others = _sharing(workspace, folder, items, leave_out=name)
     return _opened([*others, own], allowed=_within(terms, [*others, own]))
 

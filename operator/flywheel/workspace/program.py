@@ -29,15 +29,19 @@ from flywheel.api.result import (
     Usage,
 )
 from flywheel.workspace.manifest import Manifest, WrongInputError, check_input, list_files, seal
+from flywheel.workspace.remote import RemoteError, RemoteWorkspace
+from flywheel.workspace.sidecar import Sidecar
 from flywheel.workspace.store import UnsafePathError, Workspace
 from flywheel.workspace.termination import termination
 from flywheel.workspace.volumes import volume_fault
 
 log = logging.getLogger("flywheel.step")
 
+# What the step was asked, beside what it left: enough to repeat it.
+REQUEST = "request.json"
 # Written by a step while it runs; no part of its result.
 SCRATCH = ("checkpoints",)
-# Of an error's words as JSON: the rest of a result's 1 KiB is for its other fields.
+# Of an error's words as JSON: the rest of a result's bytes is for its other fields.
 _MESSAGE_BYTES = 600
 
 
@@ -74,6 +78,8 @@ class Attempt:
         self.manifests: dict[str, Manifest] = {}
         # What a step that fails has spent nevertheless.
         self.usage: Callable[[], Usage | None] = lambda: None
+        # Only what is recorded may be used: the teacher is not asked.
+        self.replaying = False
 
     def check_inputs(self) -> None:
         """Check every input against its digest; raises WrongInputError."""
@@ -93,8 +99,13 @@ class Attempt:
         return f"{self.request.required(name).path}/{file}"
 
     def seal(self, figures: Figures, folder: str | None = None) -> StepResult:
-        """Write the manifest over everything in the folder, last, and return the result."""
+        """Write the manifest over everything in the folder, last, and return the result.
+
+        A folder that is not the attempt's own is known once it is renamed.
+        """
         home = folder or self.request.output
+        if home == self.request.output:
+            self.workspace.write_json(self.path(REQUEST), self.request.to_json_object())
         manifest = Manifest(
             step=self.request.step,
             owner=self.request.owner,
@@ -105,7 +116,13 @@ class Attempt:
             files=list_files(self.workspace, home, leave_out=SCRATCH),
             figures=figures,
         )
-        return StepResult(manifest=seal(self.workspace, home, manifest), path=home, figures=figures)
+        result = StepResult(manifest=seal(self.workspace, home, manifest), path=home, figures=figures)
+        if folder is None:
+            try:
+                self.workspace.commit(home)
+            except FileExistsError as error:
+                raise FruitlessError(f"another pod has finished this attempt, differently: {home}") from error
+        return result
 
 
 Step = Callable[[Attempt], StepResult]
@@ -129,9 +146,10 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
         return EXIT_BAD_INPUT, _failure(
             Reason.BAD_INPUT, "FLYWHEEL_REQUEST is missing or not a request of this version"
         )
-    attempt = Attempt(request, Workspace(os.environ.get("FLYWHEEL_WORKSPACE", "/workspace")))
+    attempt = Attempt(request, _workspace(request))
     log.info("step=%s iteration=%d attempt=%d begins", request.step, request.iteration, request.attempt)
     try:
+        attempt.workspace.begin()
         attempt.check_inputs()
         result = step(attempt)
         result.to_message()  # one that is too long is a failure like any other, with a result of its own
@@ -143,7 +161,7 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
     except (WrongInputError, UnsafePathError) as error:
         log.error("%s", error)
         return EXIT_BAD_INPUT, _failure(Reason.BAD_INPUT, str(error))
-    except TryLaterError as error:
+    except (TryLaterError, RemoteError) as error:
         log.warning("%s", error)
         return EXIT_TRY_LATER, _failure(error.reason, str(error))
     except FruitlessError as error:
@@ -158,6 +176,11 @@ def _outcome(step: Step) -> tuple[int, StepResult]:
             return EXIT_TRY_LATER, _failure(*fault)
         # The text may quote data or a server: only the class leaves the pod, the log has the rest.
         return EXIT_FAILED, _failure(Reason.STEP_FAILED, f"{type(error).__name__}: see the log of the step's pod")
+
+
+def _workspace(request: StepRequest) -> Workspace:
+    root, sidecar = os.environ.get("FLYWHEEL_WORKSPACE", "/workspace"), os.environ.get("FLYWHEEL_SIDECAR")
+    return Workspace(root) if sidecar is None else RemoteWorkspace(root, request, Sidecar(Path(sidecar)))
 
 
 def _volumes(attempt: Attempt) -> tuple[Path, ...]:

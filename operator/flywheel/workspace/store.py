@@ -1,6 +1,7 @@
-"""Files of the workspace: relative paths only, atomic writes, through fsspec.
+"""Files of the workspace: relative paths only, atomic writes.
 
-Must not know what the files mean. Backend: a mounted volume (a local folder); S3 comes with its own issue.
+Must not know what the files mean. Here they are those of a folder, such as a mounted volume; workspace/remote.py is
+the same for a folder whose files are kept in a bucket.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, BinaryIO, cast
-
-from fsspec.implementations.local import LocalFileSystem  # pyright: ignore[reportMissingTypeStubs]
+from typing import Any, BinaryIO
 
 from flywheel.workspace.digest import canonical_json, digest_stream
 
@@ -25,6 +24,11 @@ class UnsafePathError(ValueError):
     """A path that is absolute, not normalised, or leads through a link."""
 
 
+def is_path(text: str) -> bool:
+    """Whether a text is a relative path without dot segments."""
+    return _PATH.match(text) is not None
+
+
 class Workspace:
     """A folder that holds curricula, runs, ledger and adapters.
 
@@ -33,14 +37,16 @@ class Workspace:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).absolute()
-        self._fs = cast(Any, LocalFileSystem(auto_mkdir=True))
+
+    def begin(self) -> None:
+        """Bring what the step's request names. On a volume it is there."""
 
     def local(self, path: str) -> Path:
         """The file-system path of a workspace path, for libraries that want one.
 
         Raises UnsafePathError for a path that could leave the workspace.
         """
-        if not _PATH.match(path):
+        if not is_path(path):
             raise UnsafePathError(f"{path!r} is not a relative path without dot segments")
         full = self.root / path
         probe = self.root
@@ -52,11 +58,11 @@ class Workspace:
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder."""
-        return bool(self._fs.exists(str(self.local(path))))
+        return self.local(path).exists()
 
     def open(self, path: str) -> BinaryIO:
         """Open a regular file for reading; raises FileNotFoundError."""
-        return cast(BinaryIO, self._fs.open(str(self.local(path)), "rb"))
+        return self.local(path).open("rb")
 
     def read_bytes(self, path: str) -> bytes:
         """All of a file."""
@@ -95,8 +101,28 @@ class Workspace:
         """Write one canonical JSON value a line."""
         self.write_bytes(path, b"".join(canonical_json(value) + b"\n" for value in values))
 
+    def create_json(self, path: str, value: Any) -> bool:
+        """Write canonical JSON that nothing changes afterwards; False where there is such a file already."""
+        if self.exists(path):
+            return False
+        self.write_json(path, value)
+        return True
+
+    def unlink(self, path: str) -> None:
+        """Remove a file that may be there."""
+        self.local(path).unlink(missing_ok=True)
+
+    def commit(self, folder: str) -> None:
+        """Make a sealed folder known; raises FileExistsError where it is known with another content.
+
+        On a volume it is, once its manifest is written.
+        """
+
+    def keep(self, folder: str) -> None:
+        """Let a later attempt find what this one has so far. On a volume it does."""
+
     def rename(self, old: str, new: str) -> None:
-        """Put a finished folder in place; raises OSError when the new name is taken."""
+        """Put a sealed folder in place; raises OSError when the new name is taken."""
         source, target = self.local(old), self.local(new)
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)

@@ -40,6 +40,7 @@ def part(name: str, section: str) -> Schema:
     return CRDS[name]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][section]
 
 
+HUB = {"repo": "org/student", "revision": "c" * 40}
 SECTIONS = [(name, section) for name in CRDS for section in ("spec", "status")]
 
 
@@ -190,6 +191,19 @@ def test_rules_that_cel_checks_hold_without_an_api_server() -> None:
     for training in ({}, {"epochs": 1, "maxSteps": 5}):
         with pytest.raises(ValidationError, match="exactly one of epochs and maxSteps"):
             FlywheelRunSpec.model_validate(run_spec() | {"training": training})
+    for model in ({}, {"hub": HUB, "persistentVolumeClaim": {"claimName": "c", "path": "p"}}):
+        with pytest.raises(ValidationError, match="exactly one of persistentVolumeClaim and hub"):
+            FlywheelRunSpec.model_validate(run_spec() | {"student": {"model": model}})
+    for wrong in (
+        {"revision": "main"},
+        {"revision": "c" * 39},
+        {"repo": "../etc"},
+        {"repo": "a/b/c"},
+        {"repo": "a/.."},
+    ):
+        with pytest.raises(ValidationError):
+            FlywheelRunSpec.model_validate(run_spec() | {"student": {"model": {"hub": HUB | wrong}}})
+    FlywheelRunSpec.model_validate(run_spec() | {"student": {"model": {"hub": HUB}}})
     with pytest.raises(ValidationError, match="belong to the operator"):
         Jobs.model_validate({"defaults": {"env": [{"name": "FLYWHEEL_REQUEST", "value": "{}"}]}})
     rules = [

@@ -15,13 +15,18 @@ from flywheel.api.jobs import Jobs, JobSettings, StepName
 from flywheel.api.result import (
     MAX_RESULT_BYTES,
     Accuracy,
+    Agreement,
     AnswerFigures,
     Difference,
     EvaluateFigures,
+    ExamFigures,
     Figures,
+    JudgeFigures,
     MeasureFigures,
+    Preference,
     PrepareFigures,
     PublishFigures,
+    Spent,
     StepError,
     StepResult,
     TrainFigures,
@@ -48,25 +53,83 @@ USAGE = Usage(
 )
 RUNGS = dict.fromkeys(get_args(Rung), 99999)
 ACCURACY = Accuracy(accuracy=0.81239, low=0.76543, high=0.85432, unparsable=9999, over_long=9999)
+COMPARED = tuple(f"{place}{'m' * 15}"[::-1] for place in range(3))
+PREFERENCE = Preference(
+    items=10000,
+    wins=9999,
+    losses=9999,
+    flips=9999,
+    unjudged=9999,
+    difference=-0.12345,
+    low=-0.54321,
+    high=-0.98765,
+    rate=0.12345,
+    rate_low=0.12345,
+    rate_high=0.12345,
+)
 DIFFERENCE = Difference(difference=-0.12345, low=-0.54321, high=-0.98765)
+REJECTED = (
+    "SchemaMismatch",
+    "UnknownLabel",
+    "ConflictingLabels",
+    "NearDuplicate",
+    "MatchesHeldOut",
+    "FeedbackAccepted",
+)
+REJECTED += ("FeedbackRejected", "SkippedFolder", "OtherReasons")
+# As many labels and reasons as there are.
+WHY = ("Budget", "Refused", "RoundsUsed", "SchemaMismatch", "UnknownLabel", "OtherLabel", "Duplicate", "VotedOut")
+SHORT = {reason: {place: 1000, place + 8: 1000} for place, reason in enumerate((*WHY,))}
 LARGEST: list[Figures] = [
     PrepareFigures(
         revision="0123456789abcdef",
         items=dict.fromkeys(POOLS, 99999),
         labels={pool: [9999] * 16 for pool in POOLS},
-        rejected=dict.fromkeys(("NotJson", "SchemaMismatch", "UnknownLabel", "Duplicate", "Conflict", "Group"), 99999),
+        units={"exam": 25000, "curriculum": 25000},
+        rejected=dict.fromkeys(REJECTED, 99999),
     ),
     AnswerFigures(items=10000, score=ACCURACY),
-    EvaluateFigures(
-        proficiency=10,
-        new_examples=100000,
-        training_items=10**7,
+    JudgeFigures(
+        preferences=dict.fromkeys(("base", "incumbent", *COMPARED), PREFERENCE),
+        first_place=0.51234,
+        agreement=Agreement(
+            items=9999, share=0.81239, low=0.71234, high=0.91234, kappa=0.61234, kappa_low=-0.51234, kappa_high=0.71234
+        ),
+        usage=dict.fromkeys(("judge", *COMPARED), Spent.model_validate(USAGE.model_dump())),
+        served_model="0123456789ab",
+    ),
+    ExamFigures(
+        questions=10000,
+        anchors=3000,
         rejected=99999,
+        voted_out=99999,
+        blind=[(100, 100, 100)] * 16,
+        short=SHORT,
         replies=RUNGS,
+        checked=99999,
+        quarantined=dict.fromkeys(("HeldOutCopy", "HeldOutNear"), 99999),
+        redacted=dict.fromkeys(("secrets", "emails", "hosts", "names"), 99999),
         usage=USAGE,
         served_model="0123456789ab",
     ),
-    TrainFigures(adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345),
+    EvaluateFigures(
+        proficiency=10,
+        inflation_gap=DIFFERENCE,
+        new_examples=100000,
+        training_items=10**7,
+        rejected=99999,
+        voted_out=99999,
+        short=SHORT,
+        replies=RUNGS,
+        checked=99999,
+        quarantined=dict.fromkeys(("HeldOutCopy", "HeldOutNear"), 99999),
+        redacted=dict.fromkeys(("secrets", "emails", "hosts", "names"), 99999),
+        usage=USAGE,
+        served_model="0123456789ab",
+    ),
+    TrainFigures(
+        adapter=digest("a"), steps=10**7, resumed_at=10**7, first_loss=12.34567, last_loss=0.12345, over_long=10**7
+    ),
     MeasureFigures(
         step="validate",
         items=99999,
@@ -104,7 +167,7 @@ def test_a_short_result_keeps_its_path_and_a_huge_one_is_refused() -> None:
     kept = parse_result(StepResult(manifest=digest("m"), path=path, figures=LARGEST[1]).to_message())
     assert kept is not None and kept.path == path
     huge = VerifyFigures(probes=1, agreed={f"10.0.0.{number}:8001": 1 for number in range(100)}, passed=True)
-    with pytest.raises(ValueError, match="the limit is 1024"):
+    with pytest.raises(ValueError, match="the limit is 1536"):
         StepResult(manifest=digest("m"), figures=huge).to_message()
 
 

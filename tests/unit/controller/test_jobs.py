@@ -8,7 +8,9 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from resources import BUCKET, CLAIM
 
+from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.jobs import EnvVar, JobSettings, Resources, StepName, Toleration
 from flywheel.api.request import (
     CleanupParameters,
@@ -23,6 +25,7 @@ from flywheel.api.request import (
     TrainParameters,
 )
 from flywheel.api.task import LabelField, Task
+from flywheel.api.workspace import S3
 from flywheel.controller.jobs import MAX_REQUEST_BYTES, Owner, RequestTooLargeError, job_manifest, resources
 from flywheel.controller.step_defaults import STEP_DEFAULTS
 from flywheel.loop.plan import Claims, StepJob
@@ -40,7 +43,7 @@ def request(parameters=EXAM, inputs=(), **fields) -> StepRequest:
 
 def manifest(parameters=EXAM, settings=None, claims=None, secret=None, rereads=None, **fields):
     asked = request(parameters, **fields)
-    job = StepJob("job-1", asked.step, asked, settings or JobSettings(), claims or Claims("data"), secret, rereads)
+    job = StepJob("job-1", asked.step, asked, settings or JobSettings(), claims or Claims(CLAIM), secret, rereads)
     return job_manifest(job, OWNER, IMAGES)
 
 
@@ -81,6 +84,27 @@ def test_the_key_is_only_where_it_is_asked_for() -> None:
     }
     assert keys["FLYWHEEL_TEACHER_API_KEY"] == {"name": "teacher", "key": "apiKey", "optional": False}
     assert keys["FLYWHEEL_TEACHER_HOSTS"] == {"name": "teacher", "key": "hosts", "optional": False}
+
+
+def test_certificates_are_mounted_where_the_teacher_is_asked() -> None:
+    def trusting(bundle: ConfigMapKeyRef | None) -> ExamParameters:
+        return EXAM.model_copy(update={"teacher": EXAM.teacher.model_copy(update={"ca_bundle": bundle})})
+
+    def found(parameters: ExamParameters | ReportParameters) -> tuple[list[object], list[object], list[object]]:
+        job = manifest(parameters, secret="teacher")
+        pod, step = job["spec"]["template"]["spec"], container(job)
+        return (
+            [volume["configMap"] for volume in pod["volumes"] if "configMap" in volume],
+            [mount for mount in step["volumeMounts"] if mount["name"] == "teacher-ca"],
+            [entry["value"] for entry in step["env"] if entry["name"] == "FLYWHEEL_TEACHER_CA"],
+        )
+
+    source = {"name": "corp", "optional": True, "items": [{"key": "root.pem", "path": "ca.pem"}]}
+    mount = {"name": "teacher-ca", "mountPath": "/etc/flywheel/teacher", "readOnly": True}
+    named = trusting(ConfigMapKeyRef(name="corp", key="root.pem"))
+    assert found(named) == ([source], [mount], ["/etc/flywheel/teacher/ca.pem"])
+    assert found(trusting(None)) == ([], [], [])
+    assert found(ReportParameters(attempt_path="runs/review/x/iter-1/exam/a1")) == ([], [], [])
 
 
 @given(st.text(alphabet="a$()HOME{}é\n", max_size=60))
@@ -177,7 +201,7 @@ def test_prepare_mounts_the_folder_of_a_source() -> None:
 
 def test_train_reads_the_last_attempt_and_report_writes_nothing() -> None:
     train = TrainParameters(model_path="/model", batch_size=1, learning_rate="1e-4", lora={}, resume="r/train/a1")
-    claims = Claims("data", model="data", model_folder="student")
+    claims = Claims(CLAIM, model="data", model_folder="student")
     job = manifest(train, claims=claims, output="r/train/a2")
     found = mounts(job)
     assert found["/workspace/r/train/a1"] is False and found["/workspace/r/train/a2"] is True
@@ -195,12 +219,28 @@ def test_cleanup_writes_the_home_of_its_run_only() -> None:
     assert found == {"/workspace/runs/review/x": True, "/tmp": True}
 
 
+def test_a_workspace_in_a_bucket_is_a_folder_of_the_pod_and_a_sidecar() -> None:
+    inputs = [Input(name="adapter", path="runs/r/iter-1/train/a1", digest=DIGEST)]
+    job = manifest(claims=Claims(BUCKET, model="models"), settings=JobSettings(image="own:1"), inputs=inputs)
+    pod = job["spec"]["template"]["spec"]
+    (sidecar,) = pod["initContainers"]
+    assert (sidecar["restartPolicy"], sidecar["image"]) == ("Always", "o:1")
+    assert {"name": "workspace", "emptyDir": {"sizeLimit": "64Gi"}} in pod["volumes"]
+    assert sidecar["volumeMounts"] == [{"name": "workspace", "mountPath": "/workspace"}]
+    assert mounts(job) == {"/workspace": True, "/model": False, "/tmp": True}
+    said, step = ({entry["name"]: entry.get("value") for entry in each["env"]} for each in (sidecar, container(job)))
+    assert said["FLYWHEEL_REQUEST"] == step["FLYWHEEL_REQUEST"]
+    assert step["FLYWHEEL_SIDECAR"].startswith(said["FLYWHEEL_WORKSPACE"] + "/.")
+    assert S3.model_validate_json(said["FLYWHEEL_S3"]) == BUCKET.s3
+    assert not [entry for entry in container(job)["env"] if "valueFrom" in entry], "the step holds no key"
+
+
 def test_publish_writes_the_repository() -> None:
     parameters = PublishParameters(
         phase="stage", adapter_digest=DIGEST, repository_path="/repository", model="m", candidate_model="m-cand-0",
         run="r", run_iteration=1,
     )  # fmt: skip
-    found = mounts(manifest(parameters, claims=Claims("data", repository="models"), output="adapters/review"))
+    found = mounts(manifest(parameters, claims=Claims(CLAIM, repository="models"), output="adapters/review"))
     assert found["/repository"] is True and found["/workspace/adapters/review"] is True
 
 

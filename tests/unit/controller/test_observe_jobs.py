@@ -24,10 +24,15 @@ def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]
     return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
 
 
+def sidecar(item: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    item["status"]["initContainerStatuses"] = [{"name": "sidecar", "state": state}]
+    return item
+
+
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        (pod("Running", {"running": {"startedAt": "x"}}), {"started": True, "exit_code": None}),
+        (pod("Running", {"running": {"startedAt": "2026-11-21T04:00:00Z"}}), {"started": True, "exit_code": None}),
         (pod("Running", {"running": {}}), {"started": True}),
         (pod("Succeeded", ended(0, "Completed", "{}")), {"started": True, "exit_code": 0, "message": "{}"}),
         (pod("Failed", ended(137, "OOMKilled")), {"terminated_reason": "OOMKilled", "disrupted": False}),
@@ -46,6 +51,16 @@ def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]
                 "waiting_reason": "CreateContainerConfigError",
                 "waiting_message": 'secret "x" not found',
             },
+        ),
+        (
+            sidecar(
+                pod("Pending", {"waiting": {"reason": "PodInitializing"}}), {"waiting": {"reason": "ErrImagePull"}}
+            ),
+            {"waiting_reason": "ErrImagePull", "waiting_sidecar": True},
+        ),
+        (
+            sidecar(pod("Failed", ended(75, message="{}")), {"terminated": {"exitCode": 0}}),
+            {"exit_code": 75, "message": "{}", "waiting_reason": ""},
         ),
         (
             pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]),
@@ -114,3 +129,19 @@ def test_a_step_is_done_when_its_pod_is_and_has_failed_when_the_job_says_so() ->
 def test_somebody_elses_job_with_our_label_is_refused() -> None:
     with pytest.raises(ValueError, match=r"flywheel\.dev/iteration"):
         job_record({"metadata": {"name": "x", "uid": "y", "labels": {"flywheel.dev/owner-uid": "z"}}})
+
+
+def test_a_pods_time_and_gpus() -> None:
+    begun, over = "2026-11-21T04:00:00Z", "2026-11-21T04:10:00Z"
+    running = pod("Running", {"running": {"startedAt": begun}})
+    limits = {"nvidia.com/gpu": "4", "nvidia.com/mig-1g.10gb": 2, "cpu": "500m", "example.com/gpu": "x"}
+    running["spec"] = {"containers": [{"name": "step", "resources": {"limits": limits}}, {"name": "sidecar"}]}
+    view = pod_record(running).view
+    assert view.started_at is not None and view.started_at.isoformat() == "2026-11-21T04:00:00+00:00"
+    assert (view.ended_at, view.gpus) == (None, 6)
+    ended_pod = pod("Failed", {"terminated": {"exitCode": 1, "startedAt": begun, "finishedAt": over}})
+    view = gone(pod_record(ended_pod)).view
+    assert view.started_at is not None and view.ended_at is not None
+    assert ((view.ended_at - view.started_at).total_seconds(), view.gpus) == (600, 0)
+    lost = pod_record(pod("Failed", {"terminated": {"exitCode": 137, "startedAt": None, "finishedAt": None}})).view
+    assert (lost.started_at, lost.ended_at) == (None, None)

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from resources import NOW, curriculum, curriculum_spec, run_spec
+from resources import BUCKET, CLAIM, NOW, curriculum, curriculum_spec, evaluation, judged_task, ready, run_spec
 from restricted import check_job
 from simulation import Script, World
 
 from flywheel.api.jobs import EnvVar, JobSettings, Resources
+from flywheel.api.workspace import WorkspaceRef
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.observed import CurriculumObserved
 
@@ -37,26 +38,52 @@ written = st.fixed_dictionaries(
     },
 )
 steps = st.builds(lambda name, own: {"name": name, **own}, st.sampled_from(["exam", "train", "report"]), written)
+places = st.sampled_from([CLAIM, BUCKET])
 jobs = st.fixed_dictionaries({"defaults": written}, optional={"steps": st.lists(steps, max_size=1)})
 
 
 @settings(max_examples=60)
-@example(b"", {"defaults": {}})
-@given(st.binary(max_size=120), jobs)
-def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any]) -> None:
-    world = World(Script(numbers), run_spec(maxIterations=2) | SHORT | {"jobs": said}, outcomes=OUTCOMES)
+@example(b"", {"defaults": {}}, CLAIM)
+@example(b"", {"defaults": {}}, BUCKET)
+@given(st.binary(max_size=120), jobs, places)
+def test_every_job_of_a_run(numbers: bytes, said: dict[str, Any], place: WorkspaceRef) -> None:
+    spec = judged_task() | {"workspace": place.to_json_object()}
+    asked = run_spec(maxIterations=2) | SHORT | {"jobs": said, "evaluation": evaluation(anchors="people/pairs.jsonl")}
+    asked["teacher"] |= {"caBundleRef": {"name": "corp-ca"}}
+    world = World(
+        Script(numbers),
+        asked,
+        curriculum(spec, ready()),
+        spec,
+        OUTCOMES,
+    )
     world.to_end()
     if not numbers:
         made = {job.request.step for job in world.created}
-        assert made == {"validate", "exam", "answer", "evaluate", "train", "test", "cleanup"}
+        assert made == {"validate", "preflight", "exam", "answer", "evaluate", "train", "test", "judge", "cleanup"}
     for job in world.created:
         check_job(job)
 
 
-@given(jobs)
-def test_every_job_of_a_curriculum(said: dict[str, Any]) -> None:
-    resource = curriculum(curriculum_spec() | {"jobs": said})
-    (job,) = decide_curriculum(CurriculumObserved(resource, "template"), NOW).create
+CODE = {"truth": "Teacher", "group": "file"}
+SOURCES = [
+    {"name": "here", **CODE, "repository": {"path": "code"}},
+    {"name": "inside", **CODE, "repository": {"path": "datasets/code"}},
+    {"name": "claim", **CODE, "repository": {"path": "src/main", "persistentVolumeClaim": {"claimName": "checkout"}}},
+    {
+        "name": "map",
+        "truth": "Human",
+        "group": "file",
+        "dataset": {"configMap": {"name": "labelled", "key": "items.jsonl"}},
+    },
+]
+
+
+@given(jobs, places, st.lists(st.sampled_from(SOURCES), unique_by=lambda source: source["name"]))
+def test_every_job_of_a_curriculum(said: dict[str, Any], place: WorkspaceRef, sources: list[dict[str, Any]]) -> None:
+    spec = curriculum_spec() | {"jobs": said, "workspace": place.to_json_object()}
+    spec["sources"] = [*spec["sources"], *sources]
+    (job,) = decide_curriculum(CurriculumObserved(curriculum(spec), "template"), NOW).create
     check_job(job)
 
 

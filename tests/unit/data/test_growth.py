@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.api.item import Example, Item
-from flywheel.data.growth import balanced, training_set
+from flywheel.data.growth import balanced, control_set, training_set
 
 LABELS = ["critical", "major", "minor"]
 
@@ -70,3 +70,16 @@ def test_order_depends_on_seed_and_iteration_only() -> None:
 def test_what_the_teacher_wrote_is_not_replayed() -> None:
     twin = item(0, "major").model_copy(update={"id": "e0"})
     assert [entry.origin for entry in training_set([example(0)], [twin], "label", Decimal("0.5"), 1, 1)] == ["teacher"]
+
+
+@given(pools, st.integers(0, 200), st.integers(0, 9))
+def test_the_control_is_as_large_and_holds_only_seed_items(pool: list[Item], count: int, seed: int) -> None:
+    found = control_set(pool, count, seed, 1)
+    assert len(found) == (count if pool else 0)
+    times = Counter(example.id for example in found)
+    assert times.keys() <= {entry.id for entry in pool}
+    if count >= len(pool) > 0:
+        assert len(times) == len(pool) and max(times.values()) - min(times.values()) <= 1
+    assert found == control_set(list(reversed(pool)), count, seed, 1)
+    more = control_set(pool, count + 5, seed, 1)
+    assert Counter(example.id for example in found) <= Counter(example.id for example in more)

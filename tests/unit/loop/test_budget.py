@@ -72,11 +72,11 @@ def test_a_budget_without_a_limit_or_a_price_is_refused(budget: dict[str, str]) 
 
 
 def test_a_run_whose_budget_is_spent_ends_well_after_its_gate() -> None:
-    world = World(spec=run_spec(maxIterations=9, budget={"teacherTokens": 250}))
+    world = World(spec=run_spec(maxIterations=9, budget={"teacherTokens": 315}))
     status = world.to_end()
     assert holds(status.conditions, "Completed") and status.conditions[0].reason == "BudgetExhausted"
     assert [entry.number for entry in status.history] == [1, 2, 3] and status.best is not None
-    assert status.usage.teacher_tokens == 330, "each exam is charged 110"
+    assert status.usage.teacher_tokens == 395, "the preflight is charged 65, each exam 110"
     told = [
         job.request.parameters.teacher.allowance.tokens
         for job in world.created
@@ -100,7 +100,7 @@ def test_a_step_that_cannot_afford_its_calls_ends_the_run_well_and_is_charged() 
     status = world.to_end()
     assert holds(status.conditions, "Completed") and not holds(status.conditions, "Failed")
     assert status.conditions[0].reason == "BudgetExhausted" and "new example" in status.conditions[0].message
-    assert (status.usage.teacher_tokens, status.usage.unaffordable) == (910, 1)
+    assert (status.usage.teacher_tokens, status.usage.unaffordable) == (975, 1)
 
 
 def told(status: FlywheelRunStatus) -> FlywheelRunStatus:

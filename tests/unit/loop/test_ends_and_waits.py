@@ -15,6 +15,7 @@ from flywheel.loop.exits import classify
 from flywheel.loop.observed import JobView, PodView
 from flywheel.loop.waiting import NO_POD_AFTER_SECONDS, waiting_state
 
+CONFIG = "CreateContainerConfigError"
 POD = PodView(name="pod-x", uid="1")
 BEGUN = replace(POD, started=True)
 
@@ -77,6 +78,19 @@ def test_a_step_is_quoted_and_a_broken_message_is_not() -> None:
             "TeacherSecret",
             "hosts",
         ),
+        (
+            replace(POD, waiting_reason=CONFIG, waiting_message='secret "x" not found', waiting_sidecar=True),
+            "blocked",
+            "WorkspaceSecret",
+            "secretAccessKey",
+        ),
+        (
+            replace(POD, waiting_reason=CONFIG, waiting_message='configmap "x" not found', waiting_sidecar=True),
+            "blocked",
+            "WorkspaceSecret",
+            "caBundleRef",
+        ),
+        (replace(POD, waiting_reason="ErrImagePull", waiting_sidecar=True), "blocked", "ImageUnavailable", "registry"),
         (replace(POD, waiting_reason="RunContainerError"), "blocked", "PodRefused", "kubectl describe pod"),
         (replace(POD, waiting_reason="ContainerCreating"), "working", "WaitingForPod", "start"),
         (

@@ -14,7 +14,7 @@ from typing import Any
 from checks import status_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resources import NOW, curriculum, curriculum_spec, digest, run_spec
+from resources import NOW, curriculum, curriculum_spec, digest, evaluation, judged_task, ready, run_spec
 from simulation import World
 
 from flywheel.api.conditions import Condition, Event
@@ -25,12 +25,14 @@ from flywheel.loop.observed import CurriculumObserved, JobView, PodView
 
 STEPS = (
     (0, "validate"),
+    (0, "preflight"),
     (1, "exam"),
     (1, "answer"),
     (1, "evaluate"),
     (1, "train"),
     (1, "validate"),
     (1, "test"),
+    (1, "judge"),
     (2, "cleanup"),
 )
 INT64 = 2**63
@@ -77,7 +79,8 @@ def check_written(crd: str, status: dict[str, Any], conditions: list[Condition],
 
 def at_step(number: int, step: str) -> World:
     """A world whose newest Job is of this step."""
-    world = World(spec=run_spec(maxIterations=2) | {"retention": {"iterations": 1}})
+    spec = run_spec(maxIterations=2) | {"retention": {"iterations": 1}, "evaluation": evaluation()}
+    world = World(spec=spec, curriculum=curriculum(judged_task(), ready()), data=judged_task())
     for _ in range(60):
         last = world.created[-1] if world.created else None
         if last is not None and (last.request.iteration, last.step) == (number, step):

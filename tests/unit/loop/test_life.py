@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from resources import curriculum, curriculum_spec, digest, ready, run_spec
-from simulation import World
+from restricted import check_job
+from simulation import Script, World
 
 from flywheel.api.flywheelrun_status import AcceptedStep, FlywheelRunStatus, Iteration
-from flywheel.api.request import EvaluateParameters, MeasureParameters, ReportParameters, StepRequest, TrainParameters
+from flywheel.api.request import (
+    EvaluateParameters,
+    ExamParameters,
+    FetchParameters,
+    MeasureParameters,
+    ReportParameters,
+    StepRequest,
+    TrainParameters,
+)
 from flywheel.api.result import (
     AbsentFigures,
     Accuracy,
@@ -17,12 +27,15 @@ from flywheel.api.result import (
     Figures,
     MeasureFigures,
     PrepareFigures,
+    StepError,
     StepResult,
 )
 from flywheel.loop.accept import UnexpectedResultError, accept
 from flywheel.loop.attempts import Accepted
 from flywheel.loop.decide import decide_run, next_step
 from flywheel.loop.inputs import accepted, build_request
+from flywheel.loop.observed import PodView
+from flywheel.loop.soundness import damage
 
 
 def reason(world: World, kind: str = "Ready") -> str:
@@ -60,7 +73,7 @@ def test_a_run_waits_for_its_curriculum_and_is_then_pinned_for_good() -> None:
     assert status.curriculum is not None and status.curriculum.name == "revision1"
     paths = {entry.path for job in world.created for entry in job.request.inputs if entry.name == "curriculum"}
     assert paths == {status.curriculum.path}
-    assert status.workspace_claim == "flywheel"
+    assert status.workspace == world.curriculum.spec.workspace
 
 
 def test_a_revision_that_is_of_an_older_spec_is_not_pinned() -> None:
@@ -75,8 +88,9 @@ def test_suspending_deletes_the_job_and_resuming_makes_the_next() -> None:
     world.edit(suspend=True)
     plan = world.reconcile()
     assert plan.delete == (world.created[-1].name,)
-    states = {entry.type: entry.status for entry in plan.status.conditions if entry.type != "LeakageChecked"}
-    assert states == {"Ready": "False"}
+    states = ("Ready", "Reconciling", "Stalled", "Completed", "Failed")
+    found = {entry.type: entry.status for entry in plan.status.conditions if entry.type in states}
+    assert found == {"Ready": "False"}
     assert reason(world) == "Suspended"
     world.edit(suspend=False)
     assert not world.reconcile().create, "the old Job is not yet gone"
@@ -193,6 +207,101 @@ def test_inputs_of_the_second_iteration() -> None:
     measure = by_step["validate"].parameters
     assert isinstance(measure, MeasureParameters) and not measure.untrained_arms
     assert [entry.name for entry in measure.comparisons] == ["base", "likelihood", "fewShot", "incumbent", "patience"]
+
+
+def test_the_teacher_is_asked_for_nothing_before_the_first_iteration_begins() -> None:
+    world = World()
+    until(world, "preflight", 0)
+    preflight, validate = world.created[-1], world.created[-2]
+    assert preflight.teacher_secret == "teacher" and preflight.request.also_writable == ["ledger/review"]
+    assert [entry.parts for entry in preflight.request.inputs] == [["task.json"]], "no item is shown"
+    measure = validate.request.parameters
+    assert isinstance(measure, MeasureParameters) and measure.preflight == world.observe().run.spec.training.lora
+    error = StepResult(error=StepError(reason="TeacherUnavailable", message="no model: check spec.teacher.model"))
+    job = world.jobs[preflight.name]
+    world.end(job, "try later")
+    assert job.view.pod is not None
+    job.view = replace(job.view, pod=replace(job.view.pod, message=error.to_message()))
+    world.reconcile()
+    assert reason(world, "Stalled") == "TeacherUnavailable"
+    assert world.read_status().iteration == 0, "so that teacher and training may still be edited"
+    world.now += timedelta(hours=1)
+    world.edit(teacher=world.spec["teacher"] | {"model": "other"}, training={"maxSteps": 9})
+    until(world, "exam")
+    assert world.read_status().usage.teacher_calls == 1, "of the one that was answered"
+    told = world.created[-1].request.parameters
+    assert isinstance(told, ExamParameters) and told.teacher.model == "other"
+    assert world.read_status().iteration == 1
+
+
+def test_a_status_that_lost_its_place_before_the_first_iteration_is_found_again() -> None:
+    world = World()
+    until(world, "preflight", 0)
+    assert damage(world.read_status()) is None
+    lost = world.read_status().model_copy(update={"baseline_step": None})
+    assert damage(lost) == "status.baseline or baselineStep is missing"
+
+
+HUB = {"repo": "org/student", "revision": "c" * 40, "tokenSecretRef": {"name": "hub"}}
+
+
+def test_a_model_on_a_hub_is_fetched_once_and_mounted_from_the_workspace() -> None:
+    world = World(spec=run_spec(maxIterations=1) | {"student": {"model": {"hub": HUB}}})
+    status = world.to_end()
+    assert status.candidate is not None
+    fetch, *others = world.created
+    folder = f"models/review/org--student--{'c' * 40}"
+    assert (fetch.step, fetch.hub_secret, fetch.request.also_writable) == ("fetch", "hub", ["models/review"])
+    parameters = fetch.request.parameters
+    assert isinstance(parameters, FetchParameters) and parameters.folder == folder
+    assert {job.hub_secret for job in others} == {None}, "the token is nowhere else"
+    assert "fetch" not in {job.step for job in others}
+    mounted = {job.step: job.claims.model_folder for job in others if job.claims.model is not None}
+    assert mounted == dict.fromkeys(("validate", "answer", "train", "test"), folder)
+    assert {job.claims.model for job in others} == {None, "flywheel"}
+    train = next(job.request.parameters for job in others if job.step == "train")
+    assert isinstance(train, TrainParameters) and train.base_model_name == "org/student"
+    for job in world.created:
+        check_job(job)
+
+
+def test_a_fetch_that_is_cut_off_or_lost_is_made_again() -> None:
+    harmless = ("success", "try later", "evicted", "never started", "no pod", "pod gone")
+    for seed in range(12):
+        world = World(Script([seed + place for place in range(40)]), outcomes=harmless)
+        world.spec |= {"student": {"model": {"hub": {name: HUB[name] for name in ("repo", "revision")}}}}
+        status = world.to_end()
+        assert next(entry.status for entry in status.conditions if entry.type == "Ready") == "True"
+        assert {job.hub_secret for job in world.created} == {None}
+
+
+def test_a_secret_without_the_hubs_token_is_said() -> None:
+    world = World(spec=run_spec() | {"student": {"model": {"hub": HUB}}})
+    world.reconcile()
+    (job,) = world.jobs.values()
+    pod = PodView("p", "u", waiting_reason="CreateContainerConfigError", waiting_message='secret "hub" not found')
+    job.view = replace(job.view, pod=pod)
+    world.reconcile()
+    assert reason(world, "Stalled") == "HubToken"
+
+
+def test_how_the_endpoint_is_reached_is_told_to_who_asks_it() -> None:
+    more = {
+        "headers": [{"name": "x-a", "value": "1"}],
+        "query": [{"name": "api-version", "value": "2"}],
+        "caBundleRef": {"name": "corp-ca", "key": "root.pem"},
+        "proxy": "http://proxy:3128",
+        "structuredOutputs": "JSONSchema",
+    }
+    spec = run_spec()
+    world = World(spec=spec | {"teacher": spec["teacher"] | more})
+    until(world, "train")
+    for step in ("preflight", "exam", "evaluate"):
+        told = next(job.request for job in world.created if job.step == step).to_json_object()["parameters"]["teacher"]
+        assert {name: told[name] for name in ("headers", "query", "proxy", "structuredOutputs")} == {
+            name: value for name, value in more.items() if name != "caBundleRef"
+        }
+        assert told["caBundle"] == more["caBundleRef"]
 
 
 def test_a_later_test_reuses_the_untrained_answers_and_is_made_at_its_share_of_alpha() -> None:

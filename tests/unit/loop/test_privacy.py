@@ -20,11 +20,10 @@ def stalled(world: World) -> str | None:
     return next((entry.reason for entry in world.read_status().conditions if entry.type == "Stalled"), None)
 
 
-def world_with(base_url: str, **privacy: object) -> World:
+def world_with(base_url: str, proxy: str | None = None, **privacy: object) -> World:
     spec = run_spec()
-    world = World(
-        curriculum=open_curriculum(**privacy), spec=spec | {"teacher": spec["teacher"] | {"baseURL": base_url}}
-    )
+    spec["teacher"] |= {"baseURL": base_url} | ({"proxy": proxy} if proxy else {})
+    world = World(curriculum=open_curriculum(**privacy), spec=spec)
     world.reconcile()
     return world
 
@@ -49,6 +48,13 @@ def test_an_external_teacher_sees_only_what_is_redacted_or_allowed(
     world = world_with(base_url, **privacy)
     assert stalled(world) == reason
     assert bool(world.created) == (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"), [("http://proxy.example.com:3128", "NotRedacted"), ("http://proxy:3128", None)]
+)
+def test_a_proxy_sees_what_the_teacher_sees(proxy: str, reason: str | None) -> None:
+    assert stalled(world_with("http://teacher:8000/v1", proxy, **BARE)) == reason
 
 
 def test_once_it_is_mended_the_run_goes_on() -> None:

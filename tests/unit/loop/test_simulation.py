@@ -43,7 +43,7 @@ def test_a_quiet_run_makes_each_job_once_and_writes_seldom() -> None:
     status = world.to_end()
     made = [(job.request.iteration, job.step) for job in world.created]
     first = [(1, step) for step in (*ITERATION_STEPS, "test")]
-    assert made == [(0, "validate"), *first, *((2, step) for step in ITERATION_STEPS)]
+    assert made == [(0, "validate"), (0, "preflight"), *first, *((2, step) for step in ITERATION_STEPS)]
     assert [entry.reason for entry in status.conditions if entry.type == "Completed"] == ["MaxIterations"]
     assert status.candidate is not None and status.candidate.iteration == 1
     assert world.writes <= 3 * len(made)

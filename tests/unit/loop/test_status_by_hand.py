@@ -21,7 +21,7 @@ from flywheel.loop.soundness import damage
 
 Path = tuple[str | int, ...]
 # The API server refuses to take these away or to change them (CEL in the CRD; tests/apiserver/test_status_by_hand.py).
-KEPT = {"curriculum", "workspaceClaim", "endedAt"}
+KEPT = {"curriculum", "workspace", "endedAt"}
 VALUES: dict[type, list[Any]] = {
     int: [0, 1, 2, 7, 10**6],
     bool: [True, False],

@@ -42,6 +42,7 @@ def prompts() -> Callable[..., str]:
         "findings": {},
         "figures": {},
         "answers": [],
+        "questions": [],
     }
 
     def render(name: str, mark: str = "0123456789abcdef", **changes: Any) -> str:

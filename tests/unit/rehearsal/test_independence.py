@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from flywheel.api.curriculum import Curriculum
@@ -20,19 +21,27 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def curriculum() -> Curriculum:
-    return Curriculum.model_validate(yaml.safe_load((EXAMPLES / "code-review/curriculum.yaml").read_text()))
+def curriculum(example: str) -> Curriculum:
+    return Curriculum.model_validate(yaml.safe_load((EXAMPLES / example / "curriculum.yaml").read_text()))
 
 
-def test_no_group_of_the_teacher_is_in_any_pool() -> None:
-    spec = curriculum().spec
+# Each example with the stock that the stand-in teaches it from.
+STOCKS = [
+    ("code-review", "rehearsal-teacher/teacher.jsonl"),
+    ("code-review-explained", "code-review-explained/teacher.jsonl"),
+]
+
+
+@pytest.mark.parametrize(("example", "taught_from"), STOCKS)
+def test_no_group_of_the_teacher_is_in_any_pool(example: str, taught_from: str) -> None:
+    spec = curriculum(example).spec
     ratios = {pool: getattr(spec.pools.ratios, pool) for pool in POOLS}
     thresholds = Thresholds(spec.pools.key, ratios)
-    stock = read(EXAMPLES / "rehearsal-teacher/teacher.jsonl")
+    stock = read(EXAMPLES / taught_from)
     groups: dict[str, set[str]] = {pool: set() for pool in POOLS}
     questions: set[str] = set()
     for source in spec.sources:
-        for line in read(EXAMPLES / "code-review" / source.dataset.path):
+        for line in read(EXAMPLES / example / source.dataset.path):
             groups[thresholds.pool(line[source.group])].add(line[source.group])
             questions.add(question_id(line["input"]))
         taught = {line[source.group] for line in stock}
@@ -42,13 +51,14 @@ def test_no_group_of_the_teacher_is_in_any_pool() -> None:
     assert not questions & {question_id(line["input"]) for line in stock}
 
 
-def test_what_it_teaches_fits_the_task() -> None:
-    schemas = TaskSchemas(curriculum().spec.task)
-    stock = read(EXAMPLES / "rehearsal-teacher/teacher.jsonl")
+@pytest.mark.parametrize(("example", "taught_from"), STOCKS)
+def test_what_it_teaches_fits_the_task(example: str, taught_from: str) -> None:
+    schemas = TaskSchemas(curriculum(example).spec.task)
+    stock = read(EXAMPLES / taught_from)
     assert not [line["id"] for line in stock if schemas.fault(line["input"], line["output"]) is not None]
 
 
 def test_it_imports_nothing_of_the_product() -> None:
     sources = [path.read_text() for path in (EXAMPLES / "rehearsal-teacher").glob("*.py")]
-    assert len(sources) == 5
+    assert len(sources) == 8
     assert not any("flywheel" in source for source in sources)

@@ -65,3 +65,39 @@ def test_feedback_names_weak_labels(module: Load) -> None:
     assert "answer is 0" in feedback["strengths"][0]
     assert "answer is 1" in feedback["weaknesses"][0]
     assert "mostly taken for 1" in feedback["weaknesses"][0]
+
+
+def asked(written: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"number": number, "question": item["input"]} for number, item in enumerate(written, start=1)]
+
+
+def test_it_labels_what_it_has_rightly_and_the_rest_by_its_words(module: Load, prompts: Render, stock: Path) -> None:
+    own = module("teaching")._items(stock)[:10]
+    labels = items(module, stock, prompts("labelling", questions=asked(own)))
+    assert labels == [{"number": n, "label": item["output"]["issue_type"]} for n, item in enumerate(own, start=1)]
+    foreign = module("teaching")._items(stock.with_name("findings.jsonl"))
+    said = items(module, stock, prompts("labelling", questions=asked(foreign)))
+    wrong = sum(entry["label"] != item["output"]["issue_type"] for entry, item in zip(said, foreign, strict=True))
+    assert 0.02 < wrong / len(foreign) < 0.25
+
+
+def test_what_it_misjudges_it_always_misjudges(module: Load, prompts: Render, stock: Path) -> None:
+    """Labelling and writing: it takes about six in ten critical items for minor ones, and no others for anything."""
+    knobs = module("knobs").Knobs({"misjudge": 0.6})
+    read, teaching = module("reading").read_prompt, module("teaching")
+    teacher, own = teaching.Teacher(stock), teaching._items(stock)
+
+    def said(prompt: str) -> list[dict[str, Any]]:
+        (written,) = teacher.reply(read(prompt), prompt, knobs, "draw").values()
+        return written
+
+    labels = [entry["label"] for entry in said(prompts("labelling", questions=asked(own)))]
+    truths = [item["output"]["issue_type"] for item in own]
+    assert {truth for truth, label in zip(truths, labels, strict=True) if truth != label} == {"critical"}
+    assert {label for truth, label in zip(truths, labels, strict=True) if truth != label} == {"minor"}
+    taken = sum(label != truth for truth, label in zip(truths, labels, strict=True)) / truths.count("critical")
+    assert 0.45 < taken < 0.75
+    believed = {str(item["input"]): label for item, label in zip(own, labels, strict=True)}
+    for label in ("critical", "minor"):
+        written = said(prompts("exam", count=80, label=label))
+        assert all(item["answer"]["issue_type"] == believed[str(item["question"])] for item in written)

@@ -56,7 +56,7 @@ def run_with(number: int, *, name: str = "run", iteration: int = 1, hours: int =
                 "stop": {},
             },
             "status": {
-                "workspaceClaim": "flywheel",
+                "workspace": {"persistentVolumeClaim": {"claimName": "flywheel"}},
                 "candidate": {
                     "iteration": iteration,
                     "digest": digest(number),

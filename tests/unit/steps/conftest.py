@@ -18,18 +18,25 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 import numpy
 import pytest
 import uvicorn
+from crash_points import DyingBucket
+from s3_server import ACCESS, Server, fill, show
 from safetensors.numpy import save
 
+from flywheel.api.request import StepRequest
 from flywheel.api.result import Accuracy, AnswerFigures, MeasureFigures, StepResult, TrainFigures, parse_result
+from flywheel.api.workspace import S3
 from flywheel.workspace import program
 from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.manifest import Manifest, list_files, seal
+from flywheel.workspace.remote import RemoteWorkspace
+from flywheel.workspace.staging import Staging
 from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[3]
@@ -47,6 +54,12 @@ TASK = {
     },
     "outputSchema": {"type": "object", "properties": {"issue_type": {"enum": LABELS}}, "required": ["issue_type"]},
     "label": {"path": "issue_type", "order": LABELS},
+}
+WRITABLE = {
+    "preflight": ["ledger/review"],
+    "exam": ["ledger/review"],
+    "evaluate": ["ledger/review"],
+    "judge": ["judged/review"],
 }
 PREPARE: dict[str, Any] = {
     "task": TASK,
@@ -77,9 +90,12 @@ class Bench:
 
     root: Path
     samples = SAMPLES
+    preparing = PREPARE
+    stock: Path = SAMPLES / "stock.jsonl"
     teacher: dict[str, Any] | None = None
     port: int = 0
     knobs: Any = None
+    stand_in: Any = None
     key: str = "canary-6b0f2c51"
 
     @property
@@ -98,7 +114,7 @@ class Bench:
             "attempt": 1,
             "seed": 7,
             "output": output,
-            "alsoWritable": ["ledger/review"] if step in ("exam", "evaluate") else [],
+            "alsoWritable": WRITABLE.get(step, []),
             "parameters": {"step": step, **parameters},
             **more,
         }
@@ -109,6 +125,8 @@ class Bench:
             "FLYWHEEL_WORKSPACE": str(self.root),
             "FLYWHEEL_TEACHER_API_KEY": self.key,
             "FLYWHEEL_TEACHER_HOSTS": "127.0.0.1",
+            **{f"FLYWHEEL_{name}_API_KEY": self.key for name in ("JUDGE", "COMPARED_0")},
+            **{f"FLYWHEEL_{name}_HOSTS": "127.0.0.1" for name in ("JUDGE", "COMPARED_0")},
         }
 
     def run(self, step: str, output: str, parameters: dict[str, Any], **more: Any) -> Ran:
@@ -175,11 +193,38 @@ class Bench:
         """Let the rehearsal teacher misbehave from now on."""
         self.knobs.__init__(shares)
 
+    def know(self, items: Path) -> None:
+        """Let the rehearsal teacher know the labels of these items."""
+        self.stand_in.__init__(SAMPLES / "stock.jsonl", items)
+
     def asked(self) -> dict[str, Any]:
         """What the rehearsal teacher was asked so far."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.request("GET", "/requests")
         return json.load(connection.getresponse())
+
+
+@dataclass
+class BucketBench(Bench):
+    """A bench whose workspace is in a bucket. `root` shows what the bucket holds, before and after each step."""
+
+    server: Server | None = None
+    place: S3 | None = None
+
+    def run(self, step: str, output: str, parameters: dict[str, Any], **more: Any) -> Ran:
+        """In a pod of its own: an empty folder, filled and emptied by a sidecar."""
+        assert self.server is not None and self.place is not None
+        objects, bucket = self.server.files(self.place), DyingBucket(self.place, ACCESS)
+        fill(objects, self.root)
+
+        def workspace(request: StepRequest) -> Workspace:
+            return RemoteWorkspace(pod, request, Staging(request, Workspace(pod), bucket).do)
+
+        with TemporaryDirectory() as pod, patch.object(program, "_workspace", workspace):
+            try:
+                return super().run(step, output, parameters, **more)
+            finally:
+                show(objects, self.root)
 
 
 class Shop:
@@ -229,10 +274,20 @@ class Shop:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench_kind() -> type[Bench]:
+    """For tests that put other data on it."""
+    return Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    """A bench on a volume; with ON_BOTH one in a bucket, too."""
     (tmp_path / "datasets").mkdir()
     shutil.copy(SAMPLES / "findings.jsonl", tmp_path / "datasets/findings.jsonl")
-    return Bench(tmp_path)
+    if getattr(request, "param", "volume") == "volume":
+        return Bench(tmp_path)
+    server: Server = request.getfixturevalue("s3")
+    return BucketBench(tmp_path, server=server, place=server.place())
 
 
 @pytest.fixture
@@ -241,8 +296,8 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.syspath_prepend(ROOT / "examples/rehearsal-teacher")
     app, teaching, record = (importlib.import_module(name) for name in ("app", "teaching", "record"))
     bench.knobs = importlib.import_module("knobs").Knobs()
-    stock, asked = teaching.Teacher(SAMPLES / "stock.jsonl"), record.Record(bench.root / "requests.jsonl")
-    made = app.build(stock, asked, bench.key, bench.knobs)
+    bench.stand_in = teaching.Teacher(bench.stock)
+    made = app.build(bench.stand_in, record.Record(bench.root / "requests.jsonl"), bench.key, bench.knobs)
     server = uvicorn.Server(uvicorn.Config(made, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

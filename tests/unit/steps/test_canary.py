@@ -47,6 +47,7 @@ def test_exam_and_evaluate(quiet: Any) -> None:
     ]
     parameters = {"teacher": quiet.teacher, "examples": 8, "replay": "0.25"}
     assert quiet.run("evaluate", f"{ITERATION}/evaluate/a1", parameters, inputs=inputs).code == 0
+    assert quiet.asked()["purposes"]["labels"] >= 4, "blind labels and votes were asked for as well"
     assert list((quiet.root / "ledger").rglob("*.reply.json"))
 
 

@@ -27,13 +27,14 @@ from flywheel.serving import repository
 from flywheel.serving.triton import Reply
 from flywheel.steps import verify
 from flywheel.workspace.adapter import adapter_digest
+from flywheel.workspace.program import REQUEST
 from flywheel.workspace.store import Workspace
 
 ITERATION = "runs/review/severity-1/iter-1"
 CONCURRENCY = 3
-KILLED = "killed at a change on disk"
 CHANGING = ("curricula", "runs", "ledger", "adapters", "deployments", "models")
 Step = Callable[[Any, int], Any]
+pytestmark = pytest.mark.parametrize("bench", ["volume", "bucket"], indirect=True)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,17 @@ def clone(bench: Any, name: str) -> Any:
 
 
 def disk(bench: Any, kill_at: int | None = None) -> Disk:
-    return Disk(tuple(bench.root / name for name in CHANGING), kill_at)
+    """All that outlives a pod: of a workspace in a bucket, the bucket's requests count, and the models' claim."""
+    names = ["models"] if in_bucket(bench) else CHANGING
+    return Disk(tuple(bench.root / name for name in names), kill_at)
+
+
+def in_bucket(bench: Any) -> bool:
+    return getattr(bench, "place", None) is not None
+
+
+def fault(bench: Any) -> str:
+    return "killed at a request to the bucket" if in_bucket(bench) else "killed at a change on disk"
 
 
 def asked(bench: Any) -> list[str]:
@@ -123,6 +134,8 @@ def contents(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
+        if name.name == REQUEST:  # the attempt's number is what it was asked for
+            continue
         if path.is_file() and not any(part.startswith(("tmp-", ".tmp-")) for part in name.parts):
             data = path.read_bytes()
             if name.name.endswith(".intent.json"):  # how often it was cut off
@@ -135,6 +148,8 @@ def contents(folder: Path) -> dict[str, Any]:
 def plain(value: dict[str, Any]) -> dict[str, Any]:
     """Without the attempt's number, which calls it found recorded or cut off, and how much there was left to remove."""
     figures = value.get("figures", value)
+    if "files" in value:
+        value["files"] = [entry for entry in value["files"] if entry["path"] != REQUEST]
     for found in ("removed", "freedBytes"):
         figures.pop(found, None)
     if "usage" in figures:
@@ -171,17 +186,19 @@ def test_prepare(bench: Any, add_row: AddRow) -> None:
         return at.prepare(attempt)
 
     home = run(clone(bench, "first"), 1).result.path
-    crash_everywhere(bench, Scene(run, home), add_row("prepare", KILLED))
+    crash_everywhere(bench, Scene(run, home), add_row("prepare", fault(bench)))
 
 
 def test_exam(taught: Any, add_row: AddRow) -> None:
     inputs = [taught.prepare().entry("curriculum", "task.json", "signatures.json", "pools/exam")]
-    parameters = {"teacher": {**taught.teacher, "concurrency": CONCURRENCY}, "questions": 8}
+    parameters = {"teacher": {**taught.teacher, "concurrency": CONCURRENCY}, "questions": 8, "votes": 1}
 
     def run(at: Any, attempt: int) -> Any:
         return at.run("exam", f"{ITERATION}/exam/a{attempt}", parameters, inputs=inputs, attempt=attempt)
 
-    crash_everywhere(taught, Scene(run, f"{ITERATION}/exam/a1", ("ledger",), teaching=True), add_row("exam", KILLED))
+    crash_everywhere(
+        taught, Scene(run, f"{ITERATION}/exam/a1", ("ledger",), teaching=True), add_row("exam", fault(taught))
+    )
 
 
 def test_evaluate(taught: Any, add_row: AddRow) -> None:
@@ -195,13 +212,13 @@ def test_evaluate(taught: Any, add_row: AddRow) -> None:
         sat.entry("exam", "exam.jsonl"),
         given,
     ]
-    parameters = {"teacher": teacher, "examples": 8, "replay": "0.25"}
+    parameters = {"teacher": teacher, "examples": 8, "replay": "0.25", "votes": 1}
 
     def run(at: Any, attempt: int) -> Any:
         return at.run("evaluate", f"{ITERATION}/evaluate/a{attempt}", parameters, inputs=inputs, attempt=attempt)
 
     crash_everywhere(
-        taught, Scene(run, f"{ITERATION}/evaluate/a1", ("ledger",), teaching=True), add_row("evaluate", KILLED)
+        taught, Scene(run, f"{ITERATION}/evaluate/a1", ("ledger",), teaching=True), add_row("evaluate", fault(taught))
     )
 
 
@@ -225,7 +242,7 @@ def test_publish_stage(shop: Any, damaged: bool, add_row: AddRow) -> None:
     crash_everywhere(
         shop.bench,
         Scene(publishing(shop, "stage"), home, ("models",)),
-        add_row("publish, stage" + ", over a damaged copy" * damaged, KILLED),
+        add_row("publish, stage" + ", over a damaged copy" * damaged, fault(shop.bench)),
     )
 
 
@@ -233,7 +250,7 @@ def test_publish_commit(shop: Any, add_row: AddRow) -> None:
     assert shop.publish().code == 0
     shop.inputs = []
     crash_everywhere(
-        shop.bench, Scene(publishing(shop, "commit"), None, ("models",)), add_row("publish, commit", KILLED)
+        shop.bench, Scene(publishing(shop, "commit"), None, ("models",)), add_row("publish, commit", fault(shop.bench))
     )
 
 
@@ -248,7 +265,7 @@ def test_cleanup(bench: Any, add_row: AddRow) -> None:
         return at.run("cleanup", output, parameters, iteration=3, attempt=attempt)
 
     beside = (f"{home}/iter-1", f"{home}/iter-2", f"{home}/iter-3/train", f"{home}/iter-3/test")
-    crash_everywhere(bench, Scene(run, f"{home}/iter-3/cleanup/a1", beside), add_row("cleanup", KILLED))
+    crash_everywhere(bench, Scene(run, f"{home}/iter-3/cleanup/a1", beside), add_row("cleanup", fault(bench)))
 
 
 class Pod:
@@ -299,4 +316,4 @@ def test_verify(bench: Any, monkeypatch: pytest.MonkeyPatch, add_row: AddRow) ->
     def run(at: Any, attempt: int) -> Any:
         return at.run("verify", f"{home}/a{attempt}", parameters, inputs=inputs, attempt=attempt)
 
-    crash_everywhere(bench, Scene(run, f"{home}/a1"), add_row("verify", KILLED))
+    crash_everywhere(bench, Scene(run, f"{home}/a1"), add_row("verify", fault(bench)))

@@ -69,6 +69,7 @@ def evaluate(bench: Any, monkeypatch: pytest.MonkeyPatch, moody: Moody, attempt:
         "teacher": {"baseUrl": "http://teacher/v1", "model": "gpt", "concurrency": 1},
         "examples": 40,
         "replay": "0",
+        "unguarded": True,
     }
     output = f"{home}/evaluate/a{attempt}"
     return bench.run("evaluate", output, parameters, inputs=inputs, attempt=attempt)

@@ -47,7 +47,11 @@ def test_items_of_the_pool_are_no_questions(bench: Any, monkeypatch: pytest.Monk
     ran = bench.run(
         "exam",
         "runs/review/severity-1/iter-1/exam/a1",
-        {"teacher": {"baseUrl": "http://teacher/v1", "model": "gpt", "concurrency": 1}, "questions": 8},
+        {
+            "teacher": {"baseUrl": "http://teacher/v1", "model": "gpt", "concurrency": 1},
+            "questions": 8,
+            "unguarded": True,
+        },
         inputs=[prepared.entry("curriculum", "task.json", "signatures.json", "pools/exam")],
     )
     assert ran.code == 0, ran.log

@@ -81,7 +81,9 @@ def test_no_secret_leaves(
 
     out, err = capfd.readouterr()
     told = [out, err, *(logging.Formatter().format(record) for record in caplog.get_records("call"))]
-    told += [path.read_text() for path in set(taught.root.rglob("*")) - before if path.is_file()]
+    # What the operator asked names what is to be replaced; like the pools it is mounted in no other step.
+    written = [path for path in set(taught.root.rglob("*")) - before if path.is_file() and path.name != "request.json"]
+    told += [path.read_text() for path in written]
     asked = "\n".join(prompts)
     for secret in (text for texts in SECRETS.values() for text in texts):
         assert secret not in asked

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from flywheel.api.result import AbsentFigures
+
+pytestmark = pytest.mark.parametrize("bench", ["volume", "bucket"], indirect=True)
 
 
 def report(bench: Any, path: str) -> Any:

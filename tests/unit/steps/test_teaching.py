@@ -44,22 +44,32 @@ def inputs_of(lines: list[dict[str, Any]], field: str) -> set[str]:
     return {question_id(line[field]) for line in lines}
 
 
+def anchors(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in questions if line["origin"] == "anchor"]
+
+
+def written(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in questions if line["origin"] == "teacher"]
+
+
 def test_two_iterations_of_teaching(taught: Any) -> None:
     prepared = taught.prepare()
     first_exam = exam(taught, prepared)
     figures = first_exam.result.figures
     assert isinstance(figures, ExamFigures), first_exam.log
     questions = taught.lines(first_exam, "exam.jsonl")
-    assert figures.questions == len(questions) == 40
+    assert (figures.questions, figures.anchors) == (len(questions), len(anchors(questions))) == (40, 12)
     assert labels(questions, "answer") == dict.fromkeys(LABELS, 10)
     assert figures.usage.calls >= 4
-    assert "progress exam 40/40 questions" in first_exam.log
+    assert "progress exam 28/28 questions" in first_exam.log
 
     first = evaluate(taught, prepared, first_exam, taught.answered(questions))
     figures = first.result.figures
     assert isinstance(figures, EvaluateFigures), first.log
     evaluation = taught.workspace.read_json(f"{first.result.path}/evaluation.json")
     assert evaluation["proficiency"] == figures.proficiency == 7  # 3 of 4 labels right: 2/3 of the way from chance
+    gap = figures.inflation_gap
+    assert gap is not None and gap.difference == 0 and gap.low < -0.05 and gap.high > 0.05
     assert WEAK in " ".join(evaluation["feedback"]["weaknesses"])
     dataset = taught.lines(first, "dataset.jsonl")
     assert labels(dataset, "output") == {"critical": 5, "major": 25, "minor": 5, "trivial": 5}
@@ -77,7 +87,11 @@ def test_two_iterations_of_teaching(taught: Any) -> None:
     assert {line["iteration"] for line in grown[40:]} == {2}
     assert len(inputs_of(grown, "input")) == len(grown) > 60
     # Iterations ask for other items, and nobody is taught the questions of the exam just sat.
-    assert len(inputs_of(new_questions, "question") & inputs_of(questions, "question")) < 20
+    assert anchors(new_questions) == anchors(questions), "anchors are the same in every exam"
+    assert len(inputs_of(written(new_questions), "question") & inputs_of(written(questions), "question")) < 14
+    # The teacher labels other trusted items each time, and never an anchor.
+    assert sum(count for count, _, _ in first_exam.result.figures.blind) > 20
+    assert [count for count, _, _ in second_exam.result.figures.blind] == [0] * 4, "all were labelled already"
     assert not inputs_of(new_questions, "question") & inputs_of(grown[40:], "input")
     assert taught.asked()["duplicates"] == 0
     assert taught.asked()["purposes"]["evaluation"] == 2
@@ -91,7 +105,9 @@ def test_no_held_out_item_and_no_seed_comes_back(taught: Any) -> None:
         pool: inputs_of(taught.lines(prepared, f"pools/{pool}/items.jsonl"), "input")
         for pool in ("exam", "curriculum", "validation", "test")
     }
-    questions = inputs_of(taught.lines(sat, "exam.jsonl"), "question")
+    lines = taught.lines(sat, "exam.jsonl")
+    questions = inputs_of(written(lines), "question")
+    assert inputs_of(anchors(lines), "question") <= pools["exam"]
     train = inputs_of(taught.lines(made, "train.jsonl"), "input")
     assert not questions & set().union(*pools.values())
     assert not train & (pools["validation"] | pools["test"] | pools["exam"])
@@ -170,3 +186,25 @@ def test_a_refused_key_is_tried_later_and_named(taught: Any, monkeypatch: pytest
     ran = exam(taught, prepared)
     assert (ran.code, ran.result.error.reason) == (75, "TeacherKeyRefused")
     assert "sk-wrong" not in ran.log + ran.result.error.message
+
+
+def test_the_control_trains_on_as_many_seed_items_and_asks_nothing_new(taught: Any) -> None:
+    prepared = taught.prepare()
+    sat = exam(taught, prepared)
+    given = taught.answered(taught.lines(sat, "exam.jsonl"))
+    taught_set = evaluate(taught, prepared, sat, given)
+    asked = taught.asked()["requests"]
+    inputs = [
+        prepared.entry("curriculum", "task.json", "signatures.json", "pools/curriculum"),
+        sat.entry("exam"),
+        given,
+    ]
+    parameters = {"teacher": taught.teacher, "examples": 40, "replay": "0.25", "control": True}
+    made = taught.run("evaluate", "runs/review/severity-1/iter-1/evaluate/a2", parameters, inputs=inputs)
+    assert made.code == 0, made.log
+    assert taught.asked()["requests"] == asked
+    train = taught.lines(made, "train.jsonl")
+    assert len(train) == len(taught.lines(taught_set, "train.jsonl")) == made.result.figures.training_items
+    pool = {item["id"] for item in taught.lines(prepared, "pools/curriculum/items.jsonl")}
+    assert {line["id"] for line in train} <= pool and {line["origin"] for line in train} == {"replay"}
+    assert taught.lines(made, "dataset.jsonl") == taught.lines(taught_set, "dataset.jsonl")

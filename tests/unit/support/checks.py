@@ -26,7 +26,7 @@ DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 MAX_STATUS_BYTES = 256 * 1024
 MAX_EVENTS = 3
 SCHEMA_EVERY = 8  # writes; the schema is slow to check
-HELD_OUT = {"validate": {"validation"}, "test": {"test", "probe"}}
+HELD_OUT = {"validate": {"validation"}, "test": {"test", "probe"}, "judge": {"test"}}
 READY_RULES = {
     ("False", True, False, False, False),  # working
     ("False", False, True, False, False),  # blocked
@@ -85,6 +85,10 @@ def _check_job(world: World, status: FlywheelRunStatus, job: StepJob) -> None:
         assert known[(int(number), step)] == (int(attempt), entry.digest)
     if request.step == "test":
         _check_test(world, status, job)
+    ledgers = {path.split("/")[0] for path in request.also_writable} & {"ledger", "judged"}
+    assert ledgers == {"preflight": {"ledger"}, "exam": {"ledger"}, "evaluate": {"ledger"}, "judge": {"judged"}}.get(
+        request.step, set()
+    )
 
 
 def _check_test(world: World, status: FlywheelRunStatus, job: StepJob) -> None:
@@ -133,7 +137,8 @@ def _check_attempt(world: World, plan: RunPlan) -> None:
 def _missing_step(status: FlywheelRunStatus) -> str:
     assert status.current is not None
     done = {entry.name for entry in status.current.steps}
-    order = ("exam", "answer", "evaluate", "train", "validate", "test") if status.current.number else ("validate",)
+    order = ("exam", "answer", "evaluate", "train", "validate", "test", "judge")
+    order = order if status.current.number else ("validate", "preflight")
     return next(step for step in order if step not in done)
 
 

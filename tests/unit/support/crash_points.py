@@ -1,4 +1,4 @@
-"""Counts every change of files below some folders, and kills at one of them, as SIGKILL would.
+"""Counts every change of files below some folders, or of a bucket, and kills at one of them, as SIGKILL would.
 
 From the kill on no change happens any more, whatever thread asks for it. Python's audit events see every change, also
 those that do not go through the Workspace. Each rename has a point before it, with the file cut short as a kill while
@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from flywheel.workspace.bucket import Bucket
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Where the file descriptor of the folder that a path is relative to stands among an event's arguments.
@@ -42,14 +44,45 @@ class Disk:
             return
         if event == "os.mkdir" and (path.is_dir() or not path.parent.is_dir()):
             return  # it will change nothing
+        self.point(f"{event} {path}", cut_short=path if event == "os.rename" and path.is_file() else None)
+
+    def point(self, what: str, cut_short: Path | None = None) -> None:
+        """A place to be killed at. Raises Killed."""
         with self._lock:
             if not self.dead and len(self.changes) != self.kill_at:
-                self.changes.append(f"{event} {path}")
+                self.changes.append(what)
                 return
-            if not self.dead and event == "os.rename" and path.is_file():
-                os.truncate(path, path.stat().st_size // 2)
+            if not self.dead and cut_short is not None:
+                os.truncate(cut_short, cut_short.stat().st_size // 2)
             self.dead = True
-        raise Killed(f"{event} {path}")
+        raise Killed(what)
+
+
+class DyingBucket(Bucket):
+    """A bucket whose every change is a place to be killed at: before it, and before its answer."""
+
+    def put(self, key: str, source: Path) -> None:
+        _point(f"put {key}")
+        super().put(key, source)
+        _point(f"put {key}: answer")
+
+    def create(self, key: str, data: bytes) -> bool:
+        _point(f"create {key}")
+        made = super().create(key, data)
+        _point(f"create {key}: answer")
+        return made
+
+    def delete(self, keys: Sequence[str]) -> None:
+        if keys:
+            _point(f"delete {keys[0]} ...")
+        super().delete(keys)
+        if keys:
+            _point(f"delete {keys[0]} ...: answer")
+
+
+def _point(what: str) -> None:
+    if _watching is not None:
+        _watching.point(what)
 
 
 def _path(event: str, arguments: tuple[Any, ...]) -> Path | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.workspace import WorkspaceRef
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 NAMESPACE = "review"
@@ -29,6 +30,20 @@ def metadata(name: str, generation: int = 1) -> dict[str, Any]:
         "resourceVersion": "7",
         "creationTimestamp": NOW.isoformat(),
     }
+
+
+CLAIM = WorkspaceRef.model_validate({"persistentVolumeClaim": {"claimName": "data"}})
+BUCKET = WorkspaceRef.model_validate(
+    {
+        "s3": {
+            "endpoint": "https://s3.example.com",
+            "bucket": "flywheel",
+            "prefix": "team/review",
+            "secretRef": {"name": "bucket"},
+            "caBundleRef": {"name": "ca"},
+        }
+    }
+)
 
 
 def curriculum_spec() -> dict[str, Any]:
@@ -59,6 +74,28 @@ def curriculum(
     """A Curriculum, not yet prepared unless its status says so."""
     value = {"metadata": metadata("severity", generation), "spec": spec or curriculum_spec(), "status": status or {}}
     return Curriculum.model_validate(value)
+
+
+def judged_task() -> dict[str, Any]:
+    """A Curriculum's spec whose answers hold a text beside the label."""
+    spec = curriculum_spec()
+    return spec | {"task": spec["task"] | {"scoring": "Judge", "text": {"path": "reason"}}}
+
+
+def evaluation(**judge: Any) -> dict[str, Any]:
+    """A judge of another family, and a model to compare with."""
+    return {
+        "judge": {"baseURL": "http://judge:8000/v1", "model": "arbiter-2", "secretRef": {"name": "judge"}} | judge,
+        "compare": [
+            {
+                "name": "large",
+                "baseURL": "http://large:8000/v1",
+                "model": "large-1",
+                "secretRef": {"name": "large"},
+                "budget": {"tokens": 5000},
+            }
+        ],
+    }
 
 
 def ready(generation: int = 1) -> dict[str, Any]:

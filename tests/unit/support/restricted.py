@@ -8,6 +8,7 @@ from typing import Any
 from flywheel.api.jobs import StepName
 from flywheel.api.request import (
     CleanupParameters,
+    JudgeParameters,
     PrepareParameters,
     PublishParameters,
     ReportParameters,
@@ -19,10 +20,10 @@ from flywheel.loop.plan import StepJob
 
 OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "severity", "11111111-2222-3333-4444-555555555555")
 IMAGES = {"operator": "o:1", "student": "s:1", "trainer": "t:1"}
-TEACHING: set[StepName] = {"exam", "evaluate"}
+TEACHING: set[StepName] = {"preflight", "exam", "evaluate"}
 POD_FIELDS = {
     "restartPolicy", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "automountServiceAccountToken",
-    "enableServiceLinks", "securityContext", "containers", "volumes", "nodeSelector", "tolerations",
+    "enableServiceLinks", "securityContext", "containers", "volumes", "nodeSelector", "tolerations", "initContainers",
 }  # fmt: skip
 WORKSPACE = "/workspace/"
 
@@ -36,14 +37,17 @@ def check_job(job: StepJob) -> None:
     assert security["runAsNonRoot"] is True and security["runAsUser"] > 0 and security["runAsGroup"] > 0
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     (container,) = pod["containers"]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert not {"ports", "envFrom", "lifecycle", "args", "volumeDevices"} & set(container)
-    assert re.search("[1-9]", container["resources"]["limits"]["memory"])
+    sidecars = pod.get("initContainers", [])
+    for each in (container, *sidecars):
+        assert each["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert not {"ports", "envFrom", "lifecycle", "args", "volumeDevices"} & set(each)
+        assert re.search("[1-9]", each["resources"]["limits"]["memory"])
     _check_environment(job, container["env"])
+    _check_sidecars(job, sidecars)
     _check_volumes(job, pod["volumes"], container["volumeMounts"])
 
 
@@ -53,9 +57,20 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
     own = {entry.name for entry in job.settings.env or []}
     assert not [name for name in own if name.startswith("FLYWHEEL_")]
     keys = {entry["name"]: entry["valueFrom"] for entry in env if "valueFrom" in entry}
-    if job.request.step not in TEACHING:
+    if job.request.step == "fetch" and job.hub_secret is not None:
+        ref = {"name": job.hub_secret, "key": "hubToken", "optional": False}
+        assert keys == {"FLYWHEEL_HUB_TOKEN": {"secretKeyRef": ref}}
+        return
+    if job.request.step not in (*TEACHING, "judge"):
         assert not keys
         return
+    if job.request.step == "judge":
+        assert job.teacher_secret is None and set(keys) == {
+            f"FLYWHEEL_{prefix}_{key}" for prefix, _ in job.other_secrets for key in ("API_KEY", "HOSTS")
+        }
+        assert all(value["secretKeyRef"]["optional"] is False for value in keys.values())
+        return
+    assert not job.other_secrets
     ref = {"name": job.teacher_secret, "optional": False}
     assert keys == {
         "FLYWHEEL_TEACHER_API_KEY": {"secretKeyRef": {**ref, "key": "apiKey"}},
@@ -63,17 +78,42 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
     }
 
 
+def _check_sidecars(job: StepJob, sidecars: list[dict[str, Any]]) -> None:
+    """The bucket's key is in the sidecar, which is our image and program, and nowhere else."""
+    place = job.claims.workspace.s3
+    assert len(sidecars) == (place is not None)
+    for sidecar in sidecars if place is not None else []:
+        assert sidecar["image"] == IMAGES["operator"] and sidecar["command"][1:] == ["-m", "flywheel.workspace.sidecar"]
+        keys = {entry["name"]: entry["valueFrom"] for entry in sidecar["env"] if "valueFrom" in entry}
+        assert (keys.pop("FLYWHEEL_S3_CA", None) is not None) == (place.ca_bundle_ref is not None)
+        names = {"ACCESS_KEY_ID": "accessKeyId", "SECRET_ACCESS_KEY": "secretAccessKey", "HOSTS": "hosts"}
+        assert keys == {
+            f"FLYWHEEL_S3_{name}": {"secretKeyRef": {"name": place.secret_ref.name, "key": key, "optional": False}}
+            for name, key in names.items()
+        }
+        assert sidecar["volumeMounts"] == [{"name": "workspace", "mountPath": "/workspace"}]
+
+
 def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> None:
-    claims = {job.claims.workspace, job.claims.model, job.claims.repository} - {None}
+    own = job.claims.workspace.persistent_volume_claim
+    claims = {own and own.claim_name, job.claims.model, job.claims.repository} - {None}
+    claims |= {source.claim for source in job.claims.sources} - {None}
     sources = {entry["name"]: next(iter(set(entry) - {"name"})) for entry in volumes}
-    assert set(sources.values()) <= {"persistentVolumeClaim", "emptyDir"}
+    assert set(sources.values()) <= {"persistentVolumeClaim", "emptyDir", "configMap"}
+    assert job.request.step in (*TEACHING, "prepare") or "configMap" not in sources.values()
     assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} <= claims
     readable, writable = planned(job.request)
     for mount in mounts:
         path, read_only = mount["mountPath"], mount.get("readOnly", False)
         assert "subPathExpr" not in mount and "mountPropagation" not in mount
         if sources[mount["name"]] == "emptyDir":
-            assert path in ("/tmp", "/dev/shm")
+            assert path in ("/tmp", "/dev/shm") or (path == "/workspace" and own is None)
+        elif path.startswith("/sources/"):
+            (source,) = [source for source in job.claims.sources if f"{path}/".startswith(f"{source.folder}/")]
+            wanted = (source.folder, None) if source.config_map else (f"{source.folder}/{source.path}", source.path)
+            assert read_only and (path, mount.get("subPath")) == wanted
+        elif sources[mount["name"]] == "configMap":
+            assert read_only and path == "/etc/flywheel/teacher"
         elif path == "/model":
             assert read_only and mount.get("subPath") == job.claims.model_folder
         elif isinstance(job.request.parameters, PublishParameters) and path == job.request.parameters.repository_path:
@@ -82,7 +122,7 @@ def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dic
             assert path == WORKSPACE + mount["subPath"]
             assert mount["subPath"] in (readable if read_only else writable)
     mounted = {mount.get("subPath") for mount in mounts}
-    assert all(any(f"{path}/".startswith(f"{top}/") for top in mounted) for path in readable | writable)
+    assert own is None or all(any(f"{path}/".startswith(f"{top}/") for top in mounted) for path in readable | writable)
 
 
 def planned(request: StepRequest) -> tuple[set[str], set[str]]:
@@ -95,7 +135,10 @@ def planned(request: StepRequest) -> tuple[set[str], set[str]]:
     writable = {request.output, *request.also_writable}
     match request.parameters:
         case PrepareParameters(sources=sources):
-            readable |= {source.path.rpartition("/")[0] or source.path for source in sources}
+            own = [source for source in sources if source.volume is None]
+            readable |= {each.path if each.repository else each.path.rpartition("/")[0] or each.path for each in own}
+        case JudgeParameters(anchors=str(anchors)):
+            readable.add(anchors.rpartition("/")[0] or anchors)
         case TrainParameters(resume=str(resume)):
             readable.add(resume)
         case ReportParameters(attempt_path=path):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Any, TypeVar
 
 import checks
@@ -19,7 +20,7 @@ from resources import NOW, curriculum, digest, flywheel_run, ready, run_spec
 from flywheel.api.conditions import Event
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
-from flywheel.api.request import CleanupParameters, MeasureParameters, ReportParameters, StepRequest
+from flywheel.api.request import CleanupParameters, JudgeParameters, MeasureParameters, ReportParameters, StepRequest
 from flywheel.api.result import AbsentFigures, Figures, StepError, StepResult
 from flywheel.loop.decide import RunPlan, decide_run, ended
 from flywheel.loop.gate import UNTRAINED_ARMS
@@ -41,6 +42,7 @@ OUTCOMES = (
     "pod gone",
     "bad input",
 )
+GPUS = {"answer": 1, "train": 8, "validate": 1, "test": 1}
 FAILURES = ("fails", "oom", "killed after its manifest", "deadline")
 _NOTHING = ["nothing"]
 MISHAPS = (
@@ -81,6 +83,7 @@ class World:
     script: Script = field(default_factory=Script)
     spec: dict[str, Any] = field(default_factory=run_spec)
     curriculum: Curriculum | None = field(default_factory=lambda: curriculum(status=ready()))
+    data: dict[str, Any] | None = None  # spec of the Curriculum, where it is not the usual one
     outcomes: Sequence[str] = OUTCOMES
     now: datetime = NOW
     status: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -93,11 +96,15 @@ class World:
     failures: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     events: list[Event] = field(default_factory=list[Event])
     accuracies: Sequence[float] = ()  # by iteration, where the script shall not choose
+    preferred: Sequence[float] = ()  # wins, losses and difference, where the script shall not choose
     unproven_tests: int = 0  # how many tests come out as no proof
     openings: dict[int, Decimal] = field(default_factory=dict[int, Decimal])  # what each iteration's test has spent
     honest: bool = True  # whether status is only what the operator wrote
     writes: int = 0
     uids: int = 0
+    mishaps: Sequence[str] = tuple(MISHAPS)
+    ran: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])  # seconds and GPUs, by pod
+    vanished: set[str] = field(default_factory=set[str])  # pods that were gone before their end was seen
 
     # what the operator sees and does
 
@@ -161,7 +168,7 @@ class World:
 
     def turn(self) -> None:
         if not self.script.over:
-            self.mishap(self.script.of(MISHAPS))
+            self.mishap(self.script.of(self.mishaps))
         else:
             self._calm()
         plan = self.reconcile(crash=self.script.of([False] * 5 + [True]))
@@ -184,7 +191,10 @@ class World:
         if self.spec.get("suspend"):
             self.edit(suspend=False)
         if self.curriculum is None or self.curriculum.status.prepared_generation != self.curriculum.metadata.generation:
-            self.curriculum = curriculum(status=ready())
+            self.curriculum = self._prepared()
+
+    def _prepared(self) -> Curriculum:
+        return curriculum(self.data, ready())
 
     def edit(self, **fields: Any) -> None:
         self.spec = self.spec | fields
@@ -204,10 +214,10 @@ class World:
             case "target":
                 self.edit(stop=stop | {"accuracy": self.script.of(["0.95", "0.65"])})
             case "curriculum":
-                self.curriculum = None if self.curriculum is not None else curriculum(status=ready())
+                self.curriculum = None if self.curriculum is not None else self._prepared()
             case "revision":
                 generation = self.script.of([1, 2])
-                self.curriculum = curriculum(status=ready(generation), generation=self.script.of([1, 2]))
+                self.curriculum = curriculum(self.data, ready(generation), self.script.of([1, 2]))
             case "delete a job":
                 if self.jobs:
                     del self.jobs[self.script.of(list(self.jobs))]
@@ -218,7 +228,11 @@ class World:
 
     def _further(self, job: SimJob) -> None:
         if job.view.deleting:
-            if self.script.of([True, False]):
+            pod = job.view.pod
+            if pod is not None and pod.started and pod.ended_at is None:
+                self._ran(pod)
+                job.view = replace(job.view, pod=replace(pod, ended_at=self.now))
+            elif self.script.of([True, False]):
                 self.jobs.pop(job.view.name, None)
             return
         if job.view.state in ("Succeeded", "Failed"):
@@ -243,13 +257,24 @@ class World:
         elif phase == "starting":
             job.view = replace(job.view, pod=pod)
         else:
-            job.view = replace(job.view, pod=replace(pod, started=True), state="Running")
+            began = replace(pod, started=True, started_at=self.now, gpus=GPUS.get(job.view.step, 0))
+            job.view = replace(job.view, pod=began, state="Running")
 
     def end(self, job: SimJob, outcome: str) -> None:
         """The Job ends in that way."""
         if not self._has_inputs(job.request):  # as every step looks first
             outcome = "bad input"
-        view, pod = job.view, PodView(name=f"{job.view.name}-x", uid=job.view.uid, started=True, exit_code=1)
+        view, since = job.view, (job.view.pod and job.view.pod.started_at) or self.now
+        pod = PodView(
+            name=f"{view.name}-x",
+            uid=view.uid,
+            started=True,
+            started_at=since,
+            ended_at=self.now,
+            gpus=GPUS.get(view.step, 0),
+            exit_code=1,
+        )
+        self._ran(pod)
         if outcome in ("success", "unreadable", "pod gone"):
             message = self._succeed(job).to_message()
             found = None if outcome == "pod gone" else replace(pod, exit_code=0, message=message)
@@ -257,6 +282,7 @@ class World:
                 found = replace(found, message=message[:-5])
             self.failures[(view.iteration, view.step)] += outcome != "success" and view.rereads is not None
             job.view = replace(view, state="Succeeded", pod=found)
+            self.vanished |= {pod.uid} if found is None else set()
             return
         if outcome == "killed after its manifest":
             self._succeed(job)
@@ -274,6 +300,11 @@ class World:
             "no pod": None,
         }
         job.view = replace(view, state="Failed", pod=ends[outcome])
+        self.vanished |= {pod.uid} if ends[outcome] is None else set()
+
+    def _ran(self, pod: PodView) -> None:
+        assert pod.started_at is not None
+        self.ran[pod.uid] = ceil((self.now - pod.started_at).total_seconds()), pod.gpus
 
     def _succeed(self, job: SimJob) -> StepResult:
         parameters = job.request.parameters
@@ -302,19 +333,45 @@ class World:
                     "checked": 9,
                     "quarantined": {"HeldOutNear": 1},
                     "questions": 80,
+                    "anchors": 24,
+                    "voted_out": 2,
+                    "blind": [[25, 2, 0], [25, 3, 1]],
                     "usage": {"calls": 9, "input_tokens": 100, "output_tokens": 10},
                 }
+            case "fetch":
+                value = {"model": digest(request.output), "files": 5, "size": 10**9}
+            case "preflight":
+                value = {"usage": {"calls": 1, "input_tokens": 60, "output_tokens": 5}}
             case "answer":
                 value = {"items": 80, "score": self._accuracy(request.iteration)}
             case "evaluate":
                 value = {"proficiency": self.script.of([4, 9]), "new_examples": 40, "training_items": 50}
+                value["inflation_gap"] = [0.1, -0.05, 0.25]
             case "train":
                 value = {"adapter": digest(request.output), "steps": 9, "first_loss": 2.0, "last_loss": 0.5}
+            case "judge":
+                value = self._judged(request)
             case "cleanup":
                 value = {"removed": 3, "freed_bytes": 1000}
             case _:
                 value = self._measured(request)
         return StepResult.model_validate({"figures": {"step": request.step} | value}).figures or AbsentFigures()
+
+    def _judged(self, request: StepRequest) -> dict[str, Any]:
+        """A preference over every arm, and what it cost."""
+        parameters = request.parameters
+        assert isinstance(parameters, JudgeParameters)
+        arms = [*(entry.name for entry in parameters.versus), *(entry.name for entry in parameters.models)]
+        found = self.script.of([(30, 10, 0.1, 0.02, 0.2), (12, 14, -0.01, -0.1, 0.08), (5, 40, -0.2, -0.3, -0.1)])
+        wins, losses, *difference = self.preferred or found
+        counts = [200, wins, losses, 7, 3, *difference, 0.6, 0.5, 0.7]
+        spent = {"calls": 400, "input_tokens": 4000, "output_tokens": 400}
+        return {
+            "preferences": dict.fromkeys(arms, counts),
+            "first_place": 0.55,
+            "usage": dict.fromkeys(("judge", *(entry.name for entry in parameters.models)), spent),
+            "served_model": "0123456789ab",
+        }
 
     def _opening(self, request: StepRequest, parameters: MeasureParameters) -> dict[str, Any]:
         """As the records would tell: an iteration's test is one opening, however often it is tried."""

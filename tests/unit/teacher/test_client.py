@@ -101,6 +101,12 @@ def test_a_completion_is_read(script: Script) -> None:
     }
 
 
+def test_a_format_is_sent_as_it_is_given(script: Script) -> None:
+    script.then(200, GOOD)
+    client(script).complete("Write.", response_format={"type": "json_object"})
+    assert script.asked[0][2]["response_format"] == {"type": "json_object"}
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "words"),
     [

@@ -19,9 +19,11 @@ from flywheel.data.scoring import figures, score
 from flywheel.steps.material import task_variables
 from flywheel.teacher.asking import Teacher
 from flywheel.teacher.feedback import Feedback, without_quotations
+from flywheel.teacher.labelling import Labeller, Panel
 from flywheel.teacher.ledger import Ledger, Reply
 from flywheel.teacher.prompts import load_prompt
 from flywheel.teacher.replies import read_items, read_object
+from flywheel.teacher.shapes import items_shape
 from flywheel.teacher.writing import Order, Writer
 from flywheel.workspace.store import Workspace
 
@@ -49,13 +51,13 @@ def rendered(template: str, text: str) -> str:
     variables: dict[str, Any] = {
         **task_variables(TASK),
         **{"label": "minor", "count": 3, "seeds": [item], "previous": findings, "findings": findings},
-        **{"figures": {"note": text}, "answers": [item]},
+        **{"figures": {"note": text}, "answers": [item], "questions": [item], "units": [item]},
     }
     return load_prompt(template).render(variables, MARK)
 
 
 @KINDS
-@pytest.mark.parametrize("template", ["exam", "evaluation", "dataset"])
+@pytest.mark.parametrize("template", ["exam", "evaluation", "dataset", "labelling"])
 def test_data_stays_between_its_marks_and_the_rest_of_the_prompt_is_the_same(template: str, text: str) -> None:
     block = re.compile(rf"^BEGIN DATA [a-z-]+ {MARK}\n(.*?)\n^END DATA [a-z-]+ {MARK}$", re.MULTILINE | re.DOTALL)
     prompt, plain = rendered(template, text), rendered(template, "x = 1")
@@ -130,16 +132,23 @@ def written(root: Path, items: list[dict[str, Any]]) -> list[Any]:
         settings: dict[str, Any] = {}  # noqa: RUF012
 
         def complete(self, text: str) -> Reply:
+            if "You label questions" in text:
+                questions = re.search(r"^BEGIN DATA questions (\S+)\n(.*?)\nEND DATA questions \1$", text, re.M | re.S)
+                assert questions is not None
+                labels = [{"number": each["number"], "label": "minor"} for each in json.loads(questions[2])]
+                return Reply(text=json.dumps({"labels": labels}), finish_reason="stop")
             return Reply(text=json.dumps({"dataset": items}), finish_reason="stop")
 
     parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1)
     teacher = Teacher(parameters, Endpoint(), Ledger(Workspace(root), "ledger/ns"), "payer", 1)
-    writer = Writer(teacher, TaskSchemas(TASK), "issue_type", set(), Firewall(signatures([], Leakage())))
+    labeller = Labeller(teacher, Panel(load_prompt("labelling"), task_variables(TASK), 1, 1))
+    firewall = Firewall(signatures([], Leakage()))
+    writer = Writer(teacher, TaskSchemas(TASK), "issue_type", set(), firewall, labeller)
 
     def variables(label: str, count: int, _slot: str) -> dict[str, Any]:
         findings = GRADE | {"marks": {}}
         return {**task_variables(TASK), "label": label, "count": count, "seeds": [], "findings": findings}
 
-    return writer.write(
-        Order(load_prompt("dataset"), load_prompt("repair"), "dataset", "i1", {"minor": 3}, variables, "examples")
-    )
+    shape = items_shape("dataset", TASK)
+    prompts = load_prompt("dataset"), load_prompt("repair")
+    return writer.write(Order(*prompts, "dataset", "i1", {"minor": 3}, variables, "examples", shape))

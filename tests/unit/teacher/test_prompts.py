@@ -24,6 +24,7 @@ TASK: dict[str, Any] = {
 VARIABLES: dict[str, dict[str, Any]] = {
     "exam": {**TASK, "label": "major", "count": 7, "seeds": [], "previous": None},
     "dataset": {**TASK, "label": "major", "count": 7, "seeds": [], "findings": {}},
+    "labelling": {**TASK, "questions": []},
     "evaluation": {**TASK, "figures": {}, "answers": []},
 }
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pods import Pod, asked
 
 from flywheel.api.request import MeasureParameters, StepRequest, TestTerms
 from flywheel.workspace.openings import Opened, open_test_pool
@@ -47,6 +48,12 @@ def open_as(
     return open_test_pool(workspace, request, terms, items or ITEMS)
 
 
+@pytest.fixture
+def workspace(pod: Pod) -> Workspace:
+    """On a volume, and in a bucket."""
+    return pod(asked(also_writable=[FOLDER]))
+
+
 def test_runs_that_share_items_share_their_openings(workspace: Workspace) -> None:
     found = [open_as(workspace, f"r-{number}") for number in range(7)]
     assert [opened.openings for opened in found] == [1, 2, 3, 4, 5, 5, 5]
@@ -80,13 +87,13 @@ def test_what_a_killed_write_left_is_no_opening_and_what_is_unreadable_is_said(w
 
 def test_of_two_at_the_same_moment_none_goes_beyond(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other's record appears between the look and the write."""
-    write = Workspace.write_json
+    create = type(workspace).create_json
 
-    def both(self: Workspace, path: str, value: object) -> None:
-        write(self, path.replace("r-1", "r-2"), value)
-        write(self, path, value)
+    def both(self: Workspace, path: str, value: object) -> bool:
+        create(self, path.replace("r-1", "r-2"), value)
+        return create(self, path, value)
 
-    monkeypatch.setattr(Workspace, "write_json", both)
+    monkeypatch.setattr(type(workspace), "create_json", both)
     assert open_as(workspace, most=1) == Opened(2, Decimal("0.10"), allowed=False)
     assert not open_as(workspace, attempt=2, most=1).allowed
 

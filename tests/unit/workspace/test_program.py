@@ -122,7 +122,8 @@ def test_a_step_that_is_done_leaves_its_manifest_and_its_result(tmp_path: Path) 
     manifest, found = read_manifest(Workspace(tmp_path / "workspace"), request()["output"])
     assert code == 0 and result is not None
     assert (result.manifest, result.figures) == (found, manifest.figures)
-    assert [file.path for file in manifest.files] == ["exam.jsonl"], "checkpoints are scratch"
+    paths = [file.path for file in manifest.files]
+    assert paths == ["exam.jsonl", "request.json"], "checkpoints are scratch"
     assert (manifest.step, manifest.owner, manifest.attempt) == ("exam", "run", 1)
 
 

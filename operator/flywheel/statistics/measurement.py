@@ -1,16 +1,52 @@
-"""Answer lines to figures: balanced accuracy of an arm, paired difference of two."""
+"""Answer lines to figures: balanced accuracy of an arm, paired difference of two, and all of a measurement.
+
+The student image reckons with it, and `flywheel replay` reckons again. Must not know who answered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flywheel.api.item import Answer
-from flywheel.api.result import Accuracy, Difference
+from flywheel.api.request import MeasureParameters
+from flywheel.api.result import Accuracy, Difference, MeasureFigures
 from flywheel.api.task import Task
 from flywheel.statistics.confusion import Confusion
 from flywheel.statistics.intervals import balanced_accuracy
 from flywheel.statistics.paired import balanced_accuracy_difference, recall_differences
-from flywheel.workspace.program import BadInputError
+
+CANDIDATE = "candidate"
+
+
+class OtherItemsError(ValueError):
+    """Two arms that did not answer the same items."""
+
+
+def measurement(
+    parameters: MeasureParameters,
+    task: Task,
+    arms: Mapping[str, Sequence[Answer]],
+    others: Mapping[str, Sequence[Answer]],
+    items: int,
+    *,
+    seed: int,
+) -> MeasureFigures:
+    """The figures of all arms, and of the candidate against each other one. Raises OtherItemsError."""
+    level = float(parameters.level)
+    differences: dict[str, Difference] = {}
+    recall_lows: list[float] = []
+    if CANDIDATE in arms:
+        found = arms[CANDIDATE]
+        differences = {name: difference(found, other, name, level=level, seed=seed) for name, other in others.items()}
+        compared = [others[name] for name in parameters.recall_versus]
+        recall_lows = recall_lower_bounds(task, found, compared, level=level) if compared else []
+    return MeasureFigures(
+        step=parameters.step,
+        items=items,
+        arms={arm: score(task, answers, level=level, seed=seed) for arm, answers in arms.items()},
+        differences=differences,
+        recall_lows=recall_lows,
+    )
 
 
 def score(task: Task, answers: Sequence[Answer], *, level: float, seed: int) -> Accuracy:
@@ -27,10 +63,10 @@ def score(task: Task, answers: Sequence[Answer], *, level: float, seed: int) -> 
 
 
 def difference(arm: Sequence[Answer], other: Sequence[Answer], name: str, *, level: float, seed: int) -> Difference:
-    """Arm minus other, paired by item; raises BadInputError where the items or their labels differ."""
+    """Arm minus other, paired by item; raises OtherItemsError where the items or their labels differ."""
     truth = _truth(arm)
     if truth != _truth(other):
-        raise BadInputError(f"comparison {name}: its answers are for other items: measure both on the same revision")
+        raise OtherItemsError(f"comparison {name}: its answers are for other items: measure both on the same revision")
     paired = balanced_accuracy_difference(truth, _labels(arm), _labels(other), level=level, seed=seed)
     return Difference(difference=paired.difference, low=paired.low, high=paired.high)
 

@@ -1,0 +1,83 @@
+"""`flywheel replay`: finds the run on a workspace and its resources, and repeats steps and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flywheel.api.curriculum import Curriculum
+from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.flywheelrun_status import FlywheelRunStatus
+from flywheel.local.manifests import read_manifests
+from flywheel.local.repeat_decisions import Made, repeat_decisions
+from flywheel.local.repeat_steps import (
+    DifferentError,
+    Recorded,
+    Verdict,
+    recorded_attempts,
+    repeat_steps,
+    request_of,
+    run_folders,
+)
+from flywheel.local.run import STATE
+from flywheel.loop.naming import run_folder
+from flywheel.workspace.store import Workspace
+
+
+class ReplayError(Exception):
+    """There is no such run, or not one."""
+
+
+def replayed(folder: Path, name: str | None, resources: Path | None) -> Iterator[Verdict]:
+    """A verdict for each step and decision. Raises ReplayError, ManifestError, WrongInputError."""
+    workspace = Workspace(folder)
+    known = read_manifests(resources) if resources is not None else _local_resources(workspace)
+    home = run_folder(known[1].metadata) if known is not None and name is None else _only(workspace, name)
+    attempts = recorded_attempts(workspace, home)
+    if not attempts:
+        raise ReplayError(f"{home} holds no finished attempt: is {folder} the workspace of that run?")
+    yield from repeat_steps(workspace, attempts)
+    if known is None or run_folder(known[1].metadata) != home:
+        yield Verdict(0, "decisions", True, "not repeated: give --resources with the Curriculum and the FlywheelRun")
+        return
+    curriculum, run = known
+    yield from _accepted(run.status, attempts)
+    made: list[Made] = []
+    for entry in attempts:
+        with suppress(DifferentError):  # said by repeat_steps
+            made.append(Made(entry, request_of(workspace, entry)))
+    yield from repeat_decisions(curriculum, run, made)
+
+
+def _local_resources(workspace: Workspace) -> tuple[Curriculum, FlywheelRun] | None:
+    if not workspace.exists(STATE):
+        return None
+    state: Any = workspace.read_json(STATE)
+    curriculum, run = state.get("resources") or (None, None)
+    if curriculum is None or run is None:
+        return None
+    return Curriculum.model_validate(curriculum), FlywheelRun.model_validate(run)
+
+
+def _only(workspace: Workspace, name: str | None) -> str:
+    found = run_folders(workspace)
+    if name is not None:
+        namespace, _, run = name.partition("/")
+        found = [home for home in found if home.startswith(f"runs/{namespace}/{run}-")]
+    if len(found) != 1:
+        there = ", ".join(found) or "none"
+        raise ReplayError(f"name one run as namespace/name; on the workspace are: {there}")
+    return found[0]
+
+
+def _accepted(status: FlywheelRunStatus, attempts: list[Recorded]) -> Iterator[Verdict]:
+    """Whether the attempts that the status names are those of the workspace."""
+    digests = {(entry.iteration, entry.step): entry.digest for entry in attempts}
+    for iteration in status.history:
+        for step in iteration.steps:
+            found = digests.get((iteration.number, step.name))
+            if found != step.digest:
+                words = "is gone" if found is None else f"is {found[:19]}"
+                yield Verdict(iteration.number, step.name, False, f"status names {step.digest[:19]}, which {words}")
