@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flywheel.api.request import PrepareParameters, PublishParameters, StepRequest, VerifyParameters
+from flywheel.api.request import JudgeParameters, PrepareParameters, PublishParameters, StepRequest, VerifyParameters
 from flywheel.api.result import (
     AbsentFigures,
     Accuracy,
@@ -12,11 +12,15 @@ from flywheel.api.result import (
     Difference,
     EvaluateFigures,
     ExamFigures,
+    FetchFigures,
     Figures,
+    JudgeFigures,
     MeasureFigures,
+    Preference,
     PreflightFigures,
     PrepareFigures,
     PublishFigures,
+    Spent,
     StepError,
     StepResult,
     TrainFigures,
@@ -51,7 +55,8 @@ def figures(request: StepRequest) -> Figures:
     if step == "exam":
         usage = Usage(calls=2, input_tokens=100, output_tokens=50)
         return ExamFigures(questions=20, anchors=6, voted_out=1, blind=[(25, 2, 0)] * 4, usage=usage)
-        return ExamFigures(questions=20, usage=Usage(calls=2, input_tokens=100, output_tokens=50))
+    if step == "fetch":
+        return FetchFigures(model=digest(f"model {request.output}"), files=5, size=10**9)
     if step == "preflight":
         return PreflightFigures(usage=Usage(calls=1, input_tokens=60, output_tokens=5))
     if step == "answer":
@@ -64,6 +69,8 @@ def figures(request: StepRequest) -> Figures:
         return TrainFigures(adapter=adapter, steps=100, first_loss=2.0, last_loss=0.5)
     if step in ("validate", "test"):
         return _measured(request, number)
+    if isinstance(request.parameters, JudgeParameters):
+        return _judged(request.parameters)
     if isinstance(request.parameters, PublishParameters):
         return PublishFigures(phase=request.parameters.phase, adapter=request.parameters.adapter_digest)
     if isinstance(request.parameters, VerifyParameters):
@@ -87,6 +94,18 @@ def _measured(request: StepRequest, number: int) -> MeasureFigures:
     opened = {"openings": number, "spent": 0.01 * number} if step == "test" else {}
     arms["candidate"] = accuracy(better)
     return MeasureFigures(step=step, items=300, arms=arms, differences=differences, **opened)
+
+
+def _judged(parameters: JudgeParameters) -> JudgeFigures:
+    """A preference over every arm."""
+    arms = [entry.name for entry in (*parameters.versus, *parameters.models)]
+    preference = Preference(items=300, wins=90, losses=30, flips=7, unjudged=3, difference=0.2, low=0.12, high=0.28)
+    spent = Spent(calls=600, input_tokens=6000, output_tokens=600)
+    return JudgeFigures(
+        preferences=dict.fromkeys(arms, preference),
+        first_place=0.55,
+        usage=dict.fromkeys(("judge", *(entry.name for entry in parameters.models)), spent),
+    )
 
 
 def result(request: StepRequest) -> StepResult:

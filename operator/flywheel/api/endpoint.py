@@ -63,7 +63,7 @@ def _checked(name: str, pattern: str) -> str:
 
 
 class ConfigMapKeyRef(LocalRef):
-    """A key of a ConfigMap in the same namespace."""
+    """A key of a ConfigMap in the same namespace that holds certificates as PEM."""
 
     key: str = Field(
         default="ca.crt",

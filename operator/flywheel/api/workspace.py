@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.model import ClaimRef, Closed, LocalRef, RelativePath, Rule, rules
 
 ONE_WORKSPACE = "a workspace is either a persistentVolumeClaim or s3: name one of them"
@@ -13,18 +14,6 @@ Endpoint = Annotated[
     str,
     Field(max_length=512, pattern=r"^https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?$"),
 ]
-
-
-class CaBundleRef(LocalRef):
-    """A key of a ConfigMap in the same namespace that holds certificates as PEM."""
-
-    key: str = Field(
-        default="ca.crt",
-        min_length=1,
-        max_length=253,
-        pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$",
-        description="Key of the ConfigMap.",
-    )
 
 
 class S3(Closed):
@@ -49,7 +38,7 @@ class S3(Closed):
         description="Secret with the keys accessKeyId, secretAccessKey and hosts: the hosts, separated by commas, that"
         " this key may be used with. Without all three the Secret is not used."
     )
-    ca_bundle_ref: CaBundleRef | None = Field(
+    ca_bundle_ref: ConfigMapKeyRef | None = Field(
         default=None, description="Certificates of authorities to trust besides the public ones."
     )
 

@@ -45,7 +45,7 @@ def preference_leakage(spec: FlywheelRunSpec) -> Finding | None:
 def risk_blocks(spec: FlywheelRunSpec) -> bool:
     """Whether the risk is there, promotion rests on the judge, and nobody has waived it."""
     found, gate = preference_leakage(spec), spec.gate.preference
-    return found is not None and found.holds and gate is not None and gate.leakage_risk == "Blocks"
+    return found is not None and found.holds is True and gate is not None and gate.leakage_risk == "Blocks"
 
 
 def _family(model: str) -> frozenset[str]:

@@ -49,7 +49,7 @@ def conditions(old: list[Condition], state: State, generation: int, now: datetim
 def condition(
     before: Condition | None,
     kind: str,
-    status: Literal["True", "False"],
+    status: Literal["True", "False", "Unknown"],
     reason: Reason,
     message: str,
     generation: int,

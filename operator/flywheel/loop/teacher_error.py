@@ -71,7 +71,7 @@ def unreliable(status: FlywheelRunStatus) -> Finding | None:
     if possible:
         words = f"the teacher may label more than {MOST_ERROR} of trusted items wrongly: {_words(possible)}"
         return Finding(
-            True, Reason.LABELS_UNCLEAR, f"{words}; more iterations, or more items of the exam pool, will tell"
+            None, Reason.LABELS_UNCLEAR, f"{words}; more iterations, or more items of the exam pool, will tell"
         )
     return Finding(False, Reason.LABELS_RIGHT, f"the teacher labels trusted items well enough: {_words(measured)}")
 

@@ -58,7 +58,7 @@ def test_it_is_said_once_the_upper_bound_is_too_high(blind: list[Blind], reason:
     found = unreliable(after(blind))
     assert (found.reason.value if found else None) == reason
     if found is not None:
-        assert found.holds == (reason != "LabelsRight")
+        assert found.holds == {"LabelsRight": False, "LabelsWrong": True}.get(reason or "")
 
 
 def test_the_message_names_the_label_its_error_and_what_to_do() -> None:
