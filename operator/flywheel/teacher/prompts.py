@@ -9,10 +9,11 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from flywheel.workspace.digest import digest_bytes
@@ -47,18 +48,22 @@ class Prompt:
             text = json.dumps(value, ensure_ascii=False, indent=1)
             return f"BEGIN DATA {name} {mark}\n{text}\nEND DATA {name} {mark}"
 
-        environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            autoescape=False,
-        )
-        environment.filters["tojson"] = _plain_json  # pyright: ignore[reportUnknownMemberType]
         try:
-            template = environment.from_string(self.text, globals={"data": data, "mark": mark})
-            return template.render(dict(variables)).strip() + "\n"
+            return _compiled(self.text).render({**variables, "data": data, "mark": mark}).strip() + "\n"
         except _RENDERING as error:
             raise BadPromptError(f"prompts/{self.name}.j2 does not render: {error}") from error
+
+
+@lru_cache(maxsize=16)  # compiling takes many times as long as rendering
+def _compiled(text: str) -> Template:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    environment.filters["tojson"] = _plain_json  # pyright: ignore[reportUnknownMemberType]
+    return environment.from_string(text)
 
 
 def _plain_json(value: Any) -> str:
