@@ -115,25 +115,22 @@ def _values(text: str, opener: str, wanted: Callable[[Any], bool]) -> Iterator[A
     for match in re.finditer(opener, text):
         if match.start() < end:
             continue
-        decoded = _decoded(text, match.start())
-        if decoded is None:
+        try:
+            value, stop = _DECODER.raw_decode(text, match.start())
+        except ValueError:
             failures += 1
             if failures == _MOST_FAILURES:
                 return
-        elif wanted(decoded[0]):
-            yield decoded[0]
-            end = decoded[1]
+        except RecursionError:  # deeper than any item, and as deep at the next opener
+            return
+        else:
+            if wanted(value):
+                yield value
+                end = stop
 
 
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _decoded(text: str, start: int) -> tuple[Any, int] | None:
-    try:
-        return _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
