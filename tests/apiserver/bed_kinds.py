@@ -125,8 +125,21 @@ def _settle(spec: Object) -> None:
     if "ratios" in spec.get("pools", {}):
         spec["pools"]["ratios"] = {"exam": "0", "curriculum": "1", "validation": "0", "test": "0", "probe": "0"}
     for source in spec.get("sources", []):
-        logged = source["dataset"].get("format") == "RequestLog"
-        source["truth"] = "Feedback" if logged else source["truth"].replace("Feedback", "Human")
+        _settle_source(source)
+
+
+def _settle_source(source: Object) -> None:
+    if "repository" in source:
+        source.pop("dataset", None)
+        source.pop("maxRejected", None)
+        source |= {"truth": "Teacher", "group": "file"}
+        return
+    dataset = source.setdefault("dataset", {})
+    if ("path" in dataset) == ("configMap" in dataset):
+        dataset.pop("configMap", None)
+        dataset["path"] = "items.jsonl"
+    logged = dataset.get("format") == "RequestLog"
+    source["truth"] = "Feedback" if logged else source["truth"].replace("Feedback", "Human")
 
 
 class Server:

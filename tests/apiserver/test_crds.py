@@ -93,7 +93,10 @@ REFUSED = [
     (_with(run, "teacher.structuredOutputs", "Yaml"), "spec.teacher.structuredOutputs"),
     (_with(run, "stop.accuracy", "1.5"), "spec.stop.accuracy"),
     (_with(run, "stop.budget", {"cost": "20"}), "stop.budget.cost needs teacher.prices"),
-    (_with(run, "stop.budget", {"reserveForFinish": "0.2"}), "one of teacherTokens and cost must be set"),
+    (
+        _with(run, "stop.budget", {"reserveForFinish": "0.2"}),
+        "one of teacherTokens, cost, gpuHours and wallTime must be set",
+    ),
     (_with(run, "teacher.prices", {"inputPerMillion": "2.5e3", "outputPerMillion": "1"}), "inputPerMillion"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
     (_with(run, "gate.preference", {"margin": "0.1"}), "gate.preference needs evaluation.judge"),

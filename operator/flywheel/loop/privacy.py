@@ -33,8 +33,11 @@ def refusal(observed: RunObserved) -> State | None:
 
 
 def external(base_url: str) -> bool:
-    """Whether the host is outside the cluster: no Service's name, and no private or loopback address."""
-    host = (urlsplit(base_url).hostname or "").rstrip(".").lower()
+    """Whether the host is outside the cluster, or not told: no Service's name, no private or loopback address."""
+    try:
+        host = (urlsplit(base_url).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -79,6 +79,7 @@ def test_once_it_is_mended_the_run_goes_on() -> None:
         ("https://notsvc/v1", False),
         ("http://8.8.8.8/v1", True),
         ("https://TEACHER.SVC.evil.example/v1", True),
+        ("http://000000000[", True),  # no host can be told
     ],
 )
 def test_outside_is_what_is_no_service_and_no_private_address(url: str, outside: bool) -> None:
