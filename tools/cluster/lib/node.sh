@@ -70,6 +70,8 @@ state = "$RUN/containerd/state"
 TEXT
   keep containerd containerd --config "$STATE/containerd.toml"
   wait_for 30 containerd ctr --address "$CONTAINERD_SOCKET" --namespace k8s.io containers list --quiet
+  # It answers a kubelet only once it has found its old containers again, and a kubelet that asks before gives up.
+  wait_for 60 containerd grep -q "Start streaming server" "$LOG/containerd.log"
 }
 
 # imageMaximumGCAge: disk use never removes an image here, but one that nobody used for days goes; it is in the registry.
