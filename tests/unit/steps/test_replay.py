@@ -168,7 +168,7 @@ def test_a_control_beside_its_run_asks_nothing_again_and_both_are_shown_and_repe
     assert control.curriculum and status.curriculum and control.curriculum.digest == status.curriculum.digest
     one, other = (entry.history[0] for entry in (status, control))
     assert one.training_items == other.training_items and one.adapter is not None
-    evaluated = [sorted(home.glob(f"runs/local/{name}-*/iter-1/evaluate/a1/train.jsonl"))[-1] for name in NAMES]
+    evaluated = [next(home.glob(f"runs/local/{name}-????????/iter-1/evaluate/a1/train.jsonl")) for name in NAMES]
     origins = [{json.loads(line)["origin"] for line in path.read_text().splitlines()} for path in evaluated]
     assert origins == [{"teacher", "replay"}, {"replay"}]
 
