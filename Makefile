@@ -60,8 +60,7 @@ shuffled: setup ## Control: the demo's training on shuffled labels must fall to 
 		--workspace "$${XDG_CACHE_HOME:-$$HOME/.cache}/flywheel/local/shuffled" examples/code-review
 
 control: setup ## Control: the demo's steps on as many seed items, without the teacher's examples
-	$(RUN) flywheel run --local --rehearsal-teacher --control --iterations 1 \
-		--workspace "$${XDG_CACHE_HOME:-$$HOME/.cache}/flywheel/local/control" examples/code-review
+	$(RUN) flywheel run --local --rehearsal-teacher --control --iterations 1 examples/code-review
 
 bench: images ## Figures: demo by step, overhead, memory, writes, training and inference speed, a thousand runs, rate towards the teacher
 	examples/code-review/demo

@@ -100,6 +100,7 @@ REFUSED = [
     (_with(run, "teacher.prices", {"inputPerMillion": "2.5e3", "outputPerMillion": "1"}), "inputPerMillion"),
     (_with(run, "jobs.defaults.timeout", "soon"), "spec.jobs.defaults.timeout"),
     (_with(run, "gate.preference", {"margin": "0.1"}), "gate.preference needs evaluation.judge"),
+    (_with(_with(run, "deploymentRef", {"name": "severity"}), "control", True), "leave out control or deploymentRef"),
     (_with(run, "evaluation", {"judge": JUDGE | {"budget": {"cost": "1"}}}), "budget.cost needs prices"),
     (
         _with(run, "evaluation", {"judge": JUDGE, "compare": [JUDGE | {"name": "base"}]}),
@@ -120,6 +121,7 @@ def test_bad_spec_is_refused(plane: ControlPlane, make: Callable[[str], Object],
 
 CHANGES = [
     ("fwr/first", {"seed": 7}, "is immutable"),
+    ("fwr/first", {"control": True}, "is immutable"),
     ("fwr/first", {"curriculumRef": {"name": "other"}}, "is immutable"),
     ("fwr/first", {"student": {"model": {"persistentVolumeClaim": {"path": "other"}}}}, "is immutable"),
     ("curr/severity", {"pools": {"key": "other"}}, "is immutable"),

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt
+from flywheel.api.curriculum import Revision as CurriculumRevision
 from flywheel.api.flywheelrun_status import AcceptedStep
 from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
@@ -96,6 +97,7 @@ class Rollout(Open):
     run_path: str = Field(max_length=512, description="The run's folder in the workspace.")
     train: AcceptedStep = Field(description="The attempt that trained it.")
     test: AcceptedStep = Field(description="The attempt that tested it.")
+    curriculum: CurriculumRevision | None = Field(default=None, description="The revision that it was taught from.")
     staged: Digest | None = Field(default=None, description="Manifest of the staged adapter.")
     verified: bool = Field(default=False, description="Whether every pod answered the probes as measured.")
     verified_pods: list[Annotated[str, Field(max_length=253)]] = Field(

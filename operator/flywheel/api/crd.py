@@ -124,6 +124,7 @@ _COLUMNS: dict[str, list[Schema]] = {
         _column("Test", ".status.test.accuracy", "Accuracy of the last candidate on the test pool.", priority=1),
         _column("Candidate", ".status.candidate.iteration", "Iteration of the newest candidate.", "integer", 1),
         _column("Tokens", ".status.usage.teacherTokens", "Teacher tokens paid.", "integer", 1),
+        _column("Control", ".spec.control", "Whether it is trained on seed items only.", "boolean", 1),
         _column("Progress", ".status.progress.line", "Newest progress line of the running step.", priority=1),
         *_MESSAGE,
     ],

@@ -244,6 +244,9 @@ class Retention(Closed):
     )
 
 
+_NO_CANDIDATE = "a control run has no candidate for a deployment: leave out control or deploymentRef"
+
+
 class FlywheelRunSpec(Closed):
     """Which student, which teacher, how to train, when to stop."""
 
@@ -256,6 +259,10 @@ class FlywheelRunSpec(Closed):
             Cel(
                 "!has(self.gate) || !has(self.gate.preference) || has(self.evaluation)",
                 "gate.preference needs evaluation.judge",
+            ),
+            Cel(
+                "!has(self.control) || !self.control || !has(self.deploymentRef)",
+                _NO_CANDIDATE,
             ),
         )
     }
@@ -285,6 +292,12 @@ class FlywheelRunSpec(Closed):
         description="Seed of everything random. Immutable.",
         json_schema_extra=rules(IMMUTABLE),
     )
+    control: bool = Field(
+        default=False,
+        description="A control beside another run: trained on as many seed items instead of the teacher's examples, to"
+        " see what the teacher adds. Measured on validation only; no adapter of it is ever a candidate. Immutable.",
+        json_schema_extra=rules(IMMUTABLE),
+    )
     suspend: bool = Field(default=False, description="Stop the running Job and start none, until this is false again.")
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the steps' pods.")
 
@@ -295,6 +308,8 @@ class FlywheelRunSpec(Closed):
             raise ValueError("stop.budget.cost needs teacher.prices")
         if self.gate.preference is not None and self.evaluation is None:
             raise ValueError("gate.preference needs evaluation.judge")
+        if self.control and self.deployment_ref is not None:
+            raise ValueError(_NO_CANDIDATE)
         return self
 
 

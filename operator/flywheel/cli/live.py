@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flywheel.api.conditions import READY
+from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration, Measured, TestReport
 
 
@@ -97,8 +98,9 @@ def _interval(measured: Measured) -> str:
     return f"{measured.low} to {measured.high}"
 
 
-def print_summary(console: Console, status: FlywheelRunStatus) -> None:
+def print_summary(console: Console, run: FlywheelRun) -> None:
     """What the run came to: why it stopped, and the candidate against every untrained arm on the test pool."""
+    status = run.status
     console.print(iteration_table(status))
     ready = next((entry for entry in status.conditions if entry.type == READY), None)
     if ready is not None:
@@ -107,7 +109,8 @@ def print_summary(console: Console, status: FlywheelRunStatus) -> None:
     console.print(f"Teacher: {usage.teacher_calls} calls, {usage.teacher_tokens} tokens", highlight=False)
     test = status.test
     if test is None:
-        console.print("No adapter was proven better on validation, so the test pool was not opened.")
+        why = "This is a control" if run.spec.control else "No adapter was proven better on validation"
+        console.print(f"{why}, so the test pool was not opened.")
         return
     verdict = "passed the gate" if test.passed else "did not pass the gate"
     table = Table(title=f"Test pool, {test.items} items: the adapter of iteration {test.iteration} {verdict}")

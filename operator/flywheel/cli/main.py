@@ -14,9 +14,11 @@ from rich.console import Console
 
 from flywheel.api.conditions import COMPLETED
 from flywheel.api.flywheelrun import FlywheelRunSpec
+from flywheel.cli.beside import print_beside
 from flywheel.cli.estimate import print_estimate
 from flywheel.cli.live import live_run, print_summary
 from flywheel.cli.replay import print_verdicts
+from flywheel.local.control import as_control, local_runs
 from flywheel.local.estimate import Measured, measured_in
 from flywheel.local.estimate import estimate as estimated
 from flywheel.local.manifests import ManifestError, read_manifests
@@ -95,8 +97,10 @@ def run(
         programs = prepare_programs()
     except (ManifestError, NoCheckoutError) as error:
         _fail(console, str(error))
-    spec = _with(flywheel_run.spec, iterations, seed)
     home = workspace or _default_workspace(flywheel_run.metadata.name)
+    if control:
+        flywheel_run = as_control(flywheel_run)
+    spec = _with(flywheel_run.spec, iterations, seed)
     home.mkdir(parents=True, exist_ok=True)
     console.print(f"Workspace: {home} (delete it to start over; the log of a step is in .jobs/<name>/log)")
     with ExitStack() as stack:
@@ -120,10 +124,10 @@ def run(
             keys,
             shuffle_labels,
             unguarded,
-            control,
         )
         status = work.drive(stack.enter_context(live_run(console)).show)
-    print_summary(console, status)
+    print_summary(console, work.run)
+    print_beside(console, [found for _, found in local_runs(Workspace(home))])
     if not holds(status.conditions, COMPLETED):
         raise typer.Exit(1)
 
@@ -167,11 +171,11 @@ def watch(
 
     console = _console()
     try:
-        status = follow(console, namespace, name)
+        followed = follow(console, namespace, name)
     except RunNotFoundError as error:
         _fail(console, str(error))
-    print_summary(console, status)
-    if not holds(status.conditions, COMPLETED):
+    print_summary(console, followed)
+    if not holds(followed.status.conditions, COMPLETED):
         raise typer.Exit(1)
 
 

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from flywheel.api.crd import GROUP, VERSION
 from flywheel.api.flywheelrun import FlywheelRun
-from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.cli.live import live_run
 from flywheel.loop.decide import ended
 
@@ -24,8 +23,8 @@ class RunNotFoundError(Exception):
     """There is no such run."""
 
 
-def follow(console: Console, namespace: str, name: str) -> FlywheelRunStatus:
-    """Show the run until it ends, and return its last status. Raises RunNotFoundError."""
+def follow(console: Console, namespace: str, name: str) -> FlywheelRun:
+    """Show the run until it ends, and return it. Raises RunNotFoundError."""
     kube = cast(Any, config)
     kube.load_kube_config()
     objects, core = cast(Any, client).CustomObjectsApi(), cast(Any, client).CoreV1Api()
@@ -34,7 +33,7 @@ def follow(console: Console, namespace: str, name: str) -> FlywheelRunStatus:
             run = _read(objects, namespace, name)
             view.show(run.status, _progress(core, run))
             if ended(run.status):
-                return run.status
+                return run
             time.sleep(POLL_SECONDS)
 
 

@@ -6,9 +6,11 @@ Must not know items: a group's pool depends on its name and the key alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+
+from flywheel.workspace.digest import digest_bytes
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
 HELD_OUT = ("validation", "test")
@@ -43,3 +45,8 @@ class Thresholds:
         # Exact: as a float the greatest hash would round up to 1 and belong nowhere.
         place = Fraction(int.from_bytes(digest[:8], "big"), 2**64)
         return next(pool for pool, end in self._ends if place < end)
+
+
+def group_digests(groups: Iterable[str]) -> list[str]:
+    """Groups as an adapter's card names them, whatever key their Curriculum has: without their names, each once."""
+    return sorted({digest_bytes(group.encode()) for group in groups})

@@ -59,7 +59,6 @@ def repeat_decisions(curriculum: Curriculum, run: FlywheelRun, made: Sequence[Ma
             _model_path(made),
             shuffle_labels=_asked(made, "shuffle_labels"),
             unguarded=_asked(made, "unguarded"),
-            control=_asked(made, "control"),
         )
         plan = decide_run(observed, now)
         status = plan.status

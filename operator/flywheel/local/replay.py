@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from flywheel.api.curriculum import Curriculum
-from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
+from flywheel.local.control import local_runs
 from flywheel.local.manifests import read_manifests
 from flywheel.local.repeat_decisions import Made, repeat_decisions
 from flywheel.local.repeat_steps import (
@@ -21,7 +19,6 @@ from flywheel.local.repeat_steps import (
     request_of,
     run_folders,
 )
-from flywheel.local.run import STATE
 from flywheel.loop.naming import run_folder
 from flywheel.workspace.store import Workspace
 
@@ -33,16 +30,17 @@ class ReplayError(Exception):
 def replayed(folder: Path, name: str | None, resources: Path | None) -> Iterator[Verdict]:
     """A verdict for each step and decision. Raises ReplayError, ManifestError, WrongInputError."""
     workspace = Workspace(folder)
-    known = read_manifests(resources) if resources is not None else _local_resources(workspace)
-    home = run_folder(known[1].metadata) if known is not None and name is None else _only(workspace, name)
+    known = [read_manifests(resources)] if resources is not None else local_runs(workspace)
+    home = run_folder(known[0][1].metadata) if known and name is None else _only(workspace, name)
     attempts = recorded_attempts(workspace, home)
     if not attempts:
         raise ReplayError(f"{home} holds no finished attempt: is {folder} the workspace of that run?")
     yield from repeat_steps(workspace, attempts)
-    if known is None or run_folder(known[1].metadata) != home:
+    its = next((entry for entry in known if run_folder(entry[1].metadata) == home), None)
+    if its is None:
         yield Verdict(0, "decisions", True, "not repeated: give --resources with the Curriculum and the FlywheelRun")
         return
-    curriculum, run = known
+    curriculum, run = its
     yield from _accepted(run.status, attempts)
     made: list[Made] = []
     for entry in attempts:
@@ -51,21 +49,10 @@ def replayed(folder: Path, name: str | None, resources: Path | None) -> Iterator
     yield from repeat_decisions(curriculum, run, made)
 
 
-def _local_resources(workspace: Workspace) -> tuple[Curriculum, FlywheelRun] | None:
-    if not workspace.exists(STATE):
-        return None
-    state: Any = workspace.read_json(STATE)
-    curriculum, run = state.get("resources") or (None, None)
-    if curriculum is None or run is None:
-        return None
-    return Curriculum.model_validate(curriculum), FlywheelRun.model_validate(run)
-
-
 def _only(workspace: Workspace, name: str | None) -> str:
     found = run_folders(workspace)
     if name is not None:
-        namespace, _, run = name.partition("/")
-        found = [home for home in found if home.startswith(f"runs/{namespace}/{run}-")]
+        found = [home for home in found if home.rpartition("-")[0] == f"runs/{name}"]
     if len(found) != 1:
         there = ", ".join(found) or "none"
         raise ReplayError(f"name one run as namespace/name; on the workspace are: {there}")

@@ -18,6 +18,7 @@ from flywheel.api.curriculum import Curriculum, CurriculumStatus
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.metadata import Metadata
+from flywheel.local.control import state_file
 from flywheel.local.preparing import copy_sources
 from flywheel.local.processes import Process, start
 from flywheel.local.programs import Programs
@@ -30,7 +31,6 @@ from flywheel.workspace.digest import canonical_json
 from flywheel.workspace.store import Workspace
 
 POLL_SECONDS = 0.5
-STATE = "local-state.json"
 _NAMESPACE = "local"
 
 
@@ -46,7 +46,6 @@ class LocalRun:
     keys: dict[str, str]
     shuffle_labels: bool = False
     unguarded: bool = False
-    control: bool = False
     processes: list[Process] = field(default_factory=list[Process])
     saved: bytes = field(default=b"", init=False)
 
@@ -88,7 +87,6 @@ class LocalRun:
             str(self._model()),
             shuffle_labels=self.shuffle_labels,
             unguarded=self.unguarded,
-            control=self.control,
         )
         plan = decide_run(observed, now)
         self._apply(plan, now)
@@ -121,14 +119,14 @@ class LocalRun:
             "resources": [self.curriculum.to_json_object(), self.run.to_json_object()],  # for `flywheel replay`
         }
         if (text := canonical_json(state)) != self.saved:
-            Workspace(self.workspace).write_bytes(STATE, text)
+            Workspace(self.workspace).write_bytes(state_file(self.run), text)
             self.saved = text
 
     def _load(self) -> None:
         store = Workspace(self.workspace)
-        if not store.exists(STATE):
+        if not store.exists(state_file(self.run)):
             return
-        state = store.read_json(STATE)
+        state = store.read_json(state_file(self.run))
         status = CurriculumStatus.model_validate(state["curriculum"])
         self.curriculum = self.curriculum.model_copy(update={"status": status})
         self.run = self.run.model_copy(update={"status": FlywheelRunStatus.model_validate(state["run"])})

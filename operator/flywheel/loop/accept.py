@@ -133,6 +133,8 @@ def _evaluated(
     status = noted(counted(_paid(status, spec, figures), figures), figures)
     status = status.model_copy(update={"proficiency": figures.proficiency, "inflation_gap": gap})
     words = f"proficiency {figures.proficiency} of 10, {figures.training_items} training examples"
+    if spec.control:
+        words += ", all of them seed items: this run is a control"
     if gap is not None:
         words += f", {gap.gap} ({gap.low} to {gap.high}) more right of the teacher's questions than of the anchors"
     return status, (_done(current, "evaluate", words),)

@@ -59,6 +59,7 @@ from flywheel.loop.underpowered import underpowered
 from flywheel.loop.waiting import starting
 
 RunPlan = Plan[FlywheelRunStatus]
+_CONTROL = "a control run, trained on seed items instead of the teacher's examples, nothing of it is promoted"
 
 
 def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
@@ -230,7 +231,7 @@ def next_step(observed: RunObserved, status: FlywheelRunStatus) -> str | None:
 
 
 def _wants_test(observed: RunObserved, status: FlywheelRunStatus, current: Iteration) -> bool:
-    return deserves_test(status, current) and not held_out_spent(status, observed.run.spec)
+    return deserves_test(observed.run.spec, status, current) and not held_out_spent(status, observed.run.spec)
 
 
 def _close(status: FlywheelRunStatus, current: Iteration) -> FlywheelRunStatus:
@@ -339,6 +340,8 @@ def _settled(
     status = with_finding(status, PREFERENCE_LEAKAGE_RISK, risk, generation, now)
     status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
     status = with_finding(status, LEAKAGE_CHECKED, leakage_checked(status), generation, now)
+    if observed.run.spec.control and state.kind in ("completed", "failed"):
+        state = replace(state, message=f"{_CONTROL}: {state.message}")
     fresh = conditions(status.conditions, state, generation, now)
     update: dict[str, object] = {"conditions": fresh, "observed_generation": generation}
     if state.kind in ("completed", "failed"):
@@ -355,7 +358,7 @@ def _with_held_out(
     words = f"the test pool was opened {status.test_openings} times and {status.alpha_spent} of alpha"
     words = f"{words} {spec.gate.alpha} is spent, by all runs that share its items"
     if held_out_spent(status, spec) or current.refused:
-        if current.tested or not deserves_test(status, current):
+        if current.tested or not deserves_test(spec, status, current):
             return status
         words = f"{words}: iteration {current.number} cannot be proven and is not promoted; use fresh held-out data"
         finding = Finding(True, Reason.HELD_OUT_SPENT, words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.flywheelrun_status import Arm, Candidate, FlywheelRunStatus, Gain, Iteration, TestReport
 from flywheel.api.gate import Gate
 
@@ -22,9 +23,12 @@ def proven_better(gains: Sequence[Gain], versus: str) -> bool:
     return any(gain.versus == versus and Decimal(gain.low) > 0 for gain in gains)
 
 
-def deserves_test(status: FlywheelRunStatus, iteration: Iteration) -> bool:
-    """A new best on validation, proven better there than the best untrained arm and than the last candidate."""
-    if status.best is None or status.best.iteration != iteration.number:
+def deserves_test(spec: FlywheelRunSpec, status: FlywheelRunStatus, iteration: Iteration) -> bool:
+    """A new best on validation, proven better there than the best untrained arm and than the last candidate.
+
+    Never that of a control: it is not there to be promoted, and an opening spent is spent.
+    """
+    if spec.control or status.best is None or status.best.iteration != iteration.number:
         return False
     untrained = best_untrained(status.baseline)
     if untrained is None or not proven_better(iteration.gains, untrained.name):

@@ -205,7 +205,7 @@ def _evaluate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         teacher=_teacher(observed, status, "evaluate"),
         examples=spec.exam.examples,
         replay=replay,
-        control=observed.control,
+        control=spec.control,
         redaction=_redaction(observed),
         votes=spec.exam.votes,
         unguarded=observed.unguarded,

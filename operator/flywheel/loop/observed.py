@@ -80,4 +80,3 @@ class RunObserved:
     model_path: str = "/model"
     shuffle_labels: bool = field(default=False, kw_only=True)  # control experiment: must fall to chance
     unguarded: bool = field(default=False, kw_only=True)  # experiment: what the guards against the teacher are worth
-    control: bool = field(default=False, kw_only=True)  # control experiment: seed items instead of the teacher's

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Revision, Rollout
+from flywheel.api.curriculum import Revision as CurriculumRevision
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import Candidate
 from flywheel.loop.naming import run_folder
@@ -24,7 +25,7 @@ def next_rollout(runs: Sequence[FlywheelRun], status: AdapterDeploymentStatus) -
     taken = [entry for entry in (status.serving, status.rollout, *status.rejected) if entry is not None]
     if any(revision.digest == candidate.digest for revision in taken):
         return None
-    created, workspace = run.metadata.creation_timestamp, run.status.workspace
+    created, workspace, pinned = run.metadata.creation_timestamp, run.status.workspace, run.status.curriculum
     if created is None or workspace is None:
         return None
     age = (created, candidate.iteration, run.metadata.name)
@@ -39,6 +40,7 @@ def next_rollout(runs: Sequence[FlywheelRun], status: AdapterDeploymentStatus) -
         run_path=run_folder(run.metadata),
         train=candidate.train,
         test=candidate.test,
+        curriculum=CurriculumRevision(**pinned.model_dump(exclude={"pools"})) if pinned is not None else None,
     )
 
 

@@ -75,10 +75,13 @@ def _publish(
         return parameters, []
     train = attempt_folder(rollout.run_path, rollout.iteration, "train", rollout.train.attempt)
     test = attempt_folder(rollout.run_path, rollout.iteration, "test", rollout.test.attempt)
-    return parameters, [
+    inputs = [
         Input(name="adapter", path=train, digest=rollout.train.digest, parts=["adapter"]),
         Input(name="measured", path=test, digest=rollout.test.digest, parts=[PROBES]),
     ]
+    if (taught := rollout.curriculum) is not None:
+        inputs.append(Input(name="curriculum", path=taught.path, digest=taught.digest, parts=["pools/curriculum"]))
+    return parameters, inputs
 
 
 def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParameters, list[Input]]:

@@ -12,7 +12,9 @@ from pathlib import Path
 from flywheel.api.conditions import Reason
 from flywheel.api.request import Input, PublishParameters
 from flywheel.api.result import PublishFigures, StepResult
+from flywheel.data.pools import group_digests
 from flywheel.serving import repository
+from flywheel.steps.material import read_pool, read_units
 from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.adapter import CARD, CONFIG, CONTRACT, PROBES, WEIGHTS, BadAdapterError, adapter_digest
 from flywheel.workspace.digest import digest_bytes
@@ -102,7 +104,16 @@ def _card(attempt: Attempt, parameters: PublishParameters) -> dict[str, object]:
         "iteration": parameters.run_iteration,
         "inputs": [entry.to_json_object() for entry in attempt.request.inputs],
         "test": None if measured is None else measured.figures.to_json_object(),
+        "trainedGroups": _trained_groups(attempt),
     }
+
+
+def _trained_groups(attempt: Attempt) -> list[str] | None:
+    """Of all that its training set may come from: replayed items, and what the teacher wrote examples after."""
+    if attempt.input("curriculum") is None:
+        return None
+    shown = [*read_pool(attempt, "curriculum"), *read_units(attempt, "curriculum")]
+    return group_digests(entry.group for entry in shown)
 
 
 def _require_digest(attempt: Attempt, folder: str, wanted: str) -> None:

@@ -131,6 +131,7 @@ def test_what_may_not_change_says_so() -> None:
         "flywheelruns.yaml.student.model",
         "flywheelruns.yaml.training.method",
         "flywheelruns.yaml.seed",
+        "flywheelruns.yaml.control",
         "adapterdeployments.yaml.target",
     }
 
@@ -204,6 +205,10 @@ def test_rules_that_cel_checks_hold_without_an_api_server() -> None:
         with pytest.raises(ValidationError):
             FlywheelRunSpec.model_validate(run_spec() | {"student": {"model": {"hub": HUB | wrong}}})
     FlywheelRunSpec.model_validate(run_spec() | {"student": {"model": {"hub": HUB}}})
+    with pytest.raises(ValidationError, match="leave out control or deploymentRef"):
+        FlywheelRunSpec.model_validate(run_spec() | {"control": True, "deploymentRef": {"name": "severity"}})
+    for legal in ({"control": True}, {"control": False, "deploymentRef": {"name": "severity"}}):
+        FlywheelRunSpec.model_validate(run_spec() | legal)
     with pytest.raises(ValidationError, match="belong to the operator"):
         Jobs.model_validate({"defaults": {"env": [{"name": "FLYWHEEL_REQUEST", "value": "{}"}]}})
     rules = [

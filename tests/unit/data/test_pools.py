@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flywheel.data.pools import POOLS, BadRatiosError, Thresholds
+from flywheel.data.pools import POOLS, BadRatiosError, Thresholds, group_digests
 
 RATIOS = {name: Decimal(share) for name, share in zip(POOLS, ("0.25", "0.35", "0.18", "0.18", "0.04"), strict=True)}
 
@@ -55,6 +56,15 @@ def test_ratios_must_add_up(parts: list[int]) -> None:
     else:
         with pytest.raises(BadRatiosError, match="not to 1"):
             Thresholds("key", ratios)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=9)), st.randoms())
+def test_a_card_names_each_group_once_and_the_same_everywhere(groups: list[str], random: Random) -> None:
+    found = group_digests(groups)
+    assert len(found) == len(set(groups)) and not set(found) & set(groups)
+    random.shuffle(groups)
+    assert group_digests([*groups, *groups[:2]]) == found
+    assert {digest for group in groups for digest in group_digests([group])} == set(found)
 
 
 def test_unknown_pool_is_named() -> None:

@@ -132,9 +132,10 @@ def test_the_gate_looks_back_at_the_first_promoted_and_at_every_floor(
 
 
 @given(signed, signed, st.booleans(), st.booleans())
-def test_only_a_new_best_that_is_proven_better_deserves_a_test(
+def test_only_a_new_best_that_is_proven_better_deserves_a_test_and_never_a_controls(
     low: str, incumbent: str, newest: bool, has_candidate: bool
 ) -> None:
+    spec, control = (flywheel_run(run_spec() | {"control": each}).spec for each in (False, True))
     best = Best(iteration=2 if newest else 1, digest=digest("a"), accuracy="0.7", train=STEP, validated=STEP)
     candidate = Candidate(iteration=1, digest=digest("b"), train=STEP, validated=STEP, test=STEP)
     status = FlywheelRunStatus(
@@ -142,8 +143,9 @@ def test_only_a_new_best_that_is_proven_better_deserves_a_test(
     )
     iteration = Iteration(number=2, gains=[gain("base", "0.2"), gain("fewShot", low), gain("incumbent", incumbent)])
     wanted = newest and Decimal(low) > 0 and (not has_candidate or Decimal(incumbent) > 0)
-    assert deserves_test(status, iteration) == wanted
-    assert not deserves_test(status.model_copy(update={"best": None}), iteration)
+    assert deserves_test(spec, status, iteration) == wanted
+    assert not deserves_test(spec, status.model_copy(update={"best": None}), iteration)
+    assert not deserves_test(control, status, iteration)
 
 
 @given(st.integers(0, 10), st.integers(1, 10))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resources import NOW, digest, run_spec
+from resources import NOW, digest, flywheel_run, run_spec
 from simulation import World
 
 from flywheel.api.conditions import Condition
@@ -27,6 +27,7 @@ from flywheel.api.request import StepRequest
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.prompting import prompting_suffices
 
+SPEC = flywheel_run(run_spec()).spec
 STEP = AcceptedStep(name="validate", attempt=1, digest=digest("x"))
 BEST = Best(iteration=2, digest=digest("a"), accuracy="0.7000", train=STEP, validated=STEP)
 signed = st.decimals(-1, 1, places=4).map(lambda value: f"{value:.4f}")
@@ -71,7 +72,7 @@ def test_it_never_holds_where_the_adapter_deserves_a_test(accuracies: dict[str, 
     best = max(accuracies, key=lambda name: Decimal(accuracies[name]))
     assert found is not None
     assert found.holds == (Decimal(lows["base"]) > 0 >= Decimal(lows[best]))
-    assert (found.reason == "AdapterBetter") == deserves_test(status, status.current or Iteration(number=2))
+    assert (found.reason == "AdapterBetter") == deserves_test(SPEC, status, status.current or Iteration(number=2))
 
 
 def test_the_test_pool_has_the_last_word() -> None:

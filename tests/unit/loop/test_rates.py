@@ -98,7 +98,7 @@ def fate(spec: FlywheelRunSpec, random: Random, every_iteration_is_tested: bool 
             accuracy = decimal_text(BASE + best)
             found = Best(iteration=number, digest=digest("a"), accuracy=accuracy, train=STEP, validated=STEP)
             status = status.model_copy(update={"best": found})
-        wanted = every_iteration_is_tested or deserves_test(status, Iteration(number=number, gains=[gain]))
+        wanted = every_iteration_is_tested or deserves_test(spec, status, Iteration(number=number, gains=[gain]))
         if not wanted or held_out_spent(status, spec):
             continue
         spent = float(share_of_alpha(spec)) * (status.test_openings + 1)

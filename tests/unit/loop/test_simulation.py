@@ -15,13 +15,13 @@ chaos = settings(max_examples=40)
 
 
 @chaos
-@given(st.binary(max_size=250), st.integers(1, 3))
-def test_every_run_ends_for_a_stated_reason(numbers: bytes, iterations: int) -> None:
+@given(st.binary(max_size=250), st.integers(1, 3), st.booleans())
+def test_every_run_ends_for_a_stated_reason(numbers: bytes, iterations: int, control: bool) -> None:
     spec = run_spec(maxIterations=iterations, plateau={"patience": 1, "minDelta": "0.01"})
-    world = World(Script(numbers), spec | {"retention": {"iterations": 1}})
+    world = World(Script(numbers), spec | {"retention": {"iterations": 1}, "control": control})
     status = world.to_end()
     end = next(entry for entry in status.conditions if entry.type in ("Completed", "Failed"))
-    assert end.reason and end.message
+    assert end.reason and end.message.startswith("a control run") == control
     assert status.ended_at is not None and status.step is None
     told = [event for event in world.events if event.reason == end.reason and event.message == end.message]
     assert len(told) == 1
@@ -48,6 +48,22 @@ def test_a_quiet_run_makes_each_job_once_and_writes_seldom() -> None:
     assert status.candidate is not None and status.candidate.iteration == 1
     assert world.writes <= 3 * len(made)
     assert max(Counter(event.message for event in world.events).values()) == 1
+
+
+def test_a_control_trains_on_seed_items_says_so_and_opens_no_test_pool() -> None:
+    world, run = World(spec=run_spec() | {"control": True}), World()
+    status, _ = world.to_end(), run.to_end()
+    asked = {job.step: job.request.parameters for job in world.created if job.request.iteration == 1}
+    assert "test" not in asked and "test" in {job.step for job in run.created}
+    others = {job.step: job.request.parameters for job in run.created if job.request.iteration == 1}
+    differing = {step for step in asked if asked[step] != others[step]}
+    assert differing == {"evaluate"}, "all else is the same, so that the difference is the teacher's"
+    assert asked["evaluate"].to_json_object() == others["evaluate"].to_json_object() | {"control": True}
+    assert status.best is not None and status.candidate is None
+    told = [event.message for event in world.events]
+    assert any("evaluate done" in words and "seed items" in words for words in told)
+    assert {entry.message for entry in status.conditions if entry.type in ("Ready", "Completed")} == {told[-1]}
+    assert "seed items instead of the teacher's examples" in told[-1] and "all 2 iterations are done" in told[-1]
 
 
 def test_each_phase_of_a_pod_is_seen_and_costs_at_most_three_writes_a_step() -> None:

@@ -257,6 +257,7 @@ def test_requests_name_exactly_what_is_read() -> None:
     assert [(entry.name, entry.path, entry.parts) for entry in stage.request.inputs] == [
         ("adapter", "runs/review/run-uid-run/iter-3/train/a1", ["adapter"]),
         ("measured", "runs/review/run-uid-run/iter-3/test/a1", ["probes.jsonl"]),
+        ("curriculum", "curricula/review/c-1/r1", ["pools/curriculum"]),
     ]
     assert stage.request.output == "adapters/review"
     assert stage.claims.repository == "models"

@@ -57,6 +57,7 @@ def run_with(number: int, *, name: str = "run", iteration: int = 1, hours: int =
             },
             "status": {
                 "workspace": {"persistentVolumeClaim": {"claimName": "flywheel"}},
+                "curriculum": {"name": "r1", "path": "curricula/review/c-1/r1", "digest": digest(9000), "pools": []},
                 "candidate": {
                     "iteration": iteration,
                     "digest": digest(number),

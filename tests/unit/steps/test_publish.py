@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -30,8 +31,25 @@ def test_stage_brings_adapter_card_and_probes(shop: Any) -> None:
     assert shop.folder.stat().st_mode & 0o777 == 0o755
     card = json.loads((shop.folder / "card.json").read_text())
     assert (card["run"], card["iteration"], card["test"]["arms"]["candidate"]["accuracy"]) == ("severity", 2, 0.8)
+    assert card["trainedGroups"] is None, "not known: this request names no revision"
     assert shop.digest in (shop.repository / "severity-cand-12345678/config.pbtxt").read_text()
     assert shop.digest not in (shop.repository / "severity/config.pbtxt").read_text(), "not the stable name yet"
+
+
+def test_the_card_keeps_the_groups_that_were_trained_on_and_no_others(shop: Any) -> None:
+    prepared = shop.bench.prepare()
+    shop.inputs.append(prepared.entry("curriculum", "pools/curriculum"))
+    ran = shop.publish()
+    assert ran.code == 0, ran.log
+    kept = json.loads((shop.folder / "card.json").read_text())["trainedGroups"]
+    groups = {pool: groups_of(shop, prepared, pool) for pool in ("curriculum", "validation", "test", "probe")}
+    assert set(kept) == groups.pop("curriculum") and len(kept) == len(set(kept)) > 1
+    assert all(held_out and not held_out & set(kept) for held_out in groups.values())
+
+
+def groups_of(shop: Any, prepared: Any, pool: str) -> set[str]:
+    lines = shop.bench.lines(prepared, f"pools/{pool}/items.jsonl")
+    return {"sha256:" + hashlib.sha256(line["group"].encode()).hexdigest() for line in lines}
 
 
 def test_twice_is_once(shop: Any) -> None:

@@ -14,15 +14,19 @@ import fake_student
 import pytest
 import yaml
 from resources import curriculum_spec, metadata
+from rich.console import Console
 from typer.testing import CliRunner
 
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
+from flywheel.cli.beside import print_beside
 from flywheel.cli.main import app
+from flywheel.local.control import as_control, local_runs
 from flywheel.local.programs import ML_STEPS, Programs
 from flywheel.local.replay import ReplayError, replayed
 from flywheel.local.run import LocalRun
+from flywheel.workspace.store import Workspace
 
 ROOT = Path(__file__).parents[3]
 EVERY_STEP = ["validate", "preflight", "exam", "answer", "evaluate", "train", "validate", "test"]
@@ -41,7 +45,7 @@ class Fakes(Programs):
         return super().environment(step) | {"PYTHONPATH": str(ROOT / "operator")}
 
 
-def made(bench: Any) -> tuple[Path, FlywheelRunStatus]:
+def made(bench: Any, control: bool = False) -> tuple[Path, FlywheelRunStatus]:
     source = {"name": "findings", "truth": "Rule", "group": "file", "dataset": {"path": "datasets/findings.jsonl"}}
     pools = {"key": "tests", "ratios": bench.preparing["ratios"]}
     data = curriculum_spec() | {"task": bench.preparing["task"], "sources": [source], "pools": pools}
@@ -55,6 +59,7 @@ def made(bench: Any) -> tuple[Path, FlywheelRunStatus]:
         "stop": {"maxIterations": 1},
     }
     run = FlywheelRun.model_validate({"metadata": metadata("severity-run"), "spec": spec})
+    run = as_control(run) if control else run
     teacher = {"FLYWHEEL_TEACHER_API_KEY": bench.key, "FLYWHEEL_TEACHER_HOSTS": "127.0.0.1"}
     home = bench.root / "work"
     local = LocalRun(learned, run, bench.root, home, Fakes(ROOT, Path(sys.executable)), teacher)
@@ -151,6 +156,41 @@ def _of_a_cluster(home: Path) -> None:
     assert different(home, folder) == [(1, "decision: exam")]
     told = runner.invoke(app, ["replay", str(home), "--resources", str(folder)])
     assert told.exit_code == 1 and "parameters.questions" in told.output
+
+
+def test_a_control_beside_its_run_asks_nothing_again_and_both_are_shown_and_repeated(taught: Any) -> None:
+    home, status = made(taught)
+    asked = taught.asked()["requests"]
+    alone = told(local_runs(Workspace(home))[:1])
+    _, control = made(taught, control=True)
+    assert taught.asked()["requests"] == asked, "the ledger has all that the run asked"
+    assert control.candidate is None and status.candidate is not None
+    assert control.curriculum and status.curriculum and control.curriculum.digest == status.curriculum.digest
+    one, other = (entry.history[0] for entry in (status, control))
+    assert one.training_items == other.training_items and one.adapter is not None
+    evaluated = [next(home.glob(f"runs/local/{name}-????????/iter-1/evaluate/a1/train.jsonl")) for name in NAMES]
+    origins = [{json.loads(line)["origin"] for line in path.read_text().splitlines()} for path in evaluated]
+    assert origins == [{"teacher", "replay"}, {"replay"}]
+
+    for name in (None, *(f"local/{name}" for name in NAMES)):
+        assert [entry.words for entry in replayed(home, name, None) if not entry.same] == []
+    runs = [run for _, run in local_runs(Workspace(home))]
+    assert [(run.metadata.name, run.spec.control) for run in runs] == [(NAMES[0], False), (NAMES[1], True)]
+    shown = told(local_runs(Workspace(home)))
+    assert alone == "" and all(entry.validation.accuracy in shown for entry in (one, other) if entry.validation)
+    assert "without --control" in told(local_runs(Workspace(home))[1:])
+    (home / "local-state.json").write_text((home / "local-state.json").read_text().replace('"seed":0', '"seed":1'))
+    assert told(local_runs(Workspace(home))).strip().endswith("which differs in spec.seed.")
+
+
+NAMES = ("severity-run", "severity-run-control")
+
+
+def told(runs: list[tuple[Curriculum, FlywheelRun]]) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        print_beside(console, [run for _, run in runs])
+    return capture.get()
 
 
 def test_a_workspace_without_the_run_is_said(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jsonschema import Draft4Validator
 
+from flywheel.api.conditions import HELD_OUT_EXHAUSTED
 from flywheel.api.crd import all_crds
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.request import MeasureParameters, StepRequest
@@ -54,6 +55,10 @@ def check_plan(world: World, observed: RunObserved, plan: RunPlan) -> None:
         assert not any(entry.view.active for entry in world.jobs.values()), "two active Jobs of one run"
         assert not observed.run.spec.suspend and not observed.run.spec.stop.now
         _check_job(world, plan.status, job)
+    if observed.run.spec.control:
+        assert not any(job.step in ("test", "judge") for job in plan.create)
+        assert plan.status.candidate is None and plan.status.test_openings == 0
+        assert HELD_OUT_EXHAUSTED not in {entry.type for entry in plan.status.conditions}
     if before.first_candidate is not None:
         assert plan.status.first_candidate == before.first_candidate
     if before.best is not None:
