@@ -124,6 +124,14 @@ def _settle(spec: Object) -> None:
         model["hub"] = {"repo": "org/student", "revision": "c" * 40}
     if "ratios" in spec.get("pools", {}):
         spec["pools"]["ratios"] = {"exam": "0", "curriculum": "1", "validation": "0", "test": "0", "probe": "0"}
+    workspace = spec.get("workspace", {"s3": {}})
+    if ("s3" in workspace) == ("persistentVolumeClaim" in workspace):
+        workspace.clear()
+        workspace["persistentVolumeClaim"] = {"claimName": "work"}
+    task = spec.get("task", {})
+    if ("text" in task) != (task.get("scoring") == "Judge"):
+        task.pop("text", None)
+        task["scoring"] = "Exact"
     for source in spec.get("sources", []):
         _settle_source(source)
 

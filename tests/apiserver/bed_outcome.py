@@ -17,8 +17,8 @@ from flywheel.api.result import TrainFigures
 from flywheel.controller.resources import JOB, OWNERS, POD
 
 Object = dict[str, Any]
-# Seconds that pods lived, by the clock.
-_CLOCK = re.compile(r'"(pod|gpu)Seconds": \d+')
+# Seconds that pods lived, by the clock; and which was the last whose start was seen.
+_CLOCK = re.compile(r'"((pod|gpu)Seconds": |pod": \{[^}]*"attempt": )\d+')
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(Z|\+00:00)")
 
 
@@ -85,7 +85,7 @@ def _plain(text: str, namespace: str, digests: dict[str, str], uids: dict[str, s
         text = text.replace(digest, name)
     for uid, kind in uids.items():
         text = text.replace(uid[:8], kind)
-    return _CLOCK.sub(r'"\1Seconds": "SECONDS"', _TIME.sub("TIME", text)).replace(f"/{namespace}/", "/NAMESPACE/")
+    return _CLOCK.sub(r'"\1"CLOCK"', _TIME.sub("TIME", text)).replace(f"/{namespace}/", "/NAMESPACE/")
 
 
 def _text(value: Object) -> str:

@@ -27,7 +27,9 @@ def metered(status: FlywheelRunStatus, jobs: Sequence[JobView], now: datetime) -
     """
     if status.pod is not None and _place(status.pod) not in {_place(job) for job in jobs}:
         status = counted(status, now)
-    for job in sorted(jobs, key=_place):
+    at_work = status.current.number if status.current is not None else 0
+    # A Job is made before the status says so: who died in between finds one of an iteration that has not begun.
+    for job in sorted((job for job in jobs if job.iteration <= at_work), key=_place):
         if job.pod is not None and job.pod.started and (status.pod is None or _place(job) > _place(status.pod)):
             status = counted(status, now).model_copy(update={"pod": _begun(job, job.pod, now)})
         if status.pod is not None and _place(job) == _place(status.pod) and _ended(job):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from resources import NOW, flywheel_run, run_spec
 from simulation import GPUS, Script, World
 
-from flywheel.api.flywheelrun_status import FlywheelRunStatus, RunUsage
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration, RunUsage
 from flywheel.loop.budget import exhausted, seconds_left
 from flywheel.loop.decide import decide_run
 from flywheel.loop.observed import JobView, PodView
@@ -134,11 +134,22 @@ def test_a_pod_is_counted_once_though_the_write_of_its_end_was_lost(seen: str) -
 
     late = NOW + timedelta(seconds=500)
     exam, answer = job("exam", 0, 30, "Succeeded"), job("answer", 40, 100, "Failed")
-    status = metered(FlywheelRunStatus(), [job("exam", 0, None, "Running")], NOW)
+    begun = FlywheelRunStatus(current=Iteration(number=1))
+    status = metered(begun, [job("exam", 0, None, "Running")], NOW)
     for jobs in [[answer, exam]] if seen == "together" else [[exam], [exam, answer], [answer]]:
         status = metered(status, jobs, late)
     assert metered(status, [], late) == status
     assert (status.usage.pod_seconds, status.usage.gpu_seconds) == (90, 180)
+
+
+def test_a_pod_of_an_iteration_that_the_status_does_not_know_yet_waits_for_it() -> None:
+    """Made by an operator that died before it wrote so: its pod is no sign that somebody changed the status."""
+    pod = PodView("exam", "exam", True, NOW, None, 0)
+    exam = JobView("exam", "exam", "exam", 1, 1, NOW, "Running", pod=pod)
+    before = FlywheelRunStatus(current=Iteration(number=0))
+    assert metered(before, [exam], NOW) == before
+    after = metered(FlywheelRunStatus(current=Iteration(number=1)), [exam], NOW)
+    assert after.pod is not None and after.pod.step == "exam"
 
 
 def test_looking_again_while_a_pod_runs_plans_no_write() -> None:
