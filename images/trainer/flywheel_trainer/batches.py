@@ -11,7 +11,7 @@ import torch
 from flywheel.data.tokens import Encoded
 
 Batch = dict[str, torch.Tensor]
-_IGNORED = -100  # no loss at these labels
+IGNORED = -100  # no loss at these labels
 
 
 class Batches:
@@ -38,7 +38,7 @@ class TrainingData(pl.LightningDataModule):
         self.position = self.resumed_at = 0
         # NeMo asks for these two.
         self.micro_batch_size = len(order[0])
-        self.seq_length = max(len(example.ids) for example in examples)
+        self.seq_length = max(len(example) for example in examples)
         self._examples = examples
         self._order = order
         self._pad_id = pad_id
@@ -65,17 +65,17 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
 
     labels [rows, longest answer] belong to the last columns; they are shifted here, because NeMo's loss does not.
     """
-    width = max(len(example.ids) for example in examples) - 1
+    width = max(len(example) for example in examples) - 1
     answer = max(len(example.ids) - example.mask.index(1) for example in examples)
     ids = torch.full((len(examples), width), pad_id)
     mask = torch.zeros((len(examples), width), dtype=torch.long)
-    labels = torch.full((len(examples), answer), _IGNORED)
+    labels = torch.full((len(examples), answer), IGNORED)
     for row, example in enumerate(examples):
         length = len(example.ids) - 1
         ids[row, -length:] = torch.tensor(example.ids[:-1])
         mask[row, -length:] = 1
         kept = min(answer, length)
         counts = torch.tensor(example.mask[-kept:], dtype=torch.bool)
-        labels[row, -kept:] = torch.tensor(example.ids[-kept:]).masked_fill(~counts, _IGNORED)
+        labels[row, -kept:] = torch.tensor(example.ids[-kept:]).masked_fill(~counts, IGNORED)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     return {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "labels": labels}

@@ -28,7 +28,7 @@ from flywheel.api.model import (
 )
 from flywheel.api.privacy import Privacy
 from flywheel.api.repository import Repository
-from flywheel.api.request import SourceFormat
+from flywheel.api.request import Order, SourceFormat
 from flywheel.api.task import Task
 from flywheel.api.workspace import WorkspaceRef
 
@@ -162,11 +162,16 @@ class Pools(Closed):
 
 
 class Growth(Closed):
-    """How the training set grows over iterations."""
+    """How the training set grows over iterations, and in which order it is learned."""
 
     replay: Share = Field(
         default=Decimal("0.25"),
         description="Greatest share of the training set that is taken from the curriculum pool instead of the teacher.",
+    )
+    order: Order = Field(
+        default="Shuffled",
+        description="Staged: each epoch goes through the easy, the middle and the hard third of the training set, each"
+        " shuffled; hard is what the bare student finds unlikely. Shuffled: all of it at once.",
     )
 
 

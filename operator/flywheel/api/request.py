@@ -36,6 +36,7 @@ class Input(Closed):
 
 
 SourceFormat = Literal["Jsonl", "Alpaca", "Chat", "RequestLog"]
+Order = Literal["Shuffled", "Staged"]
 
 
 class Source(Closed):
@@ -157,7 +158,8 @@ class Lora(Closed):
 class TrainParameters(Closed):
     """Inputs: curriculum (task.json), data (an evaluate). `resume` is the last attempt's folder, perhaps empty.
 
-    Leaves the folder adapter/ (the adapter contract), curve.jsonl, order.jsonl, and checkpoints/ while it runs.
+    Leaves the folder adapter/ (the adapter contract), curve.jsonl, order.jsonl, difficulty.jsonl where the order is
+    staged, and checkpoints/ while it runs.
     """
 
     step: Literal["train"] = "train"
@@ -169,6 +171,7 @@ class TrainParameters(Closed):
     # As Python writes a decimal, longer than a spec may spell it: 10.001000000e-1 becomes 1.0001000000.
     learning_rate: Decimal = Field(gt=0, allow_inf_nan=False)
     lora: Lora
+    order: Order = "Shuffled"
     shuffle_labels: bool = False
     resume: RelativePath | None = None
 

@@ -53,6 +53,10 @@ class Encoded:
     ids: list[int]
     mask: list[int]
 
+    def __len__(self) -> int:
+        """Tokens."""
+        return len(self.ids)
+
 
 class BaseIdentity(Open):
     """Which base model: digests of its weights and configuration, and the type it computes in."""
