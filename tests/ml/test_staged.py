@@ -25,7 +25,7 @@ def test_difficulty_is_the_mean_loss_of_the_answers_tokens() -> None:
     for one in examples():
         with torch.inference_mode():
             logits = student.model(input_ids=torch.tensor([one.ids[:-1]])).logits[0]
-        counts = torch.tensor(one.mask[1:], dtype=torch.bool)
+        counts = torch.tensor(one.weights[1:], dtype=torch.bool)
         expected.append(cross_entropy(logits[counts], torch.tensor(one.ids[1:])[counts]).item())
     assert mean_losses(student, examples(), batch_size=4) == pytest.approx(expected, rel=1e-5)
 

@@ -68,4 +68,4 @@ def test_ids_of_the_training_prefix_are_the_ids_at_validation(tokens: TaskTokens
     for item in ITEMS:
         prompt = tokens.encode_prompt(item.input)
         example = tokens.encode_example(item.input, item.output)
-        assert example.ids[: len(prompt)] == prompt and sum(example.mask) == len(example.ids) - len(prompt)
+        assert example.ids[: len(prompt)] == prompt and sum(example.weights) == len(example.ids) - len(prompt)

@@ -60,6 +60,7 @@ def mean_losses(student: Student, examples: Sequence[Encoded], batch_size: int) 
 def _losses(student: Student, examples: Sequence[Encoded]) -> list[float]:
     batch = {name: value.to(student.device) for name, value in collate(examples, student.pad_id).items()}
     labels = batch.pop("labels")
+    batch.pop("weights", None)  # how hard an answer is does not depend on how it is taught
     logits = student.model(**batch, logits_to_keep=labels.shape[1]).logits.float()
     losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
     return (losses.sum(dim=1) / (labels != IGNORED).sum(dim=1)).tolist()

@@ -12,7 +12,7 @@ from flywheel.api.item import Example
 from flywheel.api.request import TrainParameters
 from flywheel.api.result import StepResult, TrainFigures
 from flywheel.api.task import PreparedTask
-from flywheel.data.tokens import Encoded, TaskTokens
+from flywheel.data.tokens import Encoded, OffsetsError, TaskTokens
 from flywheel.workspace.program import Attempt, BadInputError, run
 from flywheel.workspace.remote import RemoteError
 from flywheel_trainer.order import batch_order, easy_to_hard, shuffled_labels, total_steps
@@ -44,7 +44,8 @@ def train(attempt: Attempt) -> StepResult:
     folder = model_folder(parameters.model_path)
     tokenizer = load_tokenizer(folder)
     tokens = TaskTokens(prepared, tokenizer)
-    kept, encoded = encode(tokens, _answered(examples, parameters, attempt.request.seed), context_of(folder))
+    answered = _answered(examples, parameters, attempt.request.seed)
+    kept, encoded = encode(tokens, answered, context_of(folder), float(parameters.label_weight))
     steps = total_steps(len(encoded), parameters.batch_size, parameters.epochs, parameters.max_steps)
     staged = parameters.order == "Staged"
     hard = difficulties(attempt, parameters, folder, [one.id for one in kept], encoded) if staged else None
@@ -107,9 +108,14 @@ def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -
     return [example.model_copy(update={"output": examples[source].output}) for example, source in pairs]
 
 
-def encode(tokens: TaskTokens, examples: list[Example], context: int | None) -> tuple[list[Example], list[Encoded]]:
+def encode(
+    tokens: TaskTokens, examples: list[Example], context: int | None, label_weight: float = 1.0
+) -> tuple[list[Example], list[Encoded]]:
     """Examples and their ids; those that do not fit into the model are left out and counted, never cut."""
-    pairs = [(example, tokens.encode_example(example.input, example.output)) for example in examples]
+    try:
+        pairs = [(one, tokens.encode_example(one.input, one.output, label_weight)) for one in examples]
+    except OffsetsError as error:
+        raise BadInputError(f"spec.training.labelWeight: {error}; leave it out in a new run") from error
     fitting = [(example, ids) for example, ids in pairs if context is None or len(ids.ids) <= context]
     if len(fitting) < len(pairs):
         log.warning("%d of %d examples are longer than the model's context", len(pairs) - len(fitting), len(pairs))

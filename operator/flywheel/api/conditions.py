@@ -76,6 +76,7 @@ class Reason(StrEnum):
     LORA_TARGETS = "LoraTargets"
     GATE_LABELS = "GateLabels"
     NOTHING_TO_JUDGE = "NothingToJudge"
+    LABEL_ALONE = "LabelAlone"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"

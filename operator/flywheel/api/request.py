@@ -172,6 +172,7 @@ class TrainParameters(Closed):
     learning_rate: Decimal = Field(gt=0, allow_inf_nan=False)
     lora: Lora
     order: Order = "Shuffled"
+    label_weight: Decimal = Field(default=Decimal(1), ge=1, allow_inf_nan=False)
     shuffle_labels: bool = False
     resume: RelativePath | None = None
 
