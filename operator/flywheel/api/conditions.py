@@ -81,6 +81,9 @@ class Reason(StrEnum):
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
     SOURCE_MISSING = "SourceMissing"
+    SOURCE_SECRET = "SourceSecret"  # noqa: S105 - a reason, not a secret
+    SOURCE_KEY_REFUSED = "SourceKeyRefused"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
     # ended badly
     BAD_INPUT = "BadInput"
     SCHEMA_MISMATCH = "SchemaMismatch"

@@ -21,6 +21,7 @@ from flywheel.api.money import Allowance
 from flywheel.api.privacy import Redact
 from flywheel.api.repository import Selection
 from flywheel.api.task import Task
+from flywheel.api.workspace import S3Object
 
 
 class Input(Closed):
@@ -48,6 +49,9 @@ class Source(Closed):
     path: RelativePath
     volume: str | None = Field(
         default=None, description="Folder of the file system below which path is: a volume of the source's own."
+    )
+    s3: S3Object | None = Field(
+        default=None, description="The object that the pod's sidecar writes to path when it is asked."
     )
     format: SourceFormat = "Jsonl"
     max_rejected: int = 0
