@@ -73,7 +73,7 @@ def padded(examples: Sequence[Encoded], pad_id: int) -> tuple[torch.Tensor, torc
     width = max(len(example.ids) for example in examples)
     ids = torch.tensor([example.ids + [pad_id] * (width - len(example.ids)) for example in examples])
     mask = torch.tensor([[1] * len(example.ids) + [0] * (width - len(example.ids)) for example in examples])
-    counts = torch.tensor([example.mask + [0] * (width - len(example.mask)) for example in examples])
+    counts = torch.tensor([example.weights + [0.0] * (width - len(example)) for example in examples])
     return ids, mask, ids.masked_fill(counts == 0, -100)
 
 

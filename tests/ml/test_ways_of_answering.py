@@ -68,4 +68,12 @@ def test_ids_of_the_training_prefix_are_the_ids_at_validation(tokens: TaskTokens
     for item in ITEMS:
         prompt = tokens.encode_prompt(item.input)
         example = tokens.encode_example(item.input, item.output)
-        assert example.ids[: len(prompt)] == prompt and sum(example.mask) == len(example.ids) - len(prompt)
+        assert example.ids[: len(prompt)] == prompt and sum(example.weights) == len(example.ids) - len(prompt)
+
+
+def test_a_label_that_weighs_more_is_found_among_the_students_own_tokens(tokens: TaskTokens) -> None:
+    for item in ITEMS:
+        plain, example = (tokens.encode_example(item.input, item.output, weight) for weight in (1.0, 5.0))
+        assert example.ids == plain.ids
+        heavy = [token for token, weight in zip(example.ids, example.weights, strict=True) if weight == 5.0]
+        assert tokens.decode(heavy).strip('"') == item.output["issue_type"]

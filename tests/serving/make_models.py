@@ -88,7 +88,7 @@ def make_adapter(base: Path, folder: Path, label: str) -> str:
     ids = torch.tensor([example.ids + [0] * (width - len(example.ids)) for example in examples])
     labels = torch.tensor(
         [
-            [token if learned else -100 for token, learned in zip(example.ids, example.mask, strict=True)]
+            [token if learned else -100 for token, learned in zip(example.ids, example.weights, strict=True)]
             + [-100] * (width - len(example.ids))
             for example in examples
         ]

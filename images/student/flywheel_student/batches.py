@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import TypeVar
 
 import torch
 
 Ids = list[int]
 Result = TypeVar("Result")
+Row = TypeVar("Row", bound=Sized)
 
 
 def in_batches(
-    prompts: Sequence[Ids], size: int, work: Callable[[list[Ids]], list[Result]], done: Callable[[int], None]
+    prompts: Sequence[Row], size: int, work: Callable[[list[Row]], list[Result]], done: Callable[[int], None]
 ) -> list[Result]:
     """Results of `work` over batches of prompts, in the order of the prompts."""
     results: dict[int, Result] = {}
@@ -22,7 +23,7 @@ def in_batches(
     return [results[place] for place in range(len(prompts))]
 
 
-def _by_length(prompts: Sequence[Ids], size: int) -> Iterator[list[int]]:
+def _by_length(prompts: Sequence[Sized], size: int) -> Iterator[list[int]]:
     # Longest first: a batch that is too large for the memory fails at once, not after an hour.
     order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
     for start in range(0, len(order), size):

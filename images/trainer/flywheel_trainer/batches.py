@@ -11,7 +11,7 @@ import torch
 from flywheel.data.tokens import Encoded
 
 Batch = dict[str, torch.Tensor]
-_IGNORED = -100  # no loss at these labels
+IGNORED = -100  # no loss at these labels
 
 
 class Batches:
@@ -38,7 +38,7 @@ class TrainingData(pl.LightningDataModule):
         self.position = self.resumed_at = 0
         # NeMo asks for these two.
         self.micro_batch_size = len(order[0])
-        self.seq_length = max(len(example.ids) for example in examples)
+        self.seq_length = max(len(example) for example in examples)
         self._examples = examples
         self._order = order
         self._pad_id = pad_id
@@ -64,18 +64,26 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
     """A batch padded on the left, so that the answers end it: input_ids, attention_mask and position_ids [rows, width].
 
     labels [rows, longest answer] belong to the last columns; they are shifted here, because NeMo's loss does not.
+    weights are there, as wide as labels, where some token counts more than once.
     """
-    width = max(len(example.ids) for example in examples) - 1
-    answer = max(len(example.ids) - example.mask.index(1) for example in examples)
+    width = max(len(example) for example in examples) - 1
+    answer = max(len(example) - _begin(example) for example in examples)
     ids = torch.full((len(examples), width), pad_id)
     mask = torch.zeros((len(examples), width), dtype=torch.long)
-    labels = torch.full((len(examples), answer), _IGNORED)
+    labels = torch.full((len(examples), answer), IGNORED)
+    weights = torch.zeros((len(examples), answer))
     for row, example in enumerate(examples):
         length = len(example.ids) - 1
         ids[row, -length:] = torch.tensor(example.ids[:-1])
         mask[row, -length:] = 1
         kept = min(answer, length)
-        counts = torch.tensor(example.mask[-kept:], dtype=torch.bool)
-        labels[row, -kept:] = torch.tensor(example.ids[-kept:]).masked_fill(~counts, _IGNORED)
+        weights[row, -kept:] = torch.tensor(example.weights[-kept:])
+        labels[row, -kept:] = torch.tensor(example.ids[-kept:]).masked_fill(weights[row, -kept:] == 0, IGNORED)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "labels": labels}
+    batch = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "labels": labels}
+    return batch | ({"weights": weights} if weights.max() > 1 else {})
+
+
+def _begin(example: Encoded) -> int:
+    """Place of the first token that counts."""
+    return next(place for place, weight in enumerate(example.weights) if weight)

@@ -12,10 +12,10 @@ from flywheel.api.item import Example
 from flywheel.api.request import TrainParameters
 from flywheel.api.result import StepResult, TrainFigures
 from flywheel.api.task import PreparedTask
-from flywheel.data.tokens import Encoded, TaskTokens
+from flywheel.data.tokens import Encoded, OffsetsError, TaskTokens
 from flywheel.workspace.program import Attempt, BadInputError, run
 from flywheel.workspace.remote import RemoteError
-from flywheel_trainer.order import batch_order, shuffled_labels, total_steps
+from flywheel_trainer.order import batch_order, easy_to_hard, shuffled_labels, total_steps
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _FEW = 5
 
 
 def train(attempt: Attempt) -> StepResult:
-    """adapter/, curve.jsonl and order.jsonl."""
+    """adapter/, curve.jsonl, order.jsonl, and difficulty.jsonl where the order is staged."""
     parameters = attempt.request.parameters
     if not isinstance(parameters, TrainParameters):
         raise BadInputError(f"this program does not know the step {attempt.request.step}")
@@ -38,14 +38,20 @@ def train(attempt: Attempt) -> StepResult:
     from flywheel_student.contract import contract_of
     from flywheel_student.model import compute_type, context_of, load_tokenizer, model_folder
     from flywheel_trainer.adapter import write_adapter
+    from flywheel_trainer.difficulty import difficulties
     from flywheel_trainer.finetune import Plan, finetune
 
     folder = model_folder(parameters.model_path)
     tokenizer = load_tokenizer(folder)
     tokens = TaskTokens(prepared, tokenizer)
-    kept, encoded = encode(tokens, _answered(examples, parameters, attempt.request.seed), context_of(folder))
+    answered = _answered(examples, parameters, attempt.request.seed)
+    kept, encoded = encode(tokens, answered, context_of(folder), float(parameters.label_weight))
     steps = total_steps(len(encoded), parameters.batch_size, parameters.epochs, parameters.max_steps)
-    order = batch_order([len(one.ids) for one in encoded], parameters.batch_size, steps, attempt.request.seed)
+    staged = parameters.order == "Staged"
+    hard = difficulties(attempt, parameters, folder, [one.id for one in kept], encoded) if staged else None
+    stages = easy_to_hard(hard) if hard is not None else None
+    lengths = [len(one) for one in encoded]
+    order = batch_order(lengths, parameters.batch_size, steps, attempt.request.seed, stages)
     batches = [{"step": step, "ids": [kept[place].id for place in places]} for step, places in enumerate(order, 1)]
     attempt.workspace.write_jsonl(attempt.path("order.jsonl"), batches)
 
@@ -102,9 +108,14 @@ def _answered(examples: list[Example], parameters: TrainParameters, seed: int) -
     return [example.model_copy(update={"output": examples[source].output}) for example, source in pairs]
 
 
-def encode(tokens: TaskTokens, examples: list[Example], context: int | None) -> tuple[list[Example], list[Encoded]]:
+def encode(
+    tokens: TaskTokens, examples: list[Example], context: int | None, label_weight: float = 1.0
+) -> tuple[list[Example], list[Encoded]]:
     """Examples and their ids; those that do not fit into the model are left out and counted, never cut."""
-    pairs = [(example, tokens.encode_example(example.input, example.output)) for example in examples]
+    try:
+        pairs = [(one, tokens.encode_example(one.input, one.output, label_weight)) for one in examples]
+    except OffsetsError as error:
+        raise BadInputError(f"spec.training.labelWeight: {error}; leave it out in a new run") from error
     fitting = [(example, ids) for example, ids in pairs if context is None or len(ids.ids) <= context]
     if len(fitting) < len(pairs):
         log.warning("%d of %d examples are longer than the model's context", len(pairs) - len(fitting), len(pairs))

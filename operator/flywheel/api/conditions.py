@@ -76,10 +76,14 @@ class Reason(StrEnum):
     LORA_TARGETS = "LoraTargets"
     GATE_LABELS = "GateLabels"
     NOTHING_TO_JUDGE = "NothingToJudge"
+    LABEL_ALONE = "LabelAlone"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
     SOURCE_MISSING = "SourceMissing"
+    SOURCE_SECRET = "SourceSecret"  # noqa: S105 - a reason, not a secret
+    SOURCE_KEY_REFUSED = "SourceKeyRefused"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
     # ended badly
     BAD_INPUT = "BadInput"
     SCHEMA_MISMATCH = "SchemaMismatch"

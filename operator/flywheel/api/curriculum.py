@@ -28,11 +28,11 @@ from flywheel.api.model import (
 )
 from flywheel.api.privacy import Privacy
 from flywheel.api.repository import Repository
-from flywheel.api.request import SourceFormat
+from flywheel.api.request import Order, SourceFormat
 from flywheel.api.task import Task
-from flywheel.api.workspace import WorkspaceRef
+from flywheel.api.workspace import S3Object, WorkspaceRef
 
-_ONE_PLACE = "name path or configMap, and only one of them"
+_ONE_PLACE = "name path, configMap or s3, and only one of them"
 
 
 class KeyRef(LocalRef):
@@ -47,12 +47,17 @@ class Dataset(Closed):
     """A file with one JSON object a line, which also has the group's field."""
 
     model_config = Closed.model_config | {
-        "json_schema_extra": rules(Rule("has(self.path) != has(self.configMap)", _ONE_PLACE))
+        "json_schema_extra": rules(
+            Rule("[has(self.path), has(self.configMap), has(self.s3)].exists_one(there, there)", _ONE_PLACE)
+        )
     }
 
     path: RelativePath | None = Field(default=None, description="Path of the file on the workspace.")
     config_map: KeyRef | None = Field(
         default=None, description="Key of a ConfigMap that holds the lines: for small sets, 1 MiB at most."
+    )
+    s3: S3Object | None = Field(
+        default=None, description="Object of a bucket. Only the prepare Job's sidecar has the bucket's key."
     )
     format: SourceFormat = Field(
         default="Jsonl",
@@ -63,7 +68,7 @@ class Dataset(Closed):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         """The CEL rule above, for those who do not ask an API server."""
-        if (self.path is None) == (self.config_map is None):
+        if sum(place is not None for place in (self.path, self.config_map, self.s3)) != 1:
             raise ValueError(_ONE_PLACE)
         return self
 
@@ -162,11 +167,16 @@ class Pools(Closed):
 
 
 class Growth(Closed):
-    """How the training set grows over iterations."""
+    """How the training set grows over iterations, and in which order it is learned."""
 
     replay: Share = Field(
         default=Decimal("0.25"),
         description="Greatest share of the training set that is taken from the curriculum pool instead of the teacher.",
+    )
+    order: Order = Field(
+        default="Shuffled",
+        description="Staged: each epoch goes through the easy, the middle and the hard third of the training set, each"
+        " shuffled; hard is what the bare student finds unlikely. Shuffled: all of it at once.",
     )
 
 

@@ -25,6 +25,7 @@ from flywheel.api.model import (
     PositiveDecimal,
     RelativePath,
     Share,
+    Weight,
     Word,
     list_map,
     rules,
@@ -166,6 +167,10 @@ class Training(Closed):
     max_steps: int | None = Field(default=None, ge=1, le=10_000_000, description="Optimiser steps.")
     global_batch_size: int = Field(default=16, ge=1, le=65536, description="Examples per optimiser step.")
     learning_rate: PositiveDecimal = Field(default=Decimal("1e-4"), description="Peak learning rate.")
+    label_weight: Weight = Field(
+        default=Decimal(1),
+        description="How often the loss of the label's tokens counts, beside that of the answer's text; 1: as often.",
+    )
     lora: Lora = Field(default_factory=Lora, description="Shape of the adapter.")
 
     @model_validator(mode="after")

@@ -84,6 +84,13 @@ class Probe(Open):
     base: str | None = None
 
 
+class Difficulty(Open):
+    """difficulty.jsonl: how unlikely the bare student finds an example's answer, by its mean loss per token."""
+
+    id: str
+    loss: float
+
+
 class CurvePoint(Open):
     """curve.jsonl: one optimiser step."""
 

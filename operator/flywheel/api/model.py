@@ -72,6 +72,8 @@ PositiveDecimal = Annotated[
     Field(gt=0),
     *spelt(r"^(0\.[0-9]{0,8}[1-9][0-9]{0,8}|[1-9][0-9]{0,8}(\.[0-9]{1,9})?)([eE][-+]?[0-9]{1,2})?$", 24),
 ]
+# How often something counts, where once is the rule.
+Weight = Annotated[Decimal, Field(ge=1, le=100), *spelt(r"^([1-9][0-9]?(\.[0-9]{1,6})?|100(\.0{1,6})?)$", 10)]
 # Money, as prices and budgets state it.
 Amount = Annotated[Decimal, Field(ge=0), *spelt(r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$", 16)]
 # A share, an accuracy or a difference of two, as `decimal_text` writes it into a status.

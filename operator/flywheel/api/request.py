@@ -21,6 +21,7 @@ from flywheel.api.money import Allowance
 from flywheel.api.privacy import Redact
 from flywheel.api.repository import Selection
 from flywheel.api.task import Task
+from flywheel.api.workspace import S3Object
 
 
 class Input(Closed):
@@ -36,6 +37,7 @@ class Input(Closed):
 
 
 SourceFormat = Literal["Jsonl", "Alpaca", "Chat", "RequestLog"]
+Order = Literal["Shuffled", "Staged"]
 
 
 class Source(Closed):
@@ -47,6 +49,9 @@ class Source(Closed):
     path: RelativePath
     volume: str | None = Field(
         default=None, description="Folder of the file system below which path is: a volume of the source's own."
+    )
+    s3: S3Object | None = Field(
+        default=None, description="The object that the pod's sidecar writes to path when it is asked."
     )
     format: SourceFormat = "Jsonl"
     max_rejected: int = 0
@@ -157,7 +162,8 @@ class Lora(Closed):
 class TrainParameters(Closed):
     """Inputs: curriculum (task.json), data (an evaluate). `resume` is the last attempt's folder, perhaps empty.
 
-    Leaves the folder adapter/ (the adapter contract), curve.jsonl, order.jsonl, and checkpoints/ while it runs.
+    Leaves the folder adapter/ (the adapter contract), curve.jsonl, order.jsonl, difficulty.jsonl where the order is
+    staged, and checkpoints/ while it runs.
     """
 
     step: Literal["train"] = "train"
@@ -169,6 +175,8 @@ class TrainParameters(Closed):
     # As Python writes a decimal, longer than a spec may spell it: 10.001000000e-1 becomes 1.0001000000.
     learning_rate: Decimal = Field(gt=0, allow_inf_nan=False)
     lora: Lora
+    order: Order = "Shuffled"
+    label_weight: Decimal = Field(default=Decimal(1), ge=1, allow_inf_nan=False)
     shuffle_labels: bool = False
     resume: RelativePath | None = None
 

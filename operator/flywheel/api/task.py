@@ -82,6 +82,12 @@ class Task(Closed):
         default=None, description="Which field of the answer is a text, compared in pairs by a judge."
     )
 
+    @property
+    def label_alone(self) -> bool:
+        """Whether an answer is the label and nothing else."""
+        properties = self.output_schema.get("properties")
+        return isinstance(properties, dict) and set(cast("dict[str, Any]", properties)) == {self.label.path}
+
     @model_validator(mode="after")
     def _judged(self) -> Task:
         """The CEL rules above, for those who do not ask an API server."""

@@ -16,17 +16,14 @@ Endpoint = Annotated[
 ]
 
 
-class S3(Closed):
-    """A folder of a bucket that keeps S3's promises: what was written is read and listed, If-None-Match is obeyed."""
+class Bucket(Closed):
+    """A bucket of an S3 service, and who may use it."""
 
     endpoint: Endpoint = Field(
         description="Address of the service, such as https://s3.eu-central-1.amazonaws.com or http://minio:9000."
     )
     bucket: str = Field(
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", max_length=63, description="The bucket; it must be there."
-    )
-    prefix: RelativePath | None = Field(
-        default=None, description="Folder of the bucket that is the workspace; the whole bucket when absent."
     )
     region: str = Field(
         default="us-east-1",
@@ -41,6 +38,25 @@ class S3(Closed):
     ca_bundle_ref: ConfigMapKeyRef | None = Field(
         default=None, description="Certificates of authorities to trust besides the public ones."
     )
+
+
+class S3(Bucket):
+    """A folder of a bucket that keeps S3's promises: what was written is read and listed, If-None-Match is obeyed."""
+
+    prefix: RelativePath | None = Field(
+        default=None, description="Folder of the bucket that is the workspace; the whole bucket when absent."
+    )
+
+
+class S3Object(Bucket):
+    """One object of a bucket, which is only read."""
+
+    key: RelativePath = Field(description="Key of the object.")
+
+    @property
+    def place(self) -> S3:
+        """The bucket that holds it."""
+        return S3(**{name: getattr(self, name) for name in Bucket.model_fields})
 
 
 class WorkspaceRef(Closed):

@@ -14,7 +14,7 @@ from flywheel.api.jobs import JobSettings, Resources
 from flywheel.api.model import duration_seconds
 from flywheel.controller import labels
 from flywheel.controller.mounts import TEACHER_CA, WORKSPACE_PATH, ca_bundle, volumes
-from flywheel.controller.sidecar import SOCKET_PATH, sidecar_container
+from flywheel.controller.sidecar import sidecar_containers, sidecar_environment
 from flywheel.controller.step_defaults import STEP_DEFAULTS, ImageName, StepDefaults
 from flywheel.loop.plan import StepJob
 
@@ -139,10 +139,8 @@ def _container(job: StepJob, defaults: StepDefaults, images: Mapping[ImageName, 
 
 
 def _sidecar(job: StepJob, images: Mapping[ImageName, str]) -> Object:
-    place = job.claims.workspace.s3
-    if place is None:
-        return {}
-    return {"initContainers": [sidecar_container(place, images["operator"], PYTHON, _request(job), _RESTRICTED)]}
+    found = sidecar_containers(job, images["operator"], PYTHON, _request(job), _RESTRICTED)
+    return {"initContainers": found} if found else {}
 
 
 def _request(job: StepJob) -> Object:
@@ -159,8 +157,7 @@ def _request(job: StepJob) -> Object:
 def _environment(job: StepJob) -> list[Object]:
     found: list[Object] = [{"name": entry.name, "value": _literal(entry.value)} for entry in job.settings.env or []]
     found += [_request(job), {"name": "FLYWHEEL_WORKSPACE", "value": WORKSPACE_PATH}]
-    if job.claims.workspace.s3 is not None:
-        found.append({"name": "FLYWHEEL_SIDECAR", "value": SOCKET_PATH})
+    found += sidecar_environment(job)
     if job.teacher_secret is not None:
         found += [
             _secret("FLYWHEEL_TEACHER_API_KEY", job.teacher_secret, "apiKey"),

@@ -14,9 +14,12 @@ from flywheel.api.request import (
     EvaluateParameters,
     ExamParameters,
     PreflightParameters,
+    PrepareParameters,
     PublishParameters,
     StepRequest,
 )
+from flywheel.api.workspace import Bucket
+from flywheel.loop.curriculum import FETCHED
 from flywheel.loop.plan import Claims, SourceVolume
 from flywheel.workspace.reach import read_paths, within_any, writable_paths
 
@@ -26,6 +29,8 @@ TEACHER_CA = "/etc/flywheel/teacher/ca.pem"
 Object = dict[str, Any]
 # Of a workspace in a bucket, in the step's container and in the sidecar's.
 WORKSPACE_MOUNT: Object = {"mountPath": WORKSPACE_PATH}
+# Of objects of buckets, beside a workspace on a claim: likewise in both.
+FETCHED_MOUNT: Object = {"mountPath": f"{WORKSPACE_PATH}/{FETCHED}"}
 # Sets nothing aside. What a step needs is its inputs and outputs; jobs may limit ephemeral-storage further.
 _MOST = "64Gi"
 
@@ -44,6 +49,8 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
     if claims.workspace.persistent_volume_claim is not None:
         claim = claims.workspace.persistent_volume_claim.claim_name
         _add_claim(found, "workspace", claim, _workspace(request))
+        if bucket_sources(request):
+            _add(found, "fetched", {"emptyDir": {"sizeLimit": _MOST}}, [FETCHED_MOUNT])
     else:
         _add(found, "workspace", {"emptyDir": {"sizeLimit": _MOST}}, [WORKSPACE_MOUNT])
     if claims.model is not None:
@@ -65,6 +72,13 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
         source = {"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}
         _add(found, "shared-memory", source, [{"mountPath": "/dev/shm"}])  # noqa: S108 - inside the pod
     return found
+
+
+def bucket_sources(request: StepRequest) -> dict[int, Bucket]:
+    """The buckets of prepare's sources, by their places among all sources."""
+    if not isinstance(request.parameters, PrepareParameters):
+        return {}
+    return {place: source.s3 for place, source in enumerate(request.parameters.sources) if source.s3 is not None}
 
 
 def ca_bundle(request: StepRequest) -> ConfigMapKeyRef | None:

@@ -1,4 +1,5 @@
-"""The one owner of token ids and loss mask: trainer, student and servers turn items into ids here and nowhere else.
+"""The one owner of token ids and of what each counts in the loss: trainer, student and servers turn items into ids here
+and nowhere else.
 
 Prompt and answer are tokenised once each and joined as ids, so the ids a model was trained on are the ids it is asked
 with. Knows a tokenizer only by `Tokenizer`: imports neither torch nor transformers.
@@ -41,6 +42,10 @@ class Tokenizer(Protocol):
 
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str: ...
 
+    def __call__(
+        self, text: str, *, add_special_tokens: bool, split_special_tokens: bool, return_offsets_mapping: bool
+    ) -> Any: ...
+
     def apply_chat_template(
         self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
     ) -> Any: ...
@@ -48,10 +53,17 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A training example: the loss counts where the mask is 1, on the answer and the stop token."""
+    """A training example, and how often the loss of each token counts: never in the prompt.
+
+    In the answer and its stop token once, or as often as was asked for where a token spells the label.
+    """
 
     ids: list[int]
-    mask: list[int]
+    weights: list[float]
+
+    def __len__(self) -> int:
+        """Tokens."""
+        return len(self.ids)
 
 
 class BaseIdentity(Open):
@@ -95,9 +107,15 @@ def property_order(schema: Mapping[str, Any]) -> list[str]:
 
 def answer_text(task: Task, output: Output) -> str:
     """The canonical answer: compact JSON, keys in the order of the output schema."""
-    order = property_order(task.output_schema)
-    keys = [name for name in order if name in output] + sorted(name for name in output if name not in order)
-    return json.dumps({name: output[name] for name in keys}, separators=(",", ":"), ensure_ascii=False)
+    return _compact({name: output[name] for name in _names(task, output)})
+
+
+def label_span(task: Task, output: Output) -> tuple[int, int]:
+    """Where the label stands in the canonical answer, without its quotes: first character, and first after it."""
+    names, path = _names(task, output), task.label.path
+    before = {name: output[name] for name in names[: names.index(path)]}
+    begin = len(_compact(before | {path: ""})) - len('"}')
+    return begin, begin + len(_compact(output[path])) - len('""')
 
 
 def parse_answer(text: str, task: Task) -> str | None:
@@ -112,6 +130,10 @@ def parse_answer(text: str, task: Task) -> str | None:
     schema = cast(Any, Draft202012Validator(task.output_schema))
     label = fields.get(task.label.path) if schema.is_valid(fields) else None
     return label if isinstance(label, str) and label in task.label.order else None
+
+
+class OffsetsError(ValueError):
+    """The tokenizer cannot tell which tokens spell the label."""
 
 
 class TaskTokens:
@@ -148,10 +170,17 @@ class TaskTokens:
         """Ids of the canonical answer and the stop token."""
         return [*self._encode_data(answer_text(self.task, output)), self.stop_ids[0]]
 
-    def encode_example(self, question: Input, output: Output) -> Encoded:
-        """A training example: exactly the ids of `encode_prompt`, then those of `encode_answer`."""
+    def encode_example(self, question: Input, output: Output, label_weight: float = 1.0) -> Encoded:
+        """A training example: exactly the ids of `encode_prompt`, then those of `encode_answer`.
+
+        Raises OffsetsError where labels weigh more and the tokenizer does not say where its tokens lie.
+        """
         prompt, answer = self.encode_prompt(question), self.encode_answer(output)
-        return Encoded(ids=prompt + answer, mask=[0] * len(prompt) + [1] * len(answer))
+        weights = [1.0] * len(answer)
+        if label_weight != 1:
+            for place in self._label_places(output, answer):
+                weights[place] = label_weight
+        return Encoded(ids=prompt + answer, weights=[0.0] * len(prompt) + weights)
 
     def label_answers(self) -> dict[str, list[int]]:
         """For tasks whose answer is only the label: ids of each label's answer, in the task's order."""
@@ -175,7 +204,7 @@ class TaskTokens:
     @cached_property
     def max_new_tokens(self) -> int:
         """Tokens an answer may have."""
-        if set(property_order(self.task.output_schema)) != {self.task.label.path}:
+        if not self.task.label_alone:
             return _FREE_ANSWER
         return max(len(ids) for ids in self.label_answers().values()) + _SLACK
 
@@ -246,6 +275,23 @@ class TaskTokens:
         ids = self._encode_markup(told[len(asked) + 1 :])
         return ids[0] if ids else None
 
+    def _label_places(self, output: Output, answer: list[int]) -> list[int]:
+        """Tokens of an answer that have at least one character of the label."""
+        begin, end = label_span(self.task, output)
+        try:
+            found = self._tokenizer(
+                answer_text(self.task, output),
+                add_special_tokens=False,
+                split_special_tokens=True,
+                return_offsets_mapping=True,
+            )
+        except NotImplementedError as error:
+            words = "the base model's tokenizer does not say where its tokens lie in a text: it needs a tokenizer.json"
+            raise OffsetsError(words) from error
+        if found["input_ids"] != answer[:-1]:
+            raise OffsetsError("the base model's tokenizer spells an answer in two ways")
+        return [place for place, (first, after) in enumerate(found["offset_mapping"]) if first < end and after > begin]
+
     def _encode_data(self, text: str) -> list[int]:
         """Data never becomes a control token, even where code holds the text of one (`</s>` is also HTML)."""
         return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
@@ -255,9 +301,19 @@ class TaskTokens:
         return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False)
 
 
+def _names(task: Task, output: Output) -> list[str]:
+    """Fields of an answer, in the order of the output schema; others by name after them."""
+    order = property_order(task.output_schema)
+    return [name for name in order if name in output] + sorted(name for name in output if name not in order)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
 def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return value if isinstance(value, str) else _compact(value)

@@ -30,8 +30,8 @@ def read_manifests(folder: Path) -> tuple[Curriculum, FlywheelRun]:
     curriculum = _only(documents, "Curriculum", Curriculum, folder)
     for source in curriculum.spec.sources:
         dataset, repository = source.dataset, source.repository
-        if (dataset and dataset.config_map) or (repository and repository.persistent_volume_claim):
-            raise ManifestError(f"source {source.name} is a volume of a cluster: here, name a path of {folder}")
+        if (dataset and dataset.path is None) or (repository and repository.persistent_volume_claim):
+            raise ManifestError(f"source {source.name} is not reached from here: name a path of {folder}")
     return curriculum, _only(documents, "FlywheelRun", FlywheelRun, folder)
 
 

@@ -23,6 +23,7 @@ from flywheel.loop.waiting import starting
 CurriculumPlan = Plan[CurriculumStatus]
 # Data on a volume is mended without any event: a stalled Curriculum looks again by itself.
 LOOK_AGAIN_SECONDS = 300.0
+FETCHED = "_fetched"  # of the pod's workspace, where its sidecar writes the objects of buckets
 SOURCE_FOLDER = "/sources/{}"  # of the pod, where a source's own volume is mounted
 
 
@@ -121,8 +122,11 @@ def _source(source: SourceSpec) -> Source:
     dataset = source.dataset
     if dataset is None:
         raise ValueError(f"source {source.name} has neither dataset nor repository")
+    fields |= {"format": dataset.format, "max_rejected": source.max_rejected}
+    if dataset.s3 is not None:
+        return Source(**fields, s3=dataset.s3, path=f"{FETCHED}/{source.name}")
     path = dataset.config_map.key if dataset.config_map is not None else dataset.path
-    return Source(**fields, volume=volume, path=path or "", format=dataset.format, max_rejected=source.max_rejected)
+    return Source(**fields, volume=volume, path=path or "")
 
 
 def _own_volume(source: SourceSpec) -> SourceVolume | None:

@@ -39,6 +39,7 @@ from flywheel.loop.floors import floors_blocked
 from flywheel.loop.gate import deserves_test
 from flywheel.loop.inputs import TEACHING, build_request
 from flywheel.loop.judging import endpoints, judge_charged, nothing_to_judge, wants_judge
+from flywheel.loop.label_weight import nothing_beside_label
 from flywheel.loop.leakage import leakage_checked
 from flywheel.loop.naming import job_name, model_folder
 from flywheel.loop.observed import JobView, RunObserved, deletable
@@ -104,7 +105,8 @@ def _decide(observed: RunObserved, now: datetime) -> RunPlan:
         words = f"status was changed by hand: {fault}; put it back, or delete this run and create a new one"
         blocked = State("blocked", Reason.STATUS_DAMAGED, words)
     if blocked is None and status.curriculum is not None:
-        blocked = floors_blocked(observed.run.spec, status) or nothing_to_judge(observed)
+        floors = floors_blocked(observed.run.spec, status)
+        blocked = floors or nothing_to_judge(observed) or nothing_beside_label(observed)
     if blocked is not None:
         return _settled(observed, status, blocked, now)
     return _advance_run(observed, status, now)

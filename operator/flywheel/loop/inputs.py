@@ -224,7 +224,9 @@ def _train(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
         max_steps=training.max_steps,
         batch_size=training.global_batch_size,
         learning_rate=training.learning_rate,
+        label_weight=training.label_weight,
         lora=training.lora,
+        order=_curriculum_of(observed).spec.growth.order,
         shuffle_labels=observed.shuffle_labels,
         resume=attempt_folder(run_folder(observed.run.metadata), current.number, "train", begun) if begun else None,
     )

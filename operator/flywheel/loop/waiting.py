@@ -17,6 +17,7 @@ _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNever
 _REFUSED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _NAMED = re.compile(r"secret|configmap", re.IGNORECASE)
 _SECRETS = {"judge": "a Secret of spec.evaluation"}
+_OF_SOURCES = {"prepare": ", or of a source's dataset.s3.secretRef,"}
 _SCHEDULER = (
     (re.compile(r"Insufficient ([A-Za-z0-9./-]+)"), "no node has enough {}"),
     (re.compile(r"untolerated taint"), "the nodes have taints that the pod does not tolerate"),
@@ -63,8 +64,8 @@ def _not_started(job: JobView, pod: PodView) -> State:
         return State(
             "blocked",
             Reason.WORKSPACE_SECRET,
-            f"step {job.step}: the Secret of workspace.s3.secretRef is missing or lacks accessKeyId, secretAccessKey or"
-            " hosts, or the ConfigMap of caBundleRef its key: mend it",
+            f"step {job.step}: the Secret of workspace.s3.secretRef{_OF_SOURCES.get(job.step, '')} is missing or lacks"
+            " accessKeyId, secretAccessKey or hosts, or the ConfigMap of caBundleRef its key: mend it",
         )
     if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower() and job.step == "fetch":
         return State(

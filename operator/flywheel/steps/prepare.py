@@ -25,7 +25,7 @@ from flywheel.data.sources import Placed, Reject
 from flywheel.data.truth import HOLDABLE, admit
 from flywheel.steps.material import task_schemas
 from flywheel.steps.parameters import parameters_of
-from flywheel.steps.reading import SAMPLES, digests, read_code, read_items
+from flywheel.steps.reading import SAMPLES, digests, fetch, read_code, read_items
 from flywheel.workspace.digest import digest_json
 from flywheel.workspace.manifest import MANIFEST, WrongInputError, check_input, read_manifest, result_of
 from flywheel.workspace.program import Attempt, BadInputError, log, run
@@ -43,6 +43,7 @@ def prepare(attempt: Attempt) -> StepResult:
     except BadRatiosError as error:
         raise BadInputError(str(error), Reason.SOURCE_REJECTED) from error
     schemas = task_schemas(parameters.task)
+    fetch(parameters.sources)
     contents, code = digests(attempt, parameters.sources), read_code(attempt, parameters.sources)
     revision = _revision(parameters, contents | code.digests)
     found = _finished(attempt, revision)
@@ -91,6 +92,7 @@ def _revision(parameters: PrepareParameters, contents: Mapping[str, str]) -> str
     for source in made_from["sources"]:
         source["path"] = contents[source["name"]]
         source.pop("volume", None)
+        source.pop("s3", None)
     return digest_json(made_from).removeprefix("sha256:")[:16]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from flywheel.data.sources import Placed, Reject, lines_of, read_source
 from flywheel.workspace.digest import digest_stream
 from flywheel.workspace.folder import walk
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError, log
+from flywheel.workspace.sidecar import Sidecar
 from flywheel.workspace.store import Workspace
 
 SAMPLES = 20  # rejects of one reason that are shown
@@ -40,6 +42,14 @@ class Code:
     digests: dict[str, str] = field(default_factory=dict[str, str])
     units: list[Unit] = field(default_factory=list[Unit])
     rejects: list[Reject] = field(default_factory=list[Reject])
+
+
+def fetch(sources: Sequence[Source]) -> None:
+    """Have the pod's sidecar bring objects of buckets. Raises RemoteError, TryLaterError for one that is missing."""
+    for source in sources:
+        if source.s3 is not None and not Sidecar(Path(os.environ["FLYWHEEL_SOURCES"]))("source", source.path):
+            where = f"object {source.s3.key} in bucket {source.s3.bucket} at {source.s3.endpoint}"
+            raise TryLaterError(f"source {source.name}: there is no {where}: put it there", Reason.SOURCE_MISSING)
 
 
 def digests(attempt: Attempt, sources: Sequence[Source]) -> dict[str, str]:

@@ -56,12 +56,12 @@ class Access:
     ca_bundle: bytes | None = None
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Access:
+    def of(cls, environment: Mapping[str, str], name: str = "S3") -> Access:
         """As the sidecar's environment has it."""
         # Secrets made from a file end with a line break.
-        key, secret, hosts = (environment.get(f"FLYWHEEL_S3_{name}", "").strip() for name in _SECRET)
+        key, secret, hosts = (environment.get(f"FLYWHEEL_{name}_{part}", "").strip() for part in _SECRET)
         named = tuple(host.strip().lower() for host in hosts.split(",") if host.strip())
-        bundle = environment.get("FLYWHEEL_S3_CA")
+        bundle = environment.get(f"FLYWHEEL_{name}_CA")
         return cls(key, secret, named, bundle.encode() if bundle else None)
 
     def __repr__(self) -> str:
@@ -69,14 +69,14 @@ class Access:
         return f"Access(hosts={self.hosts})"
 
 
-def _store(place: S3, access: Access, patience: timedelta) -> S3Store:
+def _store(place: S3, access: Access, patience: timedelta, field: str) -> S3Store:
     """Raises RemoteError for an endpoint that the key is not meant for."""
     host = urlsplit(place.endpoint).hostname
     if not access.access_key_id or not access.secret_access_key or not access.hosts:
-        words = "the workspace's Secret needs the keys accessKeyId, secretAccessKey and hosts"
+        words = f"the Secret of {field}.secretRef needs the keys accessKeyId, secretAccessKey and hosts"
         raise RemoteError(Reason.WORKSPACE_SECRET, words)
     if host not in access.hosts:
-        words = f"host {host} of workspace.s3.endpoint is not among the hosts of the workspace's Secret: add it there"
+        words = f"host {host} of {field}.endpoint is not among the hosts of its Secret: add it there"
         raise RemoteError(Reason.WORKSPACE_SECRET, words)
     client: ClientConfig = {"allow_http": True, "connect_timeout": "10s", "read_timeout": "60s", "timeout": "6h"}
     if access.ca_bundle is not None:
@@ -96,11 +96,15 @@ def _store(place: S3, access: Access, patience: timedelta) -> S3Store:
 
 
 class Bucket:
-    """Objects below the workspace's prefix. Every method raises RemoteError where the bucket cannot be used."""
+    """Objects below a place's prefix. Every method raises RemoteError where the bucket cannot be used.
 
-    def __init__(self, place: S3, access: Access, patience: timedelta = _PATIENCE) -> None:
+    `field`: what people know the place by.
+    """
+
+    def __init__(self, place: S3, access: Access, patience: timedelta = _PATIENCE, field: str = "workspace.s3") -> None:
         self._place = place
-        self._store = _store(place, access, patience)
+        self._field = field
+        self._store = _store(place, access, patience, field)
 
     def read(self, key: str) -> bytes | None:
         """An object's bytes, or None where there is no such object."""
@@ -179,7 +183,7 @@ class Bucket:
             return RemoteError(Reason.WORKSPACE_KEY_REFUSED, words)
         if not status or status == "429" or status.startswith("5"):
             words = f"{place.endpoint} does not answer for bucket {place.bucket}: check endpoint, region, network and"
-            return RemoteError(Reason.WORKSPACE_UNAVAILABLE, f"{words} workspace.s3.caBundleRef")
+            return RemoteError(Reason.WORKSPACE_UNAVAILABLE, f"{words} {self._field}.caBundleRef")
         return None
 
 

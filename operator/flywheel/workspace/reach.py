@@ -37,7 +37,7 @@ def read_paths(request: StepRequest) -> list[str]:
         found += [
             source.path if source.repository else _parent(source.path)
             for source in parameters.sources
-            if source.volume is None
+            if source.volume is None and source.s3 is None
         ]
     if isinstance(parameters, JudgeParameters) and parameters.anchors is not None:
         found.append(_parent(parameters.anchors))

@@ -17,8 +17,9 @@ from flywheel.workspace.digest import canonical_json
 from flywheel.workspace.store import Workspace
 
 Operation = Literal[
-    "inputs", "sealed", "record", "records", "put", "create", "delete", "commit", "keep", "folders", "remove"
-]
+    "inputs", "sealed", "record", "records", "put", "create", "delete", "commit", "keep", "folders", "remove",
+    "source",
+]  # fmt: skip
 
 
 class RemoteError(Exception):

@@ -1,4 +1,4 @@
-"""The sidecar of a step on a bucket, and how the step asks it: one JSON line there and one back, over a socket.
+"""The sidecar of a step that needs a bucket, and how the step asks it: one JSON line there and one back, over a socket.
 
 The sidecar alone holds the bucket's key. `python -m flywheel.workspace.sidecar` is its program.
 Must not know what is asked.
@@ -102,7 +102,7 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, _ended)
     root = Path(os.environ["FLYWHEEL_WORKSPACE"])
-    with serve(root / SOCKET, _staging(root)) as server:
+    with serve(Path(os.environ["FLYWHEEL_SOCKET"]), _staging(root)) as server:
         server.daemon_threads = True
         server.serve_forever()
 
@@ -115,15 +115,21 @@ def _staging(root: Path) -> Do:
     """Made at the first question, so that what is wrong with the Secret is an answer."""
     # Only here: a step's own image has no S3 library.
     from flywheel.workspace.bucket import Access, Bucket
+    from flywheel.workspace.fetched import fetch_source
     from flywheel.workspace.staging import Staging
 
     @cache
+    def request() -> StepRequest:
+        return StepRequest.model_validate_json(os.environ["FLYWHEEL_REQUEST"])
+
+    @cache
     def staging() -> Staging:
-        request = StepRequest.model_validate_json(os.environ["FLYWHEEL_REQUEST"])
         place = S3.model_validate_json(os.environ["FLYWHEEL_S3"])
-        return Staging(request, Workspace(root), Bucket(place, Access.of(os.environ)))
+        return Staging(request(), Workspace(root), Bucket(place, Access.of(os.environ)))
 
     def do(operation: Operation, *paths: str) -> Any:
+        if operation == "source":
+            return fetch_source(request(), Workspace(root), os.environ, *paths)
         return staging().do(operation, *paths)
 
     return do

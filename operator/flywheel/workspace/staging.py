@@ -71,7 +71,8 @@ class Staging:
         parameters = self._request.parameters
         if isinstance(parameters, PrepareParameters):
             for source in parameters.sources:
-                self._source(source.path)
+                if source.s3 is None:
+                    self._source(source.path)
         if isinstance(parameters, JudgeParameters) and parameters.anchors is not None:
             self._source(parameters.anchors)
         if isinstance(parameters, TrainParameters) and parameters.resume is not None:

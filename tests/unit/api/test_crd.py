@@ -17,7 +17,7 @@ from resources import curriculum_spec, run_spec
 from flywheel.api.crd import all_crds, render, structural
 from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.jobs import Jobs
-from flywheel.api.model import Chance, Duration, PositiveDecimal, Share, duration_seconds
+from flywheel.api.model import Chance, Duration, PositiveDecimal, Share, Weight, duration_seconds
 
 ROOT = Path(__file__).parents[3]
 YAML_11_BOOLEANS = {"y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF"}
@@ -159,6 +159,7 @@ SCALARS: list[tuple[Any, str, list[str], list[str]]] = [
     (Share, "Share", ["0", "1", "0.5", "1.0", "0.123456"], ["1.1", "-0.1", "2", "x", ""]),
     (Chance, "Chance", ["0.05", "0.000001", "0.9"], ["0", "1", "0.0", "1.0", "-0.1", "x"]),
     (PositiveDecimal, "PositiveDecimal", ["1e-4", "3e-3", "0.0003", "5", "12.5"], ["0", "0.0", "-1", "x", "0e5"]),
+    (Weight, "Weight", ["1", "1.5", "20", "99.999999", "100", "100.0"], ["0.9", "0", "100.1", "101", "1e1", "-2", "x"]),
 ]
 
 

@@ -12,11 +12,13 @@ from flywheel.api.curriculum import Source
 
 FILE = {"name": "s", "truth": "Human", "group": "package", "dataset": {"path": "a.jsonl"}}
 KEY = FILE | {"dataset": {"configMap": {"name": "labelled", "key": "items.jsonl"}}}
+PLACE = {"endpoint": "https://s3.example.com", "bucket": "labelled", "key": "items.jsonl", "secretRef": {"name": "s3"}}
+OBJECT = FILE | {"dataset": {"s3": PLACE}}
 CODE = {"name": "s", "truth": "Teacher", "group": "file", "repository": {"path": "code", "include": ["src/*"]}}
 CLAIM = CODE | {"repository": {"path": "code", "persistentVolumeClaim": {"claimName": "checkout"}}}
 
 
-@pytest.mark.parametrize("source", [FILE, KEY, CODE, CLAIM, CODE | {"group": "repository"}])
+@pytest.mark.parametrize("source", [FILE, KEY, OBJECT, CODE, CLAIM, CODE | {"group": "repository"}])
 def test_good(source: dict[str, Any]) -> None:
     read = Source.model_validate(source)
     assert Source.model_validate(read.to_json_object()) == read
@@ -27,8 +29,10 @@ def test_good(source: dict[str, Any]) -> None:
     [
         ({**FILE, "repository": CODE["repository"]}, "dataset or repository"),
         ({"name": "s", "truth": "Human", "group": "package"}, "dataset or repository"),
-        ({**FILE, "dataset": {}}, "path or configMap"),
-        ({**FILE, "dataset": {**FILE["dataset"], **KEY["dataset"]}}, "path or configMap"),
+        ({**FILE, "dataset": {}}, "path, configMap or s3"),
+        ({**FILE, "dataset": {**FILE["dataset"], **KEY["dataset"]}}, "path, configMap or s3"),
+        ({**FILE, "dataset": {**OBJECT["dataset"], **KEY["dataset"]}}, "path, configMap or s3"),
+        ({**FILE, "dataset": {"s3": {**OBJECT["dataset"]["s3"], "key": "../items.jsonl"}}}, "pattern"),
         ({**CODE, "truth": "Human"}, "no labels"),
         ({**CODE, "group": "package"}, "no labels"),
         ({**CODE, "maxRejected": 1}, "no labels"),

@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resources import BUCKET, CLAIM
+from resources import BUCKET, CLAIM, NOW, curriculum, curriculum_spec
+from restricted import check_job
 
 from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.jobs import EnvVar, JobSettings, Resources, StepName, Toleration
@@ -25,9 +26,11 @@ from flywheel.api.request import (
     TrainParameters,
 )
 from flywheel.api.task import LabelField, Task
-from flywheel.api.workspace import S3
+from flywheel.api.workspace import S3, WorkspaceRef
 from flywheel.controller.jobs import MAX_REQUEST_BYTES, Owner, RequestTooLargeError, job_manifest, resources
 from flywheel.controller.step_defaults import STEP_DEFAULTS
+from flywheel.loop.curriculum import decide_curriculum
+from flywheel.loop.observed import CurriculumObserved
 from flywheel.loop.plan import Claims, StepJob
 
 OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "a" * 80, "11111111-2222-3333-4444-555555555555")
@@ -233,6 +236,25 @@ def test_a_workspace_in_a_bucket_is_a_folder_of_the_pod_and_a_sidecar() -> None:
     assert step["FLYWHEEL_SIDECAR"].startswith(said["FLYWHEEL_WORKSPACE"] + "/.")
     assert S3.model_validate_json(said["FLYWHEEL_S3"]) == BUCKET.s3
     assert not [entry for entry in container(job)["env"] if "valueFrom" in entry], "the step holds no key"
+
+
+@pytest.mark.parametrize("workspace", [CLAIM, BUCKET])
+def test_a_source_in_a_bucket_is_fetched_by_the_sidecar_which_alone_has_its_key(workspace: WorkspaceRef) -> None:
+    spec = curriculum_spec() | {"workspace": workspace.to_json_object()}
+    place = {"endpoint": "https://s3.example.com", "bucket": "labelled", "key": "a/b.jsonl", "secretRef": {"name": "k"}}
+    spec["sources"] = [*spec["sources"], {**spec["sources"][0], "name": "bought", "dataset": {"s3": place}}]
+    (job,) = decide_curriculum(CurriculumObserved(curriculum(spec), ""), NOW).create
+    check_job(job)
+    pod = job_manifest(job, OWNER, IMAGES)["spec"]["template"]["spec"]
+    (sidecar,) = pod["initContainers"]
+    said, step = (
+        {entry["name"]: entry.get("value") for entry in each["env"]} for each in (sidecar, pod["containers"][0])
+    )
+    assert step["FLYWHEEL_SOURCES"] == said["FLYWHEEL_SOCKET"] and "FLYWHEEL_SOURCE_1_SECRET_ACCESS_KEY" in said
+    assert ("FLYWHEEL_SIDECAR" in step) == ("FLYWHEEL_S3" in said) == (workspace is BUCKET)
+    shared = [mount["mountPath"] for mount in sidecar["volumeMounts"]]
+    assert shared == [said["FLYWHEEL_SOCKET"].removesuffix("/.sidecar")]
+    assert not [entry for entry in pod["containers"][0]["env"] if "valueFrom" in entry], "the step holds no key"
 
 
 def test_publish_writes_the_repository() -> None:

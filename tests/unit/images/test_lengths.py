@@ -22,9 +22,9 @@ from flywheel_trainer.train import encode
 class Spelling:
     """One token a letter."""
 
-    def encode_example(self, question: dict[str, Any], output: dict[str, Any]) -> Encoded:
+    def encode_example(self, question: dict[str, Any], output: dict[str, Any], label_weight: float) -> Encoded:
         ids = [ord(letter) for letter in question["code"] + output["label"]]
-        return Encoded(ids=ids, mask=[1] * len(ids))
+        return Encoded(ids=ids, weights=[label_weight] * len(ids))
 
 
 TOKENS = cast("TaskTokens", Spelling())

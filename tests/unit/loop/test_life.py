@@ -367,6 +367,14 @@ def test_replay_follows_the_curriculum() -> None:
     assert isinstance(parameters, EvaluateParameters) and str(parameters.replay) == "0.5"
 
 
+@pytest.mark.parametrize(("growth", "order"), [({}, "Shuffled"), ({"order": "Staged"}, "Staged")])
+def test_the_order_of_training_follows_the_curriculum(growth: dict[str, str], order: str) -> None:
+    world = World(curriculum=curriculum(curriculum_spec() | {"growth": growth}, ready()))
+    until(world, "train")
+    parameters = world.created[-1].request.parameters
+    assert isinstance(parameters, TrainParameters) and parameters.order == order
+
+
 def _status() -> FlywheelRunStatus:
     train = AcceptedStep(name="train", attempt=1, digest=digest("t"))
     return FlywheelRunStatus(current=Iteration(number=1, steps=[train]))

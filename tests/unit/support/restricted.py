@@ -16,6 +16,7 @@ from flywheel.api.request import (
     TrainParameters,
 )
 from flywheel.controller.jobs import Owner, job_manifest
+from flywheel.controller.mounts import bucket_sources
 from flywheel.loop.plan import StepJob
 
 OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "severity", "11111111-2222-3333-4444-555555555555")
@@ -80,18 +81,24 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
 
 def _check_sidecars(job: StepJob, sidecars: list[dict[str, Any]]) -> None:
     """The bucket's key is in the sidecar, which is our image and program, and nowhere else."""
-    place = job.claims.workspace.s3
-    assert len(sidecars) == (place is not None)
-    for sidecar in sidecars if place is not None else []:
+    place, sources = job.claims.workspace.s3, bucket_sources(job.request)
+    buckets = {f"SOURCE_{number}": source for number, source in sources.items()} | ({"S3": place} if place else {})
+    assert len(sidecars) == bool(buckets)
+    for sidecar in sidecars:
         assert sidecar["image"] == IMAGES["operator"] and sidecar["command"][1:] == ["-m", "flywheel.workspace.sidecar"]
         keys = {entry["name"]: entry["valueFrom"] for entry in sidecar["env"] if "valueFrom" in entry}
-        assert (keys.pop("FLYWHEEL_S3_CA", None) is not None) == (place.ca_bundle_ref is not None)
+        for name, bucket in buckets.items():
+            assert (keys.pop(f"FLYWHEEL_{name}_CA", None) is not None) == (bucket.ca_bundle_ref is not None)
         names = {"ACCESS_KEY_ID": "accessKeyId", "SECRET_ACCESS_KEY": "secretAccessKey", "HOSTS": "hosts"}
         assert keys == {
-            f"FLYWHEEL_S3_{name}": {"secretKeyRef": {"name": place.secret_ref.name, "key": key, "optional": False}}
+            f"FLYWHEEL_{where}_{name}": {
+                "secretKeyRef": {"name": bucket.secret_ref.name, "key": key, "optional": False}
+            }
+            for where, bucket in buckets.items()
             for name, key in names.items()
         }
-        assert sidecar["volumeMounts"] == [{"name": "workspace", "mountPath": "/workspace"}]
+        mount = {"name": "workspace", "mountPath": "/workspace"}
+        assert sidecar["volumeMounts"] == [mount if place else {"name": "fetched", "mountPath": "/workspace/_fetched"}]
 
 
 def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> None:
@@ -107,7 +114,11 @@ def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dic
         path, read_only = mount["mountPath"], mount.get("readOnly", False)
         assert "subPathExpr" not in mount and "mountPropagation" not in mount
         if sources[mount["name"]] == "emptyDir":
-            assert path in ("/tmp", "/dev/shm") or (path == "/workspace" and own is None)
+            assert (
+                path in ("/tmp", "/dev/shm")
+                or (path == "/workspace" and own is None)
+                or (path == "/workspace/_fetched" and own is not None and bucket_sources(job.request))
+            )
         elif path.startswith("/sources/"):
             (source,) = [source for source in job.claims.sources if f"{path}/".startswith(f"{source.folder}/")]
             wanted = (source.folder, None) if source.config_map else (f"{source.folder}/{source.path}", source.path)
@@ -135,7 +146,7 @@ def planned(request: StepRequest) -> tuple[set[str], set[str]]:
     writable = {request.output, *request.also_writable}
     match request.parameters:
         case PrepareParameters(sources=sources):
-            own = [source for source in sources if source.volume is None]
+            own = [source for source in sources if source.volume is None and source.s3 is None]
             readable |= {each.path if each.repository else each.path.rpartition("/")[0] or each.path for each in own}
         case JudgeParameters(anchors=str(anchors)):
             readable.add(anchors.rpartition("/")[0] or anchors)

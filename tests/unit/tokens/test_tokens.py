@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import TemplateError, UndefinedError
+from tokenizers import Tokenizer
 
 from flywheel.api.task import PreparedTask, Task
 from flywheel.data.tokens import (
     BaseIdentity,
     Contract,
+    OffsetsError,
     TaskTokens,
     answer_text,
+    label_span,
     parse_answer,
     property_order,
 )
@@ -67,6 +71,14 @@ class Bytes:
                 text = text[1:]
         return ids
 
+    def __call__(
+        self, text: str, *, add_special_tokens: bool, split_special_tokens: bool, return_offsets_mapping: bool
+    ) -> dict[str, list[Any]]:
+        assert return_offsets_mapping
+        ids = self.encode(text, add_special_tokens=add_special_tokens, split_special_tokens=split_special_tokens)
+        places = [place for place, letter in enumerate(text) for _ in letter.encode("utf-8", "surrogatepass")]
+        return {"input_ids": ids, "offset_mapping": [(place, place + 1) for place in places]}
+
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str:
         assert skip_special_tokens
         return bytes(token for token in token_ids if token < 256).decode("utf-8", "replace")
@@ -77,6 +89,30 @@ class Bytes:
         assert not tokenize
         turns = "".join(f"[{turn['role']}]{turn['content']}</s>" for turn in conversation)
         return "<s>" + turns + ("[assistant]" if add_generation_prompt else "")
+
+
+class Real:
+    """The tokenizers library as transformers shows it."""
+
+    chat_template = None
+    bos_token_id = None
+    eos_token_id = 0
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
+
+    def __call__(self, text: str, *, add_special_tokens: bool, **_: bool) -> dict[str, list[Any]]:
+        found = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        return {"input_ids": found.ids, "offset_mapping": found.offsets}
+
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str:
+        return self._tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def apply_chat_template(self, conversation: Any, **_: bool) -> Any:
+        raise NotImplementedError
 
 
 TOKENIZERS = st.builds(Bytes, bos=st.booleans(), chat=st.booleans())
@@ -91,17 +127,75 @@ def test_the_training_prefix_is_what_the_student_is_asked(tokenizer: Bytes, ques
     task = tokens(tokenizer)
     example, prompt = task.encode_example(question, output), task.encode_prompt(question)
     assert example.ids[: len(prompt)] == prompt
-    assert example.mask == [0] * len(prompt) + [1] * (len(example.ids) - len(prompt))
+    assert example.weights == [0] * len(prompt) + [1] * (len(example.ids) - len(prompt))
 
 
 @given(TOKENIZERS, QUESTIONS, OUTPUTS)
 def test_loss_is_on_the_answer_and_one_stop_token(tokenizer: Bytes, question, output) -> None:
     task = tokens(tokenizer)
     example = task.encode_example(question, output)
-    taught = [token for token, counts in zip(example.ids, example.mask, strict=True) if counts]
+    taught = [token for token, counts in zip(example.ids, example.weights, strict=True) if counts]
     assert taught[-1] == EOS and EOS not in taught[:-1]
     assert task.decode(taught) == answer_text(TASK, output)
     assert parse_answer(task.decode([*taught, 65, 66]), TASK) == output["issue_type"]
+
+
+EXPLAINED = TASK.model_copy(
+    update={
+        "output_schema": {
+            "type": "object",
+            "properties": {"issue_type": {"enum": [*LABELS, 'größer "als"']}, "why": {}, "more": {}},
+            "required": ["why", "issue_type"],
+        }
+    }
+)
+ANSWERS = st.fixed_dictionaries(
+    {"issue_type": st.sampled_from([*LABELS, 'größer "als"']), "why": st.text(max_size=20)},
+    optional={"more": st.text(max_size=5), "a": st.integers()},
+)
+
+
+@given(ANSWERS)
+def test_the_label_is_found_in_the_answer(output: dict[str, Any]) -> None:
+    begin, end = label_span(EXPLAINED, output)
+    text = answer_text(EXPLAINED, output)
+    assert json.loads(text[begin - 1 : end + 1]) == output["issue_type"]
+    assert json.loads(text[:begin] + "there" + text[end:]) == output | {"issue_type": "there"}
+
+
+@given(TOKENIZERS, QUESTIONS, ANSWERS, st.floats(1.5, 100))
+def test_the_tokens_of_the_label_weigh_more(tokenizer: Bytes, question, output, weight: float) -> None:
+    task = TaskTokens(PreparedTask(task=EXPLAINED, template=TEMPLATE), tokenizer)
+    plain, weighted = task.encode_example(question, output), task.encode_example(question, output, weight)
+    assert weighted.ids == plain.ids and task.encode_example(question, output, 1.0) == plain
+    heavy = [token for token, counts in zip(weighted.ids, weighted.weights, strict=True) if counts == weight]
+    assert json.loads('"' + task.decode(heavy) + '"') == output["issue_type"]
+    assert [min(counts, 1) for counts in weighted.weights] == plain.weights
+
+
+def test_the_students_own_tokens_of_a_label() -> None:
+    """A real tokenizer joins letters, and may join them with what stands beside them."""
+    student = Path(__file__).parents[3] / "examples" / "code-review" / "student" / "tokenizer.json"
+    tokenizer = Real(Tokenizer.from_file(str(student)))
+    task = TaskTokens(PreparedTask(task=EXPLAINED, template=TEMPLATE), tokenizer)
+    output = {"issue_type": "critical", "why": "critical, it crashes"}
+    example = task.encode_example({"code": "x", "review": "critical"}, output, 5.0)
+    heavy = [place for place, counts in enumerate(example.weights) if counts == 5.0]
+    assert heavy == list(range(heavy[0], heavy[-1] + 1))
+    around = [tokenizer.decode(example.ids[at : heavy[-1] + 1], skip_special_tokens=True) for at in heavy[:2]]
+    assert around[0].strip('":,') == "critical" and "critical" not in around[1]
+
+
+def test_a_tokenizer_without_offsets_is_refused_where_labels_weigh_more() -> None:
+    class Slow(Bytes):
+        def __call__(self, text: str, **_: bool) -> dict[str, list[Any]]:
+            raise NotImplementedError("return_offset_mapping is not available when using Python tokenizers")
+
+    task = TaskTokens(PreparedTask(task=EXPLAINED, template=TEMPLATE), Slow())
+    output = {"issue_type": "minor", "why": "so"}
+    assert task.encode_example({"code": "x"}, output).ids
+    with pytest.raises(OffsetsError, match="does not say where its tokens lie"):
+        task.encode_example({"code": "x"}, output, 2.0)
 
 
 @given(TOKENIZERS, QUESTIONS)

@@ -62,7 +62,10 @@ def environment(pod: Path, **more: str) -> dict[str, str]:
 @contextmanager
 def sidecar(pod: Path, place: S3, **secret: str) -> Iterator[subprocess.Popen[str]]:
     keys = {"ACCESS_KEY_ID": KEY, "SECRET_ACCESS_KEY": f"{SECRET}\n", "HOSTS": "localhost, 127.0.0.1"} | secret
-    said = {"FLYWHEEL_S3": place.model_dump_json(by_alias=True, exclude_none=True)}
+    said = {
+        "FLYWHEEL_SOCKET": str(pod / SOCKET),
+        "FLYWHEEL_S3": place.model_dump_json(by_alias=True, exclude_none=True),
+    }
     env = environment(pod, **said, **{f"FLYWHEEL_S3_{name}": value for name, value in keys.items()})
     command = [sys.executable, "-m", "flywheel.workspace.sidecar"]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -100,7 +103,12 @@ def test_a_step_and_its_sidecar(s3: Server, pod: Path) -> None:
         ({"bucket": "nowhere"}, {}, "BucketMissing", "there is no bucket nowhere at http://127.0.0.1"),
         ({}, {"SECRET_ACCESS_KEY": "hunter2"}, "WorkspaceKeyRefused", "Secret bucket"),
         ({}, {"ACCESS_KEY_ID": "hunter2"}, "WorkspaceKeyRefused", "Secret bucket"),
-        ({}, {"HOSTS": "s3.example.com"}, "WorkspaceSecret", "127.0.0.1 of workspace.s3.endpoint is not among"),
+        (
+            {},
+            {"HOSTS": "s3.example.com"},
+            "WorkspaceSecret",
+            "127.0.0.1 of workspace.s3.endpoint is not among the hosts of its Secret",
+        ),
         ({}, {"HOSTS": " "}, "WorkspaceSecret", "accessKeyId, secretAccessKey and hosts"),
         ({}, {"ACCESS_KEY_ID": ""}, "WorkspaceSecret", "accessKeyId, secretAccessKey and hosts"),
     ],
