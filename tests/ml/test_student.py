@@ -17,7 +17,7 @@ OPENING = {"folder": "openings/test", "share": "0.05", "alpha": "0.05", "most": 
 START = {
     "step": "validate", "pool": "validation", "untrainedArms": True, "preflight": {"targetModules": ["all-linear"]}
 }  # fmt: skip
-UNTRAINED = {"base", "likelihood", "fewShot", "majority"}
+UNTRAINED = {"base", "likelihood", "fewShot", "majority", "bagOfWords"}
 
 
 def answers(bed: Bed, path: str) -> list[Answer]:
@@ -62,7 +62,8 @@ def test_every_untrained_arm_answers_every_item(bed: Bed, baseline: StepResult) 
     arms = figures(baseline).arms
     assert set(arms) == UNTRAINED
     assert arms["majority"].accuracy == 0.25
-    for arm in ("likelihood", "fewShot"):
+    assert arms["bagOfWords"].accuracy > 0.9, "the review names the label"
+    for arm in ("likelihood", "fewShot", "bagOfWords"):
         lines = answers(bed, f"{baseline.path}/answers/{arm}.jsonl")
         assert len(lines) == 48 and {line.state for line in lines} == {"ok"}
 

@@ -80,14 +80,14 @@ def _untrained(attempt: Attempt, sitting: Sitting, items: Sequence[Item]) -> dic
     from flywheel_student.arms import UNTRAINED
 
     arms: dict[str, list[Answer]] = {}
-    wanted = {item.id for item in items}
+    wanted, pool = {item.id for item in items}, _pool(attempt, "curriculum")
     for arm in UNTRAINED:
         earlier = _recorded(attempt, "reuse", arm) if attempt.input("reuse") is not None else []
         if {answer.id for answer in earlier} == wanted:
             log.info("arm %s: answers of an earlier measurement are used again", arm)
             arms[arm] = earlier
         else:
-            arms[arm] = sitting.untrained(arm, items, _pool(attempt, "curriculum") if arm == "fewShot" else [])
+            arms[arm] = sitting.untrained(arm, items, pool)
     return arms
 
 

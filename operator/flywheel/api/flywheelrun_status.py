@@ -31,7 +31,9 @@ class Measured(Open):
 class Arm(Measured):
     """One way of answering without training."""
 
-    name: str = Field(max_length=32, description="majority, base, likelihood or fewShot.")
+    name: str = Field(
+        max_length=32, description="base, likelihood or fewShot of the student; majority or bagOfWords without it."
+    )
 
 
 class Gain(Open):

@@ -194,14 +194,14 @@ class TestTerms(Closed):
 class MeasureParameters(Closed):
     """validate and test: answer the held-out pool and compare.
 
-    Inputs: curriculum (task.json, pools/<pool>, and pools/curriculum for the few-shot arm), adapter (the arm
+    Inputs: curriculum (task.json, pools/<pool>, and pools/curriculum for fewShot and bagOfWords), adapter (the arm
     `candidate`; absent: untrained arms only), and the inputs that `comparisons` name.
     """
 
     step: Literal["validate", "test"]
     model_path: str
     pool: Literal["validation", "test"]
-    untrained_arms: bool = Field(description="Also answer as base, likelihood and fewShot (majority is computed).")
+    untrained_arms: bool = Field(description="Also answer as base, likelihood, fewShot, majority and bagOfWords.")
     comparisons: list[Comparison] = Field(default_factory=list[Comparison])
     level: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1, description="Confidence level of the intervals.")
     recall_versus: list[str] = Field(

@@ -39,8 +39,9 @@ from flywheel.teacher.replies import Rung
 from flywheel.workspace.program import _failure
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
-ARMS = ("majority", "base", "likelihood", "fewShot", "candidate")
-VERSUS = ("base", "likelihood", "fewShot", "incumbent")
+UNTRAINED = ("majority", "bagOfWords", "base", "likelihood", "fewShot")
+ARMS = (*UNTRAINED, "candidate")
+VERSUS = (*UNTRAINED, "incumbent")
 LONG_HOME = f"runs/{'n' * 63}/{'r' * 253}-01234567/iter-100/validate/a123"
 USAGE = Usage(
     calls=99999,

@@ -21,7 +21,7 @@ from flywheel.workspace.adapter import FOLDER, adapter_digest
 from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, run
 
-KNOWN = {"base": 3, "likelihood": 4, "fewShot": 5, "majority": 3, CANDIDATE: 13}  # sixteenths
+KNOWN = {"base": 3, "likelihood": 4, "fewShot": 5, "majority": 3, "bagOfWords": 6, CANDIDATE: 13}  # sixteenths
 
 
 def answer(attempt: Attempt) -> StepResult:

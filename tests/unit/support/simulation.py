@@ -387,7 +387,7 @@ class World:
     def _measured(self, request: StepRequest) -> dict[str, Any]:
         parameters = request.parameters
         assert isinstance(parameters, MeasureParameters)
-        arms = ["majority", *UNTRAINED_ARMS] if parameters.untrained_arms else []
+        arms = ["majority", "bagOfWords", *UNTRAINED_ARMS] if parameters.untrained_arms else []
         compared = [entry.name for entry in parameters.comparisons]
         if request.input("adapter") is not None:
             compared += list(UNTRAINED_ARMS) if parameters.untrained_arms else []
