@@ -85,9 +85,10 @@ def _measured(request: StepRequest, number: int) -> MeasureFigures:
     differences = {
         name: Difference(difference=gain, low=gain - 0.05, high=gain + 0.05) for name, gain in versus.items()
     }
+    falls = {"code": Difference(difference=0.3, low=0.2, high=0.4)} if step == "test" else {}
     opened = {"openings": number, "spent": 0.01 * number} if step == "test" else {}
     arms["candidate"] = accuracy(better)
-    return MeasureFigures(step=step, items=300, arms=arms, differences=differences, **opened)
+    return MeasureFigures(step=step, items=300, arms=arms, differences=differences, blanked=falls, **opened)
 
 
 def result(request: StepRequest) -> StepResult:

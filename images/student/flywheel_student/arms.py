@@ -9,6 +9,7 @@ from typing import Literal
 from flywheel.api.item import Answer, Item
 from flywheel.data.tokens import TaskTokens, answer_text
 from flywheel_student.bag_of_words import BagOfWords
+from flywheel_student.blanking import blanked
 from flywheel_student.freeform import Reply, reply_to
 from flywheel_student.likelihood import choose_label
 from flywheel_student.model import Student
@@ -31,6 +32,10 @@ class Sitting:
     def candidate(self, items: Sequence[Item]) -> list[Answer]:
         """Base with adapter, free-form: as it will be served."""
         return self._freeform(CANDIDATE, items)
+
+    def blanked(self, field: str, items: Sequence[Item]) -> list[Answer]:
+        """The candidate once more, with one text field of each question left empty."""
+        return self._freeform(f"blank:{field}", [blanked(item, field) for item in items])
 
     def untrained(self, arm: Untrained, items: Sequence[Item], pool: Sequence[Item]) -> list[Answer]:
         """One of the arms without training; `pool` holds labelled items that may be shown, or counted."""

@@ -210,6 +210,11 @@ class MeasureParameters(Closed):
     )
     opening: TestTerms | None = Field(default=None, description="On what terms the test pool is opened; test only.")
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
+    blanked: int = Field(
+        default=0,
+        ge=0,
+        description="Items that the candidate answers again, each time with another text field of the question empty.",
+    )
     batch_size: int = 32
     preflight: Lora | None = Field(
         default=None,

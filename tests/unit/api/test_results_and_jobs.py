@@ -143,6 +143,7 @@ LARGEST: list[Figures] = [
         arms=dict.fromkeys(ARMS, ACCURACY),
         differences=dict.fromkeys((*VERSUS, "first"), DIFFERENCE),
         recall_lows=[-0.12345] * 16,
+        blanked={f"{place}{'f' * 31}"[::-1]: DIFFERENCE for place in range(4)},
         probes=1000,
         openings=100,
         spent=0.123456789,

@@ -101,7 +101,10 @@ def test_the_gate_asks_the_best_untrained_arm_and_the_incumbent(
     status = FlywheelRunStatus(candidate=candidate if has_incumbent else None)
 
     def passed(gains: list[Gain]) -> bool:
-        return passes(Gate(), status, report_of(arms(**accuracies), gains))
+        report = report_of(arms(**accuracies), gains)
+        fallen = [gain(name, "1.0") for name in ("blank:code", *answered)][:4]
+        assert passes(Gate(), status, report.model_copy(update={"blanked": fallen})) == passes(Gate(), status, report)
+        return passes(Gate(), status, report)
 
     if not answered:
         assert best is None and not passes(Gate(), FlywheelRunStatus(), report_of([], [gain("base", "1.0")]))
