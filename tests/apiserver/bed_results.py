@@ -83,7 +83,8 @@ def figures(request: StepRequest) -> Figures:
 def _measured(request: StepRequest, number: int) -> MeasureFigures:
     step = request.parameters.step
     assert step in ("validate", "test")
-    arms = {"majority": accuracy(0.25), "base": accuracy(0.3), "likelihood": accuracy(0.4), "fewShot": accuracy(0.35)}
+    untrained = {"majority": 0.25, "bagOfWords": 0.9, "base": 0.3, "likelihood": 0.4, "fewShot": 0.35}
+    arms = {name: accuracy(value) for name, value in untrained.items()}
     if number == 0:
         return MeasureFigures(step=step, items=300, arms=arms)
     better = 0.4 + 0.15 * number
@@ -91,9 +92,10 @@ def _measured(request: StepRequest, number: int) -> MeasureFigures:
     differences = {
         name: Difference(difference=gain, low=gain - 0.05, high=gain + 0.05) for name, gain in versus.items()
     }
+    falls = {"code": Difference(difference=0.3, low=0.2, high=0.4)} if step == "test" else {}
     opened = {"openings": number, "spent": 0.01 * number} if step == "test" else {}
     arms["candidate"] = accuracy(better)
-    return MeasureFigures(step=step, items=300, arms=arms, differences=differences, **opened)
+    return MeasureFigures(step=step, items=300, arms=arms, differences=differences, blanked=falls, **opened)
 
 
 def _judged(parameters: JudgeParameters) -> JudgeFigures:

@@ -13,7 +13,7 @@ from typing import Any
 
 from flywheel.api.item import Item
 from flywheel.api.request import Input, StepRequest
-from flywheel.api.result import StepResult, parse_result
+from flywheel.api.result import MAX_RESULT_BYTES, StepResult, parse_result
 from flywheel.api.task import Task
 from flywheel.workspace.manifest import Manifest, list_files, seal
 from flywheel.workspace.program import Attempt, Step
@@ -95,7 +95,7 @@ class Bed:
         attempt = Attempt(self.request(output, parameters, inputs), self.workspace)
         attempt.check_inputs()
         result = step(attempt)
-        assert len(result.to_message()) <= 1024
+        assert len(result.to_message()) <= MAX_RESULT_BYTES
         return result
 
     def start(self, module: str, output: str, parameters: dict[str, Any], inputs: list[Input]) -> subprocess.Popen[str]:

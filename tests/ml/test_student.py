@@ -17,7 +17,7 @@ OPENING = {"folder": "openings/test", "share": "0.05", "alpha": "0.05", "most": 
 START = {
     "step": "validate", "pool": "validation", "untrainedArms": True, "preflight": {"targetModules": ["all-linear"]}
 }  # fmt: skip
-UNTRAINED = {"base", "likelihood", "fewShot", "majority"}
+UNTRAINED = {"base", "likelihood", "fewShot", "majority", "bagOfWords"}
 
 
 def answers(bed: Bed, path: str) -> list[Answer]:
@@ -40,7 +40,14 @@ def baseline(bed: Bed, curriculum: Input) -> StepResult:
 def tested(bed: Bed, curriculum: Input, trained: tuple[StepResult, str]) -> StepResult:
     from flywheel_student.measure import measure
 
-    parameters = {"step": "test", "modelPath": bed.model, "pool": "test", "untrainedArms": True, "probes": 5}
+    parameters = {
+        "step": "test",
+        "modelPath": bed.model,
+        "pool": "test",
+        "untrainedArms": True,
+        "probes": 5,
+        "blanked": 40,
+    }
     parameters |= {"recallVersus": ["likelihood", "fewShot"], "opening": OPENING}
     inputs = [curriculum, bed.input(trained[0], "adapter", "adapter")]
     return bed.carry_out(measure, "runs/test/r/iter-1/test/a1", parameters, inputs)
@@ -62,7 +69,8 @@ def test_every_untrained_arm_answers_every_item(bed: Bed, baseline: StepResult) 
     arms = figures(baseline).arms
     assert set(arms) == UNTRAINED
     assert arms["majority"].accuracy == 0.25
-    for arm in ("likelihood", "fewShot"):
+    assert arms["bagOfWords"].accuracy > 0.9, "the review names the label"
+    for arm in ("likelihood", "fewShot", "bagOfWords"):
         lines = answers(bed, f"{baseline.path}/answers/{arm}.jsonl")
         assert len(lines) == 48 and {line.state for line in lines} == {"ok"}
 
@@ -107,6 +115,15 @@ def test_a_test_records_probes_on_which_base_and_candidate_disagree(bed: Bed, te
     assert figures(tested).probes == len(probes) == 5
     assert all(probe.candidate != probe.base for probe in probes)
     assert set(figures(tested).arms) == UNTRAINED | {"candidate"}
+
+
+def test_what_an_adapter_does_not_read_it_does_not_miss(bed: Bed, tested: StepResult) -> None:
+    """The review names the label; the code beside it is made up of numbers."""
+    falls = figures(tested).blanked
+    assert set(falls) == {"code", "review"} and falls["review"].low > 0 > falls["code"].low
+    pool = {line["id"] for line in bed.lines("curricula/test/c/r1/pools/test/items.jsonl")}
+    asked = [[line.id for line in answers(bed, f"{tested.path}/blanked/{name}.jsonl")] for name in ("code", "review")]
+    assert asked[0] == asked[1] and len(set(asked[0])) == 40 and set(asked[0]) < pool
 
 
 def test_a_test_bounds_the_loss_of_recall_of_each_label(bed: Bed, tested: StepResult) -> None:

@@ -8,13 +8,15 @@ from typing import Literal
 
 from flywheel.api.item import Answer, Item
 from flywheel.data.tokens import TaskTokens, answer_text
+from flywheel_student.bag_of_words import BagOfWords
+from flywheel_student.blanking import blanked
 from flywheel_student.freeform import Reply, reply_to
 from flywheel_student.likelihood import choose_label
 from flywheel_student.model import Student
 from flywheel_student.progress import Progress
 
-Untrained = Literal["base", "likelihood", "fewShot", "majority"]
-UNTRAINED: tuple[Untrained, ...] = ("base", "likelihood", "fewShot", "majority")
+Untrained = Literal["base", "likelihood", "fewShot", "majority", "bagOfWords"]
+UNTRAINED: tuple[Untrained, ...] = ("base", "likelihood", "fewShot", "majority", "bagOfWords")
 CANDIDATE = "candidate"
 
 
@@ -31,10 +33,16 @@ class Sitting:
         """Base with adapter, free-form: as it will be served."""
         return self._freeform(CANDIDATE, items)
 
+    def blanked(self, field: str, items: Sequence[Item]) -> list[Answer]:
+        """The candidate once more, with one text field of each question left empty."""
+        return self._freeform(f"blank:{field}", [blanked(item, field) for item in items])
+
     def untrained(self, arm: Untrained, items: Sequence[Item], pool: Sequence[Item]) -> list[Answer]:
-        """One of the arms without training; `pool` holds labelled items that may be shown."""
+        """One of the arms without training; `pool` holds labelled items that may be shown, or counted."""
         if arm == "majority":
             return self._majority(items)
+        if arm == "bagOfWords":
+            return self._bag_of_words(items, pool)
         with self._student.base():
             if arm == "base":
                 return self._freeform(arm, items)
@@ -50,10 +58,18 @@ class Sitting:
         return self._lines(items, reply_to(self._student, self._tokens, prompts, self._batch_size, progress.advance))
 
     def _majority(self, items: Sequence[Item]) -> list[Answer]:
-        task = self._tokens.task
         counts = Counter(self._truth(item) for item in items)
-        label = max(task.label.order, key=lambda each: counts[each])
-        return self._lines(items, [(answer_text(task, {task.label.path: label}), label, "ok")] * len(items))
+        label = max(self._tokens.task.label.order, key=lambda each: counts[each])
+        return self._lines(items, [self._labelled(label)] * len(items))
+
+    def _bag_of_words(self, items: Sequence[Item], pool: Sequence[Item]) -> list[Answer]:
+        examples = [(item.input, self._truth(item)) for item in pool]
+        labels = BagOfWords(self._tokens.task.label.order, examples).answers([item.input for item in items])
+        return self._lines(items, [self._labelled(label) for label in labels])
+
+    def _labelled(self, label: str) -> Reply:
+        """What an arm that says nothing but labels would have written."""
+        return answer_text(self._tokens.task, {self._tokens.task.label.path: label}), label, "ok"
 
     def _shots(self, pool: Sequence[Item]) -> list[tuple[dict[str, object], dict[str, object]]]:
         """The shortest item of each label, so that the examples leave room for the question."""

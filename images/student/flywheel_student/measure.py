@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from flywheel.api.item import Answer, Item, Probe
 from flywheel.api.request import MeasureParameters
 from flywheel.api.result import MeasureFigures, StepResult
-from flywheel.api.task import PreparedTask
+from flywheel.api.task import PreparedTask, Task
 from flywheel.statistics.measurement import OtherItemsError, measurement
 from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, BadInputError, run
+from flywheel_student.blanking import sampled, text_fields
 
 if TYPE_CHECKING:
     from flywheel_student.arms import Sitting
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def measure(attempt: Attempt) -> StepResult:
-    """answers/<arm>.jsonl for every arm, probes.jsonl where asked for, and figures."""
+    """answers/<arm>.jsonl for every arm, blanked/<field>.jsonl and probes.jsonl where asked for, and figures."""
     parameters = attempt.request.parameters
     if not isinstance(parameters, MeasureParameters):
         raise BadInputError(f"this program does not know the step {attempt.request.step}")
@@ -52,13 +53,16 @@ def measure(attempt: Attempt) -> StepResult:
         arms |= _untrained(attempt, sitting, items)
     for arm, answers in arms.items():
         _write(attempt, f"answers/{arm}.jsonl", answers)
+    blanked = _blanked(attempt, sitting, prepared.task, items, parameters.blanked) if CANDIDATE in arms else {}
+    for field, answers in blanked.items():
+        _write(attempt, f"blanked/{field}.jsonl", answers)
     probes = _probes(attempt, sitting, parameters.probes) if CANDIDATE in arms and parameters.probes else []
     if parameters.probes:  # also where there are none: publish names the file
         attempt.workspace.write_jsonl(attempt.path("probes.jsonl"), [probe.to_json_object() for probe in probes])
 
     others = _others(attempt, parameters, arms) if CANDIDATE in arms else {}
     try:
-        figures = measurement(parameters, prepared.task, arms, others, len(items), seed=attempt.request.seed)
+        figures = measurement(parameters, prepared.task, arms, others, blanked, len(items), seed=attempt.request.seed)
     except OtherItemsError as error:
         raise BadInputError(str(error)) from error
     spent = {"openings": opened.openings, "spent": float(opened.spent)} if opened else {}
@@ -80,14 +84,14 @@ def _untrained(attempt: Attempt, sitting: Sitting, items: Sequence[Item]) -> dic
     from flywheel_student.arms import UNTRAINED
 
     arms: dict[str, list[Answer]] = {}
-    wanted = {item.id for item in items}
+    wanted, pool = {item.id for item in items}, _pool(attempt, "curriculum")
     for arm in UNTRAINED:
         earlier = _recorded(attempt, "reuse", arm) if attempt.input("reuse") is not None else []
         if {answer.id for answer in earlier} == wanted:
             log.info("arm %s: answers of an earlier measurement are used again", arm)
             arms[arm] = earlier
         else:
-            arms[arm] = sitting.untrained(arm, items, _pool(attempt, "curriculum") if arm == "fewShot" else [])
+            arms[arm] = sitting.untrained(arm, items, pool)
     return arms
 
 
@@ -106,6 +110,14 @@ def _others(attempt: Attempt, parameters: MeasureParameters, arms: dict[str, lis
     for comparison in parameters.comparisons:
         others[comparison.name] = _recorded(attempt, comparison.input, comparison.arm)
     return others
+
+
+def _blanked(
+    attempt: Attempt, sitting: Sitting, task: Task, items: Sequence[Item], most: int
+) -> dict[str, list[Answer]]:
+    """By field, the candidate's answers to the same sample of the items without it."""
+    sample = sampled(items, most, attempt.request.seed)
+    return {field: sitting.blanked(field, sample) for field in text_fields(task, sample)}
 
 
 def _probes(attempt: Attempt, sitting: Sitting, most: int) -> list[Probe]:

@@ -31,13 +31,15 @@ class Measured(Open):
 class Arm(Measured):
     """One way of answering without training."""
 
-    name: str = Field(max_length=32, description="majority, base, likelihood or fewShot.")
+    name: str = Field(
+        max_length=32, description="base, likelihood or fewShot of the student; majority or bagOfWords without it."
+    )
 
 
 class Gain(Open):
     """Paired difference between the candidate and another arm on the same items."""
 
-    versus: str = Field(max_length=32, description="The arm compared with.")
+    versus: str = Field(max_length=38, description="The arm compared with.")
     difference: DecimalText = Field(description="Candidate minus the other, in balanced accuracy.")
     low: DecimalText = Field(description="Lower bound.")
     high: DecimalText = Field(description="Upper bound.")
@@ -137,6 +139,13 @@ class TestReport(Measured):
         default_factory=list[Gain],
         max_length=8,
         description="Candidate minus each arm.",
+        json_schema_extra=list_map("versus"),
+    )
+    blanked: list[Gain] = Field(
+        default_factory=list[Gain],
+        max_length=4,
+        description="Candidate minus itself with one text field of each question left empty (blank:<field>), on at"
+        " most 100 of the items. Where it is not above 0, the adapter does not read that field. Decides nothing.",
         json_schema_extra=list_map("versus"),
     )
     floors: list[FloorReport] = Field(

@@ -202,14 +202,14 @@ class TestTerms(Closed):
 class MeasureParameters(Closed):
     """validate and test: answer the held-out pool and compare.
 
-    Inputs: curriculum (task.json, pools/<pool>, and pools/curriculum for the few-shot arm), adapter (the arm
+    Inputs: curriculum (task.json, pools/<pool>, and pools/curriculum for fewShot and bagOfWords), adapter (the arm
     `candidate`; absent: untrained arms only), and the inputs that `comparisons` name.
     """
 
     step: Literal["validate", "test"]
     model_path: str
     pool: Literal["validation", "test"]
-    untrained_arms: bool = Field(description="Also answer as base, likelihood and fewShot (majority is computed).")
+    untrained_arms: bool = Field(description="Also answer as base, likelihood, fewShot, majority and bagOfWords.")
     comparisons: list[Comparison] = Field(default_factory=list[Comparison])
     level: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1, description="Confidence level of the intervals.")
     recall_versus: list[str] = Field(
@@ -218,6 +218,11 @@ class MeasureParameters(Closed):
     )
     opening: TestTerms | None = Field(default=None, description="On what terms the test pool is opened; test only.")
     probes: int = Field(default=0, description="Probe-pool items on which base and candidate disagree to record.")
+    blanked: int = Field(
+        default=0,
+        ge=0,
+        description="Items that the candidate answers again, each time with another text field of the question empty.",
+    )
     batch_size: int = 32
     preflight: Lora | None = Field(
         default=None,

@@ -24,6 +24,9 @@ _Spent = Annotated[float, Field(allow_inf_nan=False, ge=0, le=100), AfterValidat
 _Count = Annotated[int, Field(ge=0, le=10**15)]
 # Of a pool, an arm or a reason.
 _Name = Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
+# Of a question, also the name of a file.
+BLANKED_FIELD, MOST_BLANKED = r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$", 4
+_BlankedField = Annotated[str, Field(max_length=32, pattern=BLANKED_FIELD)]
 
 
 # By reason, what is missing of labels, by their place in the task's order.
@@ -179,6 +182,7 @@ class MeasureFigures(Open):
 
     recall_lows: per label in the task's order, the lowest of the lower bounds of the difference of recall against the
     arms that the plan named; -1 for a label without items.
+    blanked: by text field, candidate minus itself without that field, over a sample of the items.
     openings, spent: how often the test pool's items were opened by all runs so far, and what that spent of alpha.
     Without arms the opening was refused, because openings or alpha are spent.
     """
@@ -188,6 +192,7 @@ class MeasureFigures(Open):
     arms: dict[_Name, Accuracy] = Field(max_length=8)
     differences: dict[_Name, Difference] = Field(default_factory=dict[str, Difference], max_length=8)
     recall_lows: list[_Gain] = Field(default_factory=list[float], max_length=16)
+    blanked: dict[_BlankedField, Difference] = Field(default_factory=dict[str, Difference], max_length=MOST_BLANKED)
     probes: _Count = 0
     openings: Annotated[int, Field(ge=0, le=10**6)] = 0
     spent: _Spent = 0.0

@@ -122,6 +122,8 @@ def print_summary(console: Console, run: FlywheelRun) -> None:
         gain = gains.get(arm.name)
         difference = (gain.difference, f"{gain.low} to {gain.high}") if gain is not None else ("", "")
         table.add_row(arm.name, arm.accuracy, _interval(arm), *difference)
+    for fall in test.blanked:
+        table.add_row(f"{fall.versus}, a sample", "", "", fall.difference, f"{fall.low} to {fall.high}")
     console.print(table)
     if test.preferences:
         console.print(_preference_table(test))

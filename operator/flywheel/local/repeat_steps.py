@@ -237,6 +237,7 @@ def _measured(attempt: Attempt, figures: MeasureFigures) -> MeasureFigures:
     others = {arm: answers for arm, answers in arms.items() if arm != CANDIDATE}
     for entry in parameters.comparisons:
         others[entry.name] = _answers(attempt, attempt.input_path(entry.input, f"answers/{entry.arm}.jsonl"))
-    again = measurement(parameters, task, arms, others, len(truth), seed=attempt.request.seed)
+    blanked = {field: _answers(attempt, attempt.path(f"blanked/{field}.jsonl")) for field in figures.blanked}
+    again = measurement(parameters, task, arms, others, blanked, len(truth), seed=attempt.request.seed)
     kept = {name: getattr(figures, name) for name in ("probes", "openings", "spent")}
     return again.model_copy(update=kept)

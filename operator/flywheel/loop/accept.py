@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 
 from flywheel.api.conditions import Event, Reason
@@ -165,15 +166,15 @@ def _arms(figures: MeasureFigures) -> list[Arm]:
     ]
 
 
-def _gains(figures: MeasureFigures) -> list[Gain]:
+def _gains(differences: Mapping[str, Difference], prefix: str = "") -> list[Gain]:
     return [
         Gain(
-            versus=name,
+            versus=f"{prefix}{name}",
             difference=decimal_text(gain.difference),
             low=decimal_text(gain.low),
             high=decimal_text(gain.high),
         )
-        for name, gain in figures.differences.items()
+        for name, gain in differences.items()
     ]
 
 
@@ -193,7 +194,7 @@ def _validated(
     if not figures.differences:
         raise UnexpectedResultError(f"iteration {current.number}: validate compared the adapter with nothing")
     measured = Measured.model_validate(_measured(arm, figures.items))
-    status = _update_current(status, validation=measured, gains=_gains(figures))
+    status = _update_current(status, validation=measured, gains=_gains(figures.differences))
     status = status.model_copy(update={"validation": measured})
     words = f"accuracy {measured.accuracy} ({measured.low} to {measured.high}, {measured.items} items)"
     events = (_done(current, "validate", words),)
@@ -222,8 +223,9 @@ def _tested(
         raise UnexpectedResultError(f"iteration {current.number}: test measured no adapter or opened no pool")
     report = TestReport.model_validate(
         _measured(arm, figures.items)
-        | {"iteration": current.number, "passed": False, "arms": _arms(figures), "gains": _gains(figures)}
+        | {"iteration": current.number, "passed": False, "arms": _arms(figures), "gains": _gains(figures.differences)}
         | {"floors": floor_reports(spec, status, figures.recall_lows)}
+        | {"blanked": _gains(figures.blanked, "blank:")}
     )
     passed = passes(spec.gate, status, report)
     update = opened(status, figures) | {"test": report}

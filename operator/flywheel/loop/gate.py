@@ -9,6 +9,7 @@ from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.flywheelrun_status import Arm, Candidate, FlywheelRunStatus, Gain, Iteration, TestReport
 from flywheel.api.gate import Gate
 
+# What could serve instead of an adapter: majority and bagOfWords are no language models, and only shown.
 UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
 
 

@@ -47,6 +47,7 @@ from flywheel.loop.retention import expired_through, still_needed
 
 CANDIDATE_ARM = "candidate"
 RECORDED_PROBES = 60
+BLANKED_ITEMS = 100
 VALIDATION_LEVEL = Decimal("0.95")
 TEACHING = ("preflight", "exam", "evaluate")
 
@@ -304,6 +305,7 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
             most=spec.gate.max_test_openings,
         ),
         probes=RECORDED_PROBES,
+        blanked=BLANKED_ITEMS,
         batch_size=spec.student.batch_size,
     )
     return _Plan(parameters, inputs)

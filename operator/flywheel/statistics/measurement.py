@@ -27,25 +27,32 @@ def measurement(
     task: Task,
     arms: Mapping[str, Sequence[Answer]],
     others: Mapping[str, Sequence[Answer]],
+    blanked: Mapping[str, Sequence[Answer]],
     items: int,
     *,
     seed: int,
 ) -> MeasureFigures:
-    """The figures of all arms, and of the candidate against each other one. Raises OtherItemsError."""
+    """The figures of all arms, and of the candidate against each other one and against itself without a field.
+
+    Raises OtherItemsError.
+    """
     level = float(parameters.level)
     differences: dict[str, Difference] = {}
     recall_lows: list[float] = []
+    falls: dict[str, Difference] = {}
     if CANDIDATE in arms:
         found = arms[CANDIDATE]
         differences = {name: difference(found, other, name, level=level, seed=seed) for name, other in others.items()}
         compared = [others[name] for name in parameters.recall_versus]
         recall_lows = recall_lower_bounds(task, found, compared, level=level) if compared else []
+        falls = {field: _fall(found, without, field, level=level, seed=seed) for field, without in blanked.items()}
     return MeasureFigures(
         step=parameters.step,
         items=items,
         arms={arm: score(task, answers, level=level, seed=seed) for arm, answers in arms.items()},
         differences=differences,
         recall_lows=recall_lows,
+        blanked=falls,
     )
 
 
@@ -69,6 +76,12 @@ def difference(arm: Sequence[Answer], other: Sequence[Answer], name: str, *, lev
         raise OtherItemsError(f"comparison {name}: its answers are for other items: measure both on the same revision")
     paired = balanced_accuracy_difference(truth, _labels(arm), _labels(other), level=level, seed=seed)
     return Difference(difference=paired.difference, low=paired.low, high=paired.high)
+
+
+def _fall(arm: Sequence[Answer], without: Sequence[Answer], field: str, *, level: float, seed: int) -> Difference:
+    """What an arm loses without a field of the questions, over those that were asked without it."""
+    asked = {answer.id for answer in without}
+    return difference([answer for answer in arm if answer.id in asked], without, field, level=level, seed=seed)
 
 
 def recall_lower_bounds(

@@ -39,8 +39,9 @@ from flywheel.teacher.replies import Rung
 from flywheel.workspace.program import _failure
 
 POOLS = ("exam", "curriculum", "validation", "test", "probe")
-ARMS = ("majority", "base", "likelihood", "fewShot", "candidate")
-VERSUS = ("base", "likelihood", "fewShot", "incumbent")
+UNTRAINED = ("majority", "bagOfWords", "base", "likelihood", "fewShot")
+ARMS = (*UNTRAINED, "candidate")
+VERSUS = (*UNTRAINED, "incumbent")
 LONG_HOME = f"runs/{'n' * 63}/{'r' * 253}-01234567/iter-100/validate/a123"
 USAGE = Usage(
     calls=99999,
@@ -142,6 +143,7 @@ LARGEST: list[Figures] = [
         arms=dict.fromkeys(ARMS, ACCURACY),
         differences=dict.fromkeys((*VERSUS, "first"), DIFFERENCE),
         recall_lows=[-0.12345] * 16,
+        blanked={f"{place}{'f' * 31}"[::-1]: DIFFERENCE for place in range(4)},
         probes=1000,
         openings=100,
         spent=0.123456789,

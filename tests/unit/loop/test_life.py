@@ -313,6 +313,9 @@ def test_a_later_test_reuses_the_untrained_answers_and_is_made_at_its_share_of_a
     assert [entry.name for entry in second.inputs] == ["curriculum", "adapter", "reuse", "incumbent"]
     assert isinstance(second.parameters, MeasureParameters)
     assert str(second.parameters.level) == "0.975" and second.parameters.probes > 0
+    assert second.parameters.blanked == 100
+    others = [job.request.parameters for job in world.created if job.request.step == "validate"]
+    assert not [one for one in others if isinstance(one, MeasureParameters) and one.blanked], "of the test pool only"
 
 
 def test_a_test_that_proves_nothing_promotes_nothing_and_is_counted() -> None:
@@ -321,6 +324,8 @@ def test_a_test_that_proves_nothing_promotes_nothing_and_is_counted() -> None:
     status = world.read_status()
     assert status.candidate is None and status.best is not None and status.test_openings == 1
     assert status.test is not None and not status.test.passed and status.first_test_iteration == 1
+    falls = [(entry.versus, entry.low) for entry in status.test.blanked]
+    assert falls == [("blank:code", "0.0200"), ("blank:review", "0.0200")], "told, and no reason to pass"
     assert [entry.number for entry in status.history if entry.tested] == [1]
     assert [event.message for event in world.events if event.reason == "CandidateRejected"]
     status = world.to_end()

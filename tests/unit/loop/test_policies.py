@@ -87,7 +87,7 @@ def test_no_plateau_is_seen_before_there_is_one_to_compare_with() -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from(["majority", "base", "likelihood", "fewShot"]), shares),
+    st.dictionaries(st.sampled_from(["majority", "bagOfWords", "base", "likelihood", "fewShot"]), shares),
     signed,
     signed,
     st.booleans(),
@@ -95,13 +95,16 @@ def test_no_plateau_is_seen_before_there_is_one_to_compare_with() -> None:
 def test_the_gate_asks_the_best_untrained_arm_and_the_incumbent(
     accuracies: dict[str, str], low: str, incumbent: str, has_incumbent: bool
 ) -> None:
-    answered = {name: value for name, value in accuracies.items() if name != "majority"}
+    answered = {name: value for name, value in accuracies.items() if name not in ("majority", "bagOfWords")}
     best = best_untrained(arms(**accuracies))
     candidate = Candidate(iteration=1, digest=digest("b"), train=STEP, validated=STEP, test=STEP)
     status = FlywheelRunStatus(candidate=candidate if has_incumbent else None)
 
     def passed(gains: list[Gain]) -> bool:
-        return passes(Gate(), status, report_of(arms(**accuracies), gains))
+        report = report_of(arms(**accuracies), gains)
+        fallen = [gain(name, "1.0") for name in ("blank:code", *answered)][:4]
+        assert passes(Gate(), status, report.model_copy(update={"blanked": fallen})) == passes(Gate(), status, report)
+        return passes(Gate(), status, report)
 
     if not answered:
         assert best is None and not passes(Gate(), FlywheelRunStatus(), report_of([], [gain("base", "1.0")]))

@@ -79,6 +79,7 @@ def different(folder: Path, resources: Path | None = None) -> list[tuple[int, st
 def test_a_run_is_repeated_and_every_changed_byte_is_found(taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     home, status = made(taught)
     assert status.conditions[0].reason == "MaxIterations" and status.candidate is not None
+    assert status.test is not None and {fall.versus for fall in status.test.blanked} == {"blank:code", "blank:review"}
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     monkeypatch.delenv("FLYWHEEL_TEACHER_API_KEY", raising=False)
     verdicts = list(replayed(home, None, None))

@@ -21,7 +21,7 @@ from flywheel.workspace.adapter import FOLDER, adapter_digest
 from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, run
 
-KNOWN = {"base": 3, "likelihood": 4, "fewShot": 5, "majority": 3, CANDIDATE: 13}  # sixteenths
+KNOWN = {"base": 3, "likelihood": 4, "fewShot": 5, "majority": 3, "bagOfWords": 6, CANDIDATE: 13}  # sixteenths
 
 
 def answer(attempt: Attempt) -> StepResult:
@@ -64,7 +64,11 @@ def measure(attempt: Attempt) -> StepResult:
     for entry in parameters.comparisons:
         recorded = workspace.read_jsonl(attempt.input_path(entry.input, f"answers/{entry.arm}.jsonl"))
         others[entry.name] = [Answer.model_validate(line) for line in recorded]
-    figures = measurement(parameters, task, arms, others, len(items), seed=attempt.request.seed)
+    fields = list(task.input_schema["properties"]) if CANDIDATE in arms else []
+    blanked = {field: _answers(task, "base", items[: parameters.blanked]) for field in fields if parameters.blanked}
+    for field, answers in blanked.items():
+        workspace.write_jsonl(attempt.path(f"blanked/{field}.jsonl"), [line.to_json_object() for line in answers])
+    figures = measurement(parameters, task, arms, others, blanked, len(items), seed=attempt.request.seed)
     spent = {"openings": opened.openings, "spent": float(opened.spent)} if opened else {}
     return attempt.seal(figures.model_copy(update=spent))
 

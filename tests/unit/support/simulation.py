@@ -44,6 +44,7 @@ OUTCOMES = (
 )
 GPUS = {"answer": 1, "train": 8, "validate": 1, "test": 1}
 FAILURES = ("fails", "oom", "killed after its manifest", "deadline")
+FALL = {"difference": 0.1, "low": 0.02, "high": 0.2}
 _NOTHING = ["nothing"]
 MISHAPS = (
     _NOTHING * 16
@@ -387,7 +388,7 @@ class World:
     def _measured(self, request: StepRequest) -> dict[str, Any]:
         parameters = request.parameters
         assert isinstance(parameters, MeasureParameters)
-        arms = ["majority", *UNTRAINED_ARMS] if parameters.untrained_arms else []
+        arms = ["majority", "bagOfWords", *UNTRAINED_ARMS] if parameters.untrained_arms else []
         compared = [entry.name for entry in parameters.comparisons]
         if request.input("adapter") is not None:
             compared += list(UNTRAINED_ARMS) if parameters.untrained_arms else []
@@ -400,6 +401,7 @@ class World:
             "items": 300,
             "arms": {name: self._accuracy(request.iteration) for name in arms},
             "differences": {name: self.script.of(gains) for name in compared},
+            "blanked": dict.fromkeys(("code", "review"), FALL) if parameters.blanked else {},
             "recall_lows": [-0.01] * 4 if parameters.recall_versus else [],
             **self._opening(request, parameters),
         }
