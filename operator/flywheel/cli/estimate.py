@@ -29,6 +29,8 @@ def print_estimate(console: Console, found: Estimate) -> None:
         )
     if found.gpu_hours is not None:
         console.print(f"GPU hours: {found.gpu_hours:.2f}", highlight=False)
+    for name, calls in found.most_judging.items():
+        console.print(f"Texts: at most {calls:,} calls of {name}", highlight=False)
     for pool, gain in found.smallest_gains.items():
         shown = "no gain at all" if gain is None else f"a gain from {gain:.4f}"
         console.print(

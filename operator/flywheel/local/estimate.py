@@ -44,6 +44,9 @@ class Estimate(Open):
     currency: str | None = None
     seconds_at_limits: float | None = None
     gpu_hours: float | None = None
+    most_judging: dict[str, int] = Field(
+        description="Most calls of the judge and of each compared model, without those for anchors."
+    )
     smallest_gains: dict[str, float | None]
     unknown: list[str] = Field(description="What cannot be known, and what would tell.")
 
@@ -72,6 +75,7 @@ def estimate(curriculum: Curriculum, run: FlywheelRun, workspace: Workspace, mea
         gpu_hours=_gpu_hours(
             run, iterations, sum(entry.items for entry in held_out if entry.name == "validation"), measured
         ),
+        most_judging=_most_judging(run, sum(entry.items for entry in held_out if entry.name == "test")),
         smallest_gains={name: gain for name, (_, gain) in smallest_gains(spec, held_out).items()},
         unknown=_unknown(run, measured),
     )
@@ -120,6 +124,20 @@ def _gpu_hours(
     return (training + answers * measured.seconds_per_answer) / 3600
 
 
+def _most_judging(run: FlywheelRun, test_items: int) -> dict[str, int]:
+    """Each adapter that is tested meets the bare student, the incumbent and every model, in both orders.
+
+    A model answers once: another adapter finds its answers in the ledger.
+    """
+    asked = run.spec.evaluation
+    if asked is None:
+        return {}
+    items = min(asked.judge.items, test_items)
+    tests = min(run.spec.stop.max_iterations, run.spec.gate.max_test_openings)
+    judged = {"judge": tests * 2 * items * (2 + len(asked.compare))}
+    return judged | {model.name: items for model in asked.compare}
+
+
 def _gpus(run: FlywheelRun, step: str) -> int:
     resources = run.spec.jobs.for_step(step).resources
     return gpus(resources.limits) if resources is not None else 0
@@ -131,7 +149,7 @@ def _unknown(run: FlywheelRun, measured: Measured) -> list[str]:
         "how the teacher counts tokens: expected is bytes / 4, most is a token a byte, as the budget reserves",
     ]
     if run.spec.evaluation is not None:
-        found.append("judge and compared models: their calls are not in these figures; spec.evaluation bounds them")
+        found.append("what judge and compared models say, and so their tokens: a budget of their own bounds them")
     if run.spec.teacher.prices is None:
         found.append("money: set teacher.prices of the FlywheelRun")
     if measured.seconds_per_step is None or measured.seconds_per_answer is None:

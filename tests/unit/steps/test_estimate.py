@@ -148,6 +148,16 @@ def test_the_command_prints_both_ways_and_says_what_is_missing(bench: Any) -> No
     assert lacking.exit_code == 2 and "put the data beside the YAML" in " ".join(lacking.output.split())
 
 
+def test_judging_is_bounded_by_items_arms_and_openings(bench: Any) -> None:
+    model = {"baseURL": "http://judge/v1", "model": "arbiter", "secretRef": {"name": "judge"}}
+    compare = [model | {"name": "large"}]
+    assert estimated(bench).most_judging == {}
+    few = estimated(bench, evaluation={"judge": model | {"items": 10}, "compare": compare})
+    assert few.most_judging == {"judge": 2 * 2 * 10 * 3, "large": 10}, "two iterations, both orders, three arms"
+    opened = estimated(bench, evaluation={"judge": model | {"items": 10}}, gate={"maxTestOpenings": 1})
+    assert opened.most_judging == {"judge": 2 * 10 * 2}
+
+
 def test_data_that_cannot_be_prepared_is_said(bench: Any) -> None:
     bench.findings.write_text("{}\n")
     with pytest.raises(ManifestError, match="rejected"):
