@@ -143,8 +143,9 @@ def _settle_source(source: Object) -> None:
         source |= {"truth": "Teacher", "group": "file"}
         return
     dataset = source.setdefault("dataset", {})
-    if ("path" in dataset) == ("configMap" in dataset):
+    if sum(place in dataset for place in ("path", "configMap", "s3")) != 1:
         dataset.pop("configMap", None)
+        dataset.pop("s3", None)
         dataset["path"] = "items.jsonl"
     logged = dataset.get("format") == "RequestLog"
     source["truth"] = "Feedback" if logged else source["truth"].replace("Feedback", "Human")
