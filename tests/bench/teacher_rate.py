@@ -15,7 +15,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+from flywheel.api.privacy import Redact
 from flywheel.api.request import TeacherParameters
+from flywheel.data.redaction import Redactor
 from flywheel.local.rehearsal import rehearsal_teacher
 from flywheel.teacher.asking import Question, Teacher
 from flywheel.teacher.client import HOSTS_VARIABLE, KEY_VARIABLE, TeacherClient
@@ -49,7 +51,9 @@ def main(rate: int, minutes: float) -> int:
             )
             ledger = Ledger(Workspace(root / "workspace"), "ledger/bench")
             began = time.monotonic()
-            Teacher(parameters, TeacherClient(parameters), ledger, "bench", 0).ask(questions)
+            Teacher(parameters, TeacherClient(parameters), ledger, "bench", 0, Redactor(Redact(), "bench")).ask(
+                questions
+            )
             seconds = time.monotonic() - began
             with urllib.request.urlopen(served.base_url.removesuffix("/v1") + "/requests") as reply:  # noqa: S310
                 told = json.load(reply)

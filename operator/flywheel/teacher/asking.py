@@ -114,7 +114,7 @@ class Teacher:
         ledger: Ledger,
         payer: str,
         seed: int,
-        redactor: Redactor | None = None,
+        redactor: Redactor,
         clock: Clock | None = None,
     ) -> None:
         self._parameters = parameters

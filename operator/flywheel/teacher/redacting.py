@@ -11,10 +11,8 @@ from flywheel.data.redaction import Redactor
 _TASK = ("input_schema", "output_schema", "label_path", "labels", "label", "count")
 
 
-def prompt_variables(variables: dict[str, Any], redactor: Redactor | None) -> tuple[dict[str, Any], Counter[str]]:
+def prompt_variables(variables: dict[str, Any], redactor: Redactor) -> tuple[dict[str, Any], Counter[str]]:
     """The variables as the teacher may see them, and how many replacements of which kind."""
-    if redactor is None:
-        return variables, Counter()
     fixed = {name: value for name, value in variables.items() if name in _TASK}
     redacted, counts = redactor.redacted({name: value for name, value in variables.items() if name not in _TASK})
     return {**fixed, **redacted}, counts

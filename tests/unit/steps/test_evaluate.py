@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redactors import PLAIN
 
 from flywheel.api.request import TeacherParameters
 from flywheel.api.result import Accuracy, AnswerFigures
@@ -53,7 +54,9 @@ class Moody:
 
 def evaluate(bench: Any, monkeypatch: pytest.MonkeyPatch, moody: Moody, attempt: int = 1) -> Any:
     def teacher_for(attempt: Attempt, parameters: TeacherParameters, *_: Any) -> Teacher:
-        return Teacher(parameters, moody, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed)
+        return Teacher(
+            parameters, moody, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed, PLAIN
+        )
 
     monkeypatch.setattr(asking, "teacher_for", teacher_for)
     home = "runs/review/severity-1/iter-1"

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from redactors import PLAIN
 
 from flywheel.api.request import TeacherParameters
 from flywheel.steps import exam
@@ -41,7 +42,9 @@ def test_items_of_the_pool_are_no_questions(bench: Any, monkeypatch: pytest.Monk
     copying = Copying(bench.lines(prepared, "pools/exam/items.jsonl"))
 
     def teacher_for(attempt: Attempt, parameters: TeacherParameters, *_: Any) -> Teacher:
-        return Teacher(parameters, copying, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed)
+        return Teacher(
+            parameters, copying, Ledger(attempt.workspace, "ledger/review"), "payer", attempt.request.seed, PLAIN
+        )
 
     monkeypatch.setattr(exam, "teacher_for", teacher_for)
     ran = bench.run(

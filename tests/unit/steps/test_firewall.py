@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redactors import PLAIN
 
 from flywheel.api.request import TeacherParameters
 from flywheel.data.near_duplicates import sketch
@@ -88,7 +89,7 @@ def teach(bench: Any, monkeypatch: pytest.MonkeyPatch, step: str, prepared: Any,
     def teacher_for(attempt: Attempt, parameters: TeacherParameters, *_: Any) -> Teacher:
         name = {"exam": "exam", "evaluate": "dataset"}[step]
         ledger = Ledger(attempt.workspace, "ledger/review")
-        return Teacher(parameters, Remembering(name, items), ledger, "p", attempt.request.seed)
+        return Teacher(parameters, Remembering(name, items), ledger, "p", attempt.request.seed, PLAIN)
 
     monkeypatch.setattr(asking, "teacher_for", teacher_for)
     monkeypatch.setattr(exam_step, "teacher_for", teacher_for)

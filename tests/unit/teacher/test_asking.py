@@ -12,6 +12,7 @@ import pytest
 from crash_points import Disk, watched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redactors import PLAIN
 
 from flywheel.api.conditions import Reason
 from flywheel.api.money import Allowance, Prices
@@ -65,7 +66,7 @@ def teacher(root: Path, endpoint: Endpoint, **parameters: Any) -> Teacher:
     made = TeacherParameters.model_validate(
         {"base_url": "http://teacher/v1", "model": "gpt", "concurrency": 1, "max_output_tokens": MOST_OUT} | parameters
     )
-    return Teacher(made, endpoint, Ledger(Workspace(root), "ledger/ns"), "runs/a/exam", 7, clock=endpoint.clock)
+    return Teacher(made, endpoint, Ledger(Workspace(root), "ledger/ns"), "runs/a/exam", 7, PLAIN, clock=endpoint.clock)
 
 
 def questions(count: int, size: int = 50) -> list[Question]:
@@ -166,7 +167,7 @@ def test_what_is_recorded_is_used_even_without_an_allowance(tmp_path: Path) -> N
     teacher(tmp_path, Endpoint(Virtual())).ask(questions(3))
     other = TeacherParameters(base_url="http://teacher/v1", model="gpt", allowance=Allowance(tokens=0))
     poor = Teacher(
-        other, Endpoint(Virtual()), Ledger(Workspace(tmp_path), "ledger/ns"), "runs/b/exam", 7, clock=Virtual()
+        other, Endpoint(Virtual()), Ledger(Workspace(tmp_path), "ledger/ns"), "runs/b/exam", 7, PLAIN, clock=Virtual()
     )
     replies = poor.ask(questions(4))
     assert [reply is None for reply in replies] == [False, False, False, True]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redactors import PLAIN
 
 from flywheel.api.item import Answer, Question
 from flywheel.api.leakage import Leakage
@@ -140,7 +141,7 @@ def written(root: Path, items: list[dict[str, Any]]) -> list[Any]:
             return Reply(text=json.dumps({"dataset": items}), finish_reason="stop")
 
     parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1)
-    teacher = Teacher(parameters, Endpoint(), Ledger(Workspace(root), "ledger/ns"), "payer", 1)
+    teacher = Teacher(parameters, Endpoint(), Ledger(Workspace(root), "ledger/ns"), "payer", 1, PLAIN)
     labeller = Labeller(teacher, Panel(load_prompt("labelling"), task_variables(TASK), 1, 1))
     firewall = Firewall(signatures([], Leakage()))
     writer = Writer(teacher, TaskSchemas(TASK), "issue_type", set(), firewall, labeller)

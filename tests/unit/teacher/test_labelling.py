@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redactors import PLAIN
 
 from flywheel.api.request import TeacherParameters
 from flywheel.teacher.asking import Teacher
@@ -45,7 +46,7 @@ class Voting:
 
 def labeller(root: Path, endpoint: Voting, votes: int = 3, trusted: Sequence[Labelled] = ()) -> Labeller:
     parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1)
-    teacher = Teacher(parameters, endpoint, Ledger(Workspace(root), "ledger/ns"), "payer", 1)
+    teacher = Teacher(parameters, endpoint, Ledger(Workspace(root), "ledger/ns"), "payer", 1, PLAIN)
     return Labeller(teacher, Panel(PROMPT, {"labels": LABELS}, votes, 1), trusted)
 
 

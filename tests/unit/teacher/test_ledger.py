@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redactors import PLAIN
 
 from flywheel.api.conditions import Reason
 from flywheel.api.request import TeacherParameters
@@ -46,7 +47,7 @@ class Scripted:
 
 
 def teacher(root: Path, endpoint: Scripted, payer: str = "runs/a/iter-1/exam", seed: int = 7) -> Teacher:
-    return Teacher(PARAMETERS, endpoint, Ledger(Workspace(root), "ledger/ns"), payer, seed)
+    return Teacher(PARAMETERS, endpoint, Ledger(Workspace(root), "ledger/ns"), payer, seed, PLAIN)
 
 
 def questions(count: int) -> list[Question]:
@@ -87,7 +88,7 @@ def test_intent_is_on_disk_before_the_call_and_the_reply_before_its_use(tmp_path
             seen.append([path.suffixes[-2] for path in tmp_path.rglob("*.json")])
             return super().complete(text)
 
-    Teacher(PARAMETERS, Watching(), ledger, "payer", 7).ask(questions(1))
+    Teacher(PARAMETERS, Watching(), ledger, "payer", 7, PLAIN).ask(questions(1))
     assert seen == [[".intent"]]
     (reply,) = tmp_path.rglob("*.reply.json")
     assert reply.parent.name == reply.name[:2]

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redactors import PLAIN
 
 from flywheel.api.leakage import Leakage
 from flywheel.api.money import Allowance
@@ -75,7 +76,7 @@ def write(
     root: Path, endpoint: Any, quotas: dict[str, int], known: set[str], allowance: Allowance | None = None
 ) -> tuple[list[Any], Writer]:
     parameters = TeacherParameters(base_url="http://teacher/v1", model="gpt", concurrency=1, allowance=allowance)
-    teacher = Teacher(parameters, endpoint, Ledger(Workspace(root), "ledger/ns"), "payer", 1)
+    teacher = Teacher(parameters, endpoint, Ledger(Workspace(root), "ledger/ns"), "payer", 1, PLAIN)
     labeller = Labeller(teacher, Panel(LABELLING, {"labels": LABELS}, 3, 1))
     writer = Writer(teacher, TaskSchemas(TASK), "issue_type", known, Firewall(signatures([], Leakage())), labeller)
 
