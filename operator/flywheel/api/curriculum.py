@@ -15,6 +15,7 @@ from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
     Closed,
+    ConfigMapKey,
     Digest,
     LocalRef,
     Open,
@@ -38,9 +39,7 @@ _ONE_PLACE = "name path, configMap or s3, and only one of them"
 class KeyRef(LocalRef):
     """A key of a ConfigMap in the same namespace."""
 
-    key: str = Field(
-        min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]*[-_a-zA-Z0-9]$", description="Key of the ConfigMap."
-    )
+    key: ConfigMapKey = Field(description="Key of the ConfigMap.")
 
 
 class Dataset(Closed):

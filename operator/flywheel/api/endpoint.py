@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from flywheel.api.model import Closed, LocalRef, rules
+from flywheel.api.model import Closed, ConfigMapKey, LocalRef, rules
 from flywheel.api.model import Rule as Cel
 
 # What would be a key, or belongs to HTTP itself.
@@ -65,13 +65,7 @@ def _checked(name: str, pattern: str) -> str:
 class ConfigMapKeyRef(LocalRef):
     """A key of a ConfigMap in the same namespace that holds certificates as PEM."""
 
-    key: str = Field(
-        default="ca.crt",
-        min_length=1,
-        max_length=253,
-        pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.]*$",
-        description="Key of the ConfigMap.",
-    )
+    key: ConfigMapKey = Field(default="ca.crt", description="Key of the ConfigMap.")
 
 
 # A proxy that wants a name and a password would need a Secret: none is taken here.
