@@ -72,11 +72,11 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of repeating one thing."""
+    """What came of repeating one thing; `same` is None where it could not be repeated."""
 
     iteration: int
     what: str
-    same: bool
+    same: bool | None
     words: str
 
 

@@ -38,7 +38,7 @@ def replayed(folder: Path, name: str | None, resources: Path | None) -> Iterator
     yield from repeat_steps(workspace, attempts)
     its = next((entry for entry in known if run_folder(entry[1].metadata) == home), None)
     if its is None:
-        yield Verdict(0, "decisions", True, "not repeated: give --resources with the Curriculum and the FlywheelRun")
+        yield Verdict(0, "decisions", None, "give --resources with the Curriculum and the FlywheelRun to repeat them")
         return
     curriculum, run = its
     yield from _accepted(run.status, attempts)
