@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -46,7 +47,7 @@ def http_client(parameters: TeacherParameters, hosts: Sequence[str]) -> openai.D
 def _trust(parameters: TeacherParameters) -> ssl.SSLContext:
     """Whose signatures are trusted: the bundle's alone, or the system's where the run names none."""
     if (bundle := parameters.ca_bundle) is None:
-        return ssl.create_default_context()
+        return _system()
     what = f"key {bundle.key} of ConfigMap {bundle.name} (spec.teacher.caBundleRef)"
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -58,6 +59,11 @@ def _trust(parameters: TeacherParameters) -> ssl.SSLContext:
     except ssl.SSLError as error:
         text = f"{what} holds no certificates in PEM: put those of the teacher's CA there"
         raise TryLaterError(text, Reason.TEACHER_CERTIFICATE) from error
+
+
+@cache
+def _system() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def never_sent(error: openai.APIConnectionError) -> bool:
