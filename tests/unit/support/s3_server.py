@@ -54,22 +54,22 @@ class Server:
 
 
 @contextmanager
-def running(program: Path, folder: Path, *options: str | Path) -> Iterator[Server]:
+def running(program: Path, folder: Path, *options: str | Path, address: str = "127.0.0.1") -> Iterator[Server]:
     """A server; with `--cert` and `--key` among its options one that speaks TLS."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((address, 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
-    command = [program, "--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive", *options, "posix", folder]
+    command = [program, "--port", f"{address}:{port}", "--quiet", "--keep-alive", *options, "posix", folder]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 30
         while True:
             assert process.poll() is None and time.monotonic() < deadline, "the S3 server does not start"
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with suppress(OSError), socket.create_connection((address, port), 1):
                 break
             time.sleep(0.05)
-        yield Server(f"{'https' if options else 'http'}://127.0.0.1:{port}", folder)
+        yield Server(f"{'https' if options else 'http'}://{address}:{port}", folder)
     finally:
         process.kill()
         process.wait()
