@@ -92,7 +92,7 @@ def at_step(number: int, step: str) -> World:
     raise AssertionError(f"{step} is never made")
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.data(), st.sampled_from(STEPS), st.sampled_from([0, 1, 64, 75]))
 def test_whatever_a_step_says(data: st.DataObject, place: tuple[int, str], code: int) -> None:
     world = at_step(*place)
