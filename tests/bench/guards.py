@@ -1,6 +1,6 @@
 """What the guards against the teacher are worth: the same runs with them and without, with the real student.
 
-`python tests/bench/guards.py [seeds] [steps]` (5, 120): a rehearsal teacher that takes 60 % of critical items for minor
+`python tests/bench/guards.py [seeds] [steps]` (5, 360): a rehearsal teacher that takes 60 % of critical items for minor
 ones, is skewed and flatters teaches the student of examples/code-review for two iterations, by `flywheel run --local`.
 Printed: per seed the teacher's measured error on critical items, the inflation gap, the recall of critical items on the
 validation pool in both arms, tokens charged against tokens in the ledger; then the paired difference over the seeds.
@@ -109,4 +109,4 @@ def main(seeds: int, steps: int) -> int:
 
 if __name__ == "__main__":
     arguments = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*(arguments + [5, 120][len(arguments) :])))
+    sys.exit(main(*(arguments + [5, 360][len(arguments) :])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -123,6 +124,18 @@ class Bed:
         log, _ = process.communicate()
         assert process.returncode == 0, f"exit code {process.returncode}: {log[-4000:]}"
         return self.result(output), log
+
+    def terminated(self, module: str, output: str, parameters: dict[str, Any], inputs: list[Input]) -> str:
+        """Start a program and send it SIGTERM at its first optimiser step; its log. Fails where it does not say 143."""
+        process = self.start(module, output, parameters, inputs)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("progress train step="):
+                process.send_signal(signal.SIGTERM)
+                break
+        log, _ = process.communicate()
+        assert process.returncode == 143, log[-4000:]
+        return log
 
     def result(self, output: str) -> StepResult:
         result = parse_result((self.root / f"termination-{output.replace('/', '-')}").read_text())

@@ -87,9 +87,9 @@ ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0
 # One path segment that is safe in a workspace path and a label.
 Word = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
-# Relative, no empty, dot or dot-dot segment, no backslash: cannot leave the volume.
 # Kubernetes also takes keys that begin with a dot or a dash; as names of files such are hidden, or taken for options.
 ConfigMapKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+# Relative, no empty, dot or dot-dot segment, no backslash: cannot leave the volume.
 RelativePath = Annotated[
     str,
     Field(

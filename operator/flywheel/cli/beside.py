@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import Iteration
+from flywheel.cli.live import interval_of
 
 _SAME = ("student", "exam", "training", "seed")  # of spec: else the difference is not the teacher's
 
@@ -50,5 +51,5 @@ def beside(run: FlywheelRun, control: FlywheelRun) -> Table:
 
 def _cells(iteration: Iteration) -> tuple[str, str, str]:
     found = iteration.validation
-    accuracy, interval = (found.accuracy, f"{found.low} to {found.high}") if found is not None else ("", "")
+    accuracy, interval = (found.accuracy, interval_of(found)) if found is not None else ("", "")
     return accuracy, interval, str(iteration.training_items or "")

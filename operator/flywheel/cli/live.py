@@ -66,7 +66,7 @@ def iteration_table(status: FlywheelRunStatus) -> Table:
     ):
         table.add_column(column)
     for arm in status.baseline:
-        table.add_row("0", f"untrained: {arm.name}", "", "", arm.accuracy, _interval(arm), "", "", "")
+        table.add_row("0", f"untrained: {arm.name}", "", "", arm.accuracy, interval_of(arm), "", "", "")
     rows = [*status.history]
     if status.current is not None and status.current.number and all(r.number != status.current.number for r in rows):
         rows.append(status.current)
@@ -87,14 +87,15 @@ def _cells(row: Iteration, step: str, status: FlywheelRunStatus) -> tuple[str, .
         str(row.proficiency or ""),
         row.exam_accuracy or "",
         row.validation.accuracy if row.validation is not None else "",
-        _interval(row.validation) if row.validation is not None else "",
+        interval_of(row.validation) if row.validation is not None else "",
         str(row.training_items or ""),
         row.loss or "",
         " ".join(mark for mark in marks if mark),
     )
 
 
-def _interval(measured: Measured) -> str:
+def interval_of(measured: Measured) -> str:
+    """A measured share's interval, as the tables show it."""
     return f"{measured.low} to {measured.high}"
 
 
@@ -116,12 +117,12 @@ def print_summary(console: Console, run: FlywheelRun) -> None:
     table = Table(title=f"Test pool, {test.items} items: the adapter of iteration {test.iteration} {verdict}")
     for column in ("Arm", "Balanced accuracy", "Interval", "Adapter minus arm", "Interval of the difference"):
         table.add_column(column)
-    table.add_row("adapter", test.accuracy, _interval(test), "", "")
+    table.add_row("adapter", test.accuracy, interval_of(test), "", "")
     gains = {gain.versus: gain for gain in test.gains}
     for arm in test.arms:
         gain = gains.get(arm.name)
         difference = (gain.difference, f"{gain.low} to {gain.high}") if gain is not None else ("", "")
-        table.add_row(arm.name, arm.accuracy, _interval(arm), *difference)
+        table.add_row(arm.name, arm.accuracy, interval_of(arm), *difference)
     for fall in test.blanked:
         table.add_row(f"{fall.versus}, a sample", "", "", fall.difference, f"{fall.low} to {fall.high}")
     console.print(table)
