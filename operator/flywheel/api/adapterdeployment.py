@@ -16,39 +16,17 @@ from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
     IMMUTABLE,
-    ClaimRef,
     Closed,
     Digest,
-    LocalRef,
+    Duration,
     Open,
     Share,
-    Word,
     list_map,
     list_type,
     rules,
 )
+from flywheel.api.target import Pin, Target
 from flywheel.api.workspace import WorkspaceRef
-
-
-class Repository(Closed):
-    """The server's model repository."""
-
-    persistent_volume_claim: ClaimRef = Field(description="The claim that the server mounts as its repository.")
-
-
-class TritonTarget(Closed):
-    """A Triton server with the Python backend, in explicit model control mode."""
-
-    service_ref: LocalRef = Field(description="The Service whose endpoints are the serving pods.")
-    port: int = Field(default=8001, ge=1, le=65535, description="gRPC port of the pods.")
-    model: Word = Field(description="The stable model name that clients ask.")
-    repository: Repository = Field(description="The model repository that the server reads.")
-
-
-class Target(Closed):
-    """Where adapters are served."""
-
-    triton: TritonTarget = Field(description="A Triton server.")
 
 
 class Verification(Closed):
@@ -66,39 +44,103 @@ class Verification(Closed):
     )
 
 
+class Canary(Closed):
+    """Some pods first, and a pause in which they are compared with the others."""
+
+    pods: int = Field(default=1, ge=1, le=256, description="How many pods serve the candidate first.")
+    pause: Duration = Field(default="10m", description="How long they are watched before the others follow.")
+
+
+class RolloutRules(Closed):
+    """How a verified candidate comes to all pods."""
+
+    canary: Canary | None = Field(
+        default=None, description="Some pods first; all at once when absent, and where nothing served before."
+    )
+
+
 class AdapterDeploymentSpec(Closed):
     """Where the winner serves, and what it must show first."""
 
     target: Target = Field(description="Where adapters are served. Immutable.", json_schema_extra=rules(IMMUTABLE))
+    approval: Literal["Automatic", "Manual"] = Field(
+        default="Automatic", description="Whether a candidate waits for approvedDigest to name it."
+    )
+    approved_digest: Digest | None = Field(
+        default=None, description="The candidate that may be rolled out where approval is Manual; see status.waiting."
+    )
+    pin: Pin | None = Field(
+        default=None,
+        description="Serve this: the digest of an adapter in status.previous or of a run's candidate, or Base for the"
+        " bare student. No candidate is rolled out meanwhile; without it the newest candidate is rolled out again.",
+    )
     verification: Verification = Field(
         default_factory=Verification, description="What a serving pod must show before an adapter serves."
+    )
+    rollout: RolloutRules = Field(
+        default_factory=RolloutRules, description="How a verified candidate comes to all pods."
+    )
+    keep: int = Field(
+        default=2, ge=0, le=10, description="How many adapters that served before stay at hand, for pin to go back to."
     )
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the pods of publish and verify.")
 
 
-class Revision(Open):
-    """One adapter on its way to, or in, service."""
+class Taken(Open):
+    """What was taken from a run, to be served."""
 
-    digest: Digest = Field(description="Digest of the adapter.")
+    digest: Pin = Field(description="Digest of the adapter, or Base.")
     run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
     iteration: int = Field(ge=1, description="The iteration that trained it.")
     run_created: datetime = Field(description="When that run was created: candidates of newer runs are newer.")
-    since: datetime | None = Field(default=None, description="When it began to serve.")
+    workspace: WorkspaceRef | None = Field(default=None, description="Where the adapter's files are.")
+    staged: Digest | None = Field(default=None, description="Manifest of the published adapter.")
+    contract: Digest | None = Field(
+        default=None, description="For Base, the adapter whose contract says how it is asked."
+    )
+
+    @property
+    def adapter(self) -> str:
+        """The published adapter whose files are needed."""
+        return self.contract or self.digest
 
 
-class Rollout(Open):
-    """The candidate being rolled out, and how far it is."""
+class Revision(Taken):
+    """One adapter that serves, or did, or waits to, or never will."""
 
-    digest: Digest = Field(description="Digest of the adapter.")
-    run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
-    iteration: int = Field(ge=1, description="The iteration that trained it.")
-    run_created: datetime = Field(description="When that run was created: candidates of newer runs are newer.")
-    workspace: WorkspaceRef = Field(description="Where the run's files are.")
-    run_path: str = Field(max_length=512, description="The run's folder in the workspace.")
-    train: AcceptedStep = Field(description="The attempt that trained it.")
-    test: AcceptedStep = Field(description="The attempt that tested it.")
+    since: datetime | None = Field(default=None, description="Since when.")
+
+
+class PodCount(Open):
+    """What a pod's server has counted of the stable model since it began."""
+
+    name: str = Field(max_length=253, description="Name of the pod.")
+    answered: int = Field(ge=0, description="Requests answered.")
+    failed: int = Field(ge=0, description="Requests failed.")
+    microseconds: int = Field(ge=0, description="Time that the answered ones took, together.")
+
+
+class CanaryRecord(Open):
+    """Where a canary began."""
+
+    since: datetime = Field(description="When the first pods served the candidate.")
+    pods: list[PodCount] = Field(
+        default_factory=list[PodCount],
+        max_length=256,
+        description="What every pod had counted then.",
+        json_schema_extra=list_map("name"),
+    )
+
+
+class Rollout(Taken):
+    """What is being rolled out, and how far it is."""
+
+    run_path: str = Field(default="", max_length=512, description="The run's folder in the workspace.")
+    train: AcceptedStep | None = Field(
+        default=None, description="The attempt that trained it; absent for what was published before."
+    )
+    test: AcceptedStep | None = Field(default=None, description="The attempt that tested it.")
     curriculum: CurriculumRevision | None = Field(default=None, description="The revision that it was taught from.")
-    staged: Digest | None = Field(default=None, description="Manifest of the staged adapter.")
     verified: bool = Field(default=False, description="Whether every pod answered the probes as measured.")
     verified_pods: list[Annotated[str, Field(max_length=253)]] = Field(
         default_factory=list[str],
@@ -107,6 +149,7 @@ class Rollout(Open):
         json_schema_extra=list_type("set"),
     )
     committed: bool = Field(default=False, description="Whether the stable model on disk names it.")
+    canary: CanaryRecord | None = Field(default=None, description="The canary at work.")
 
 
 class ServingPod(Open):
@@ -129,6 +172,14 @@ class AdapterDeploymentStatus(Open):
         json_schema_extra=list_map("type"),
     )
     serving: Revision | None = Field(default=None, description="The adapter that answers under the stable name.")
+    on_disk: Pin | None = Field(default=None, description="What a server that starts now would serve.")
+    waiting: Revision | None = Field(default=None, description="The candidate that waits for spec.approvedDigest.")
+    previous: list[Revision] = Field(
+        default_factory=list[Revision],
+        max_length=10,
+        description="What served before, the latest first: spec.pin may name one of them.",
+        json_schema_extra=list_map("digest"),
+    )
     rollouts: int = Field(default=0, ge=0, description="Rollouts begun so far; numbers their Jobs and folders.")
     rollout: Rollout | None = Field(default=None, description="The candidate being rolled out.")
     rejected: list[Revision] = Field(

@@ -53,7 +53,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     except InvalidResourceError as error:
         stall(tools, subject, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
-    target = deployment.spec.target.triton
+    target = deployment.spec.target.server
     endpoints = serving_endpoints(tools, namespace, target.service_ref.name, target.port)
     within, patience = tools.api.deadlines.within, look_seconds(len(endpoints or ()))
     with within("looking at serving pods", patience):

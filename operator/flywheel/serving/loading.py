@@ -53,7 +53,7 @@ def keep(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: dat
     """No rollout: bring back pods that lost the adapter, and drop what a broken rollout left loaded."""
     serving = status.serving
     if serving is not None:
-        model = observed.deployment.spec.target.triton.model
+        model = observed.deployment.spec.target.model
         behind = [view for view in observed.ready_pods if view.revision != serving.digest]
         if behind:
             calls = tuple(LoadModel(view.endpoint, model, serving.digest) for view in behind)

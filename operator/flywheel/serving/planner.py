@@ -69,13 +69,13 @@ def _begin(
 
 
 def _target_fault(observed: DeploymentObserved) -> State | None:
-    target = observed.deployment.spec.target.triton
-    service = target.service_ref.name
+    target = observed.deployment.spec.target
+    service, where = target.server.service_ref.name, f"target.{target.kind}"
     if not observed.service_found:
         return State(
             "blocked",
             Reason.TARGET_NOT_FOUND,
-            f"there is no Service {service} in this namespace: create it, or correct target.triton.serviceRef",
+            f"there is no Service {service} in this namespace: create it, or correct {where}.serviceRef",
         )
     if not observed.ready_pods:
         return State(
@@ -88,6 +88,6 @@ def _target_fault(observed: DeploymentObserved) -> State | None:
         return State(
             "blocked",
             Reason.TARGET_UNAVAILABLE,
-            f"pod {silent[0]} does not answer gRPC on port {target.port}: check target.triton.port and the pod's log",
+            f"pod {silent[0]} does not answer on port {target.server.port}: check {where}.port and the pod's log",
         )
     return None

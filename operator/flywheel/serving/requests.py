@@ -47,7 +47,7 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
         inputs=inputs,
         parameters=parameters,
     )
-    repository = deployment.spec.target.triton.repository.persistent_volume_claim.claim_name
+    repository = deployment.spec.target.claim_name
     return StepJob(
         name=job_name(deployment.metadata, number, step, ordinal),
         step=step,
@@ -61,7 +61,7 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
 def _publish(
     observed: DeploymentObserved, rollout: Rollout, phase: Literal["stage", "commit"]
 ) -> tuple[PublishParameters, list[Input]]:
-    model = observed.deployment.spec.target.triton.model
+    model = observed.deployment.spec.target.model
     parameters = PublishParameters(
         phase=phase,
         adapter_digest=rollout.digest,
@@ -90,7 +90,7 @@ def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParam
         raise ValueError("verify before stage")
     folder = adapter_folder(observed.deployment.metadata.namespace, rollout.digest)
     parameters = VerifyParameters(
-        model=candidate_name(spec.target.triton.model, rollout.digest),
+        model=candidate_name(spec.target.model, rollout.digest),
         adapter_digest=rollout.digest,
         addresses=[view.endpoint.address for view in observed.ready_pods],
         agreement=spec.verification.agreement,

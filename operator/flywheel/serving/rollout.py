@@ -35,7 +35,7 @@ def roll_out(
     if any(job.active and job.iteration < status.rollouts for job in observed.jobs):
         words = "waiting until the Jobs of the last candidate are gone"
         return settled(observed, status, State("working", Reason.CLEANING_UP, words), now)
-    model = observed.deployment.spec.target.triton.model
+    model = observed.deployment.spec.target.model
     candidate = candidate_name(model, rollout.digest)
     if rollout.staged is None:
         return _job(observed, status, rollout, "stage", now)

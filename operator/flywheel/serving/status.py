@@ -39,7 +39,7 @@ def with_pods(
 
 def strays(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> tuple[Call, ...]:
     """Candidates that are loaded and not (or no longer) being rolled out."""
-    model = observed.deployment.spec.target.triton.model
+    model = observed.deployment.spec.target.model
     wanted = candidate_name(model, status.rollout.digest) if status.rollout is not None else None
     return tuple(
         UnloadModel(view.endpoint, name)
