@@ -28,9 +28,9 @@ class Refusal:
 
 
 class Served:
-    """One adapter over the base model, named by its digest."""
+    """One adapter over the base model, named by its digest; `bare`: the base alone, asked as that adapter would be."""
 
-    def __init__(self, adapters: Path, digest: str, base: Path) -> None:
+    def __init__(self, adapters: Path, digest: str, base: Path, *, bare: bool) -> None:
         folder = digest.replace(":", "-")
         found = adapter_digest(Workspace(adapters), folder)
         if found != digest:
@@ -38,7 +38,7 @@ class Served:
         adapter = adapters / folder
         prepared = Contract.model_validate_json((adapter / CONTRACT).read_bytes()).prepared
         check_contract(adapter, contract_of(TaskTokens(prepared, load_tokenizer(base)), base, dtype=""))
-        self._student = load_student(base, adapter)
+        self._student = load_student(base, None if bare else adapter)
         self._tokens = TaskTokens(prepared, self._student.tokenizer)
 
     def answer(self, questions: Sequence[Any]) -> list[str | Refusal]:

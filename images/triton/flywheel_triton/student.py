@@ -12,7 +12,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports] - lives in the server
 
 ADAPTERS = ".adapters"
-REVISION = "adapter_revision"
+REVISION, CONTRACT_OF = "adapter_revision", "adapter_contract"
 
 
 class TritonPythonModel:
@@ -29,7 +29,10 @@ class TritonPythonModel:
         from flywheel_triton.served import Served
 
         adapters = Path(args["model_repository"]).parent / ADAPTERS
-        self._served = Served(adapters, self._revision, Path(os.environ["BASE_MODEL"]))
+        # Where it is named, the bare student answers, asked as that adapter's contract says.
+        contract_of = str(parameters.get(CONTRACT_OF, {}).get("string_value", ""))
+        base = Path(os.environ["BASE_MODEL"])
+        self._served = Served(adapters, contract_of or self._revision, base, bare=bool(contract_of))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer requests, all in one pass."""

@@ -93,7 +93,7 @@ class Taken(Open):
     run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
     iteration: int = Field(ge=1, description="The iteration that trained it.")
     run_created: datetime = Field(description="When that run was created: candidates of newer runs are newer.")
-    workspace: WorkspaceRef | None = Field(default=None, description="Where the adapter's files are.")
+    workspace: WorkspaceRef = Field(description="Where the adapter's files are.")
     staged: Digest | None = Field(default=None, description="Manifest of the published adapter.")
     contract: Digest | None = Field(
         default=None, description="For Base, the adapter whose contract says how it is asked."
@@ -141,6 +141,7 @@ class Rollout(Taken):
     )
     test: AcceptedStep | None = Field(default=None, description="The attempt that tested it.")
     curriculum: CurriculumRevision | None = Field(default=None, description="The revision that it was taught from.")
+    on_server: bool = Field(default=False, description="Whether the servers' volume has it.")
     verified: bool = Field(default=False, description="Whether every pod answered the probes as measured.")
     verified_pods: list[Annotated[str, Field(max_length=253)]] = Field(
         default_factory=list[str],

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     LOADING = "Loading"
     VERIFYING = "Verifying"
     SWITCHING = "Switching"
+    CANARY = "Canary"
     # at rest
     PREPARED = "Prepared"
     SUSPENDED = "Suspended"
@@ -79,6 +80,8 @@ class Reason(StrEnum):
     LABEL_ALONE = "LabelAlone"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    PIN_UNKNOWN = "PinUnknown"
     TARGET_NOT_FOUND = "TargetNotFound"
     SOURCE_MISSING = "SourceMissing"
     SOURCE_SECRET = "SourceSecret"  # noqa: S105 - a reason, not a secret
@@ -132,6 +135,7 @@ class Reason(StrEnum):
     NEW_BEST = "NewBest"
     CANDIDATE = "Candidate"
     REJECTED = "CandidateRejected"
+    ABORTED = "RolloutAborted"
 
 
 class Condition(Open):

@@ -255,7 +255,8 @@ class JudgeParameters(Closed):
 
 
 class PublishParameters(Closed):
-    """Inputs: adapter (a train attempt), measured (the test that passed, for card and probes).
+    """Inputs: adapter (a train attempt), measured (the test that passed, for card and probes); none where the adapter
+    was published before.
 
     The adapter itself is the part `adapter` of its input.
     `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
@@ -266,6 +267,9 @@ class PublishParameters(Closed):
     step: Literal["publish"] = "publish"
     phase: Literal["stage", "commit"]
     adapter_digest: Digest
+    serve_base: bool = Field(
+        default=False, description="The bare student answers, asked as this adapter's contract says."
+    )
     repository_path: str = Field(description="Folder of the server's model repository, mounted writable.")
     model: str
     candidate_model: str
@@ -279,6 +283,7 @@ class VerifyParameters(Closed):
     step: Literal["verify"] = "verify"
     model: str
     adapter_digest: Digest
+    serve_base: bool = Field(default=False, description="The bare student is expected, not this adapter.")
     addresses: list[str] = Field(description="host:port of every serving pod's gRPC endpoint.")
     agreement: Share = Field(description="Share of probes whose parsed label must equal the recorded one.")
     minimum_probes: int = 20

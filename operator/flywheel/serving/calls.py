@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flywheel.api.adapterdeployment import PodCount
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -17,12 +19,16 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class ServingPodView:
-    """What a ready pod says of itself. `revision`: adapter under the stable name, None where nothing is loaded."""
+    """What a ready pod says of itself. `revision`: adapter under the stable name, None where nothing is loaded.
+
+    `count`: what it counted of the stable model, where a canary wants to know.
+    """
 
     endpoint: Endpoint
     revision: str | None = None
     candidates: Mapping[str, str] = field(default_factory=dict[str, str])
     error: str = ""
+    count: PodCount | None = None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
+from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Revision, Rollout, Taken
 from flywheel.api.conditions import Event, Reason
+from flywheel.api.target import BASE
 from flywheel.loop.state import State
 from flywheel.serving.candidates import revision_of
 from flywheel.serving.names import short
@@ -16,8 +17,10 @@ AT_ONCE_SECONDS = 1.0
 _MOST_REJECTED = 10
 
 
-def name_of(rollout: Rollout) -> str:
-    """A candidate as people read it."""
+def name_of(rollout: Taken) -> str:
+    """What is rolled out, as people read it."""
+    if rollout.digest == BASE:
+        return "the bare student"
     return f"{short(rollout.digest)} (run {rollout.run}, iteration {rollout.iteration})"
 
 
@@ -27,7 +30,13 @@ def serve(
     """The adapter answers under the stable name on every pod."""
     before = status.serving
     status = status.model_copy(
-        update={"serving": revision_of(rollout, now), "rollout": None, "step": None, "attempt": None}
+        update={
+            "serving": revision_of(rollout, now),
+            "previous": _kept(observed, status, rollout),
+            "rollout": None,
+            "step": None,
+            "attempt": None,
+        }
     )
     status = with_pods(observed, status, now, verified=frozenset(rollout.verified_pods))
     was = f", in place of {short(before.digest)}" if before is not None else ""
@@ -41,6 +50,13 @@ def serve(
         events=(event,),
         requeue_after=1.0,
     )
+
+
+def _kept(observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout) -> list[Revision]:
+    """What a pin can go back to; the bare student needs no place."""
+    before = [entry for entry in (status.serving, *status.previous) if entry is not None]
+    older = [entry for entry in before if entry.digest not in (rollout.digest, BASE)]
+    return older[: observed.deployment.spec.keep]
 
 
 def reject(
@@ -64,13 +80,18 @@ def reject(
 def serving_state(status: AdapterDeploymentStatus) -> State:
     """The state at rest."""
     serving, rejected = status.serving, status.rejected
+    if serving is None and status.waiting is not None:
+        words = f"candidate {name_of(status.waiting)} waits for spec.approvedDigest to be {status.waiting.digest}"
+        return State("blocked", Reason.AWAITING_APPROVAL, words)
     if serving is None and not rejected:
         words = "waits for a candidate from a FlywheelRun whose deploymentRef names this AdapterDeployment"
         return State("working", Reason.NO_CANDIDATE, words)
     if serving is None:
         words = f"candidate {short(rejected[-1].digest)} was rejected and nothing serves yet: see kubectl describe"
         return State("blocked", Reason.VERIFICATION_FAILED, words)
-    words = f"{short(serving.digest)} (run {serving.run}, iteration {serving.iteration}) serves"
+    words = f"{name_of(serving)} serves"
     if rejected and rejected[-1].since is not None and serving.since is not None and rejected[-1].since > serving.since:
         words += f"; the newer candidate {short(rejected[-1].digest)} was rejected: see kubectl describe"
+    if status.waiting is not None:
+        words += f"; candidate {name_of(status.waiting)} waits for spec.approvedDigest to be {status.waiting.digest}"
     return State("ready", Reason.SERVING, words)

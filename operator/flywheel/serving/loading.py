@@ -49,8 +49,13 @@ def load(
     return settled(observed, status, state, now, calls=calls, requeue_after=AT_ONCE_SECONDS)
 
 
-def keep(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan:
-    """No rollout: bring back pods that lost the adapter, and drop what a broken rollout left loaded."""
+def keep(
+    observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime, at_rest: State | None = None
+) -> DeploymentPlan:
+    """No rollout: bring back pods that lost the adapter, and drop what a broken rollout left loaded.
+
+    `at_rest`: what is to be said then, where there is more to say than what serves.
+    """
     serving = status.serving
     if serving is not None:
         model = observed.deployment.spec.target.model
@@ -63,4 +68,4 @@ def keep(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: dat
         call for call in strays(observed, status) if call not in {failure.call for failure in observed.failures}
     )
     requeue = AT_ONCE_SECONDS if left else LOOK_AGAIN_SECONDS
-    return settled(observed, status, serving_state(status), now, calls=left, requeue_after=requeue)
+    return settled(observed, status, at_rest or serving_state(status), now, calls=left, requeue_after=requeue)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # The parameter of a model's configuration that ties it to an adapter.
 REVISION = "adapter_revision"
+# Where the revision is Base: the adapter whose contract says how the bare student is asked.
+CONTRACT_OF = "adapter_contract"
 
 
 def candidate_prefix(model: str) -> str:

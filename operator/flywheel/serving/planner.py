@@ -1,7 +1,7 @@
 """decide_deployment(observed, now) -> DeploymentPlan: bring the newest candidate into service, and keep it there. Pure.
 
 stage (files on disk) -> load the candidate on every pod -> verify every pod -> commit (the disk names it) ->
-load the stable model on every pod -> see on each that it answers -> unload the candidate.
+load the stable model on the canary's pods, watch them, then on every pod -> unload the candidate.
 Until the stable model has loaded, the old adapter answers; a candidate that fails never gets that far.
 """
 
@@ -13,8 +13,8 @@ from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
 from flywheel.api.conditions import STALLED, Event, Reason
 from flywheel.loop.attempts import BACKOFF_FIRST
 from flywheel.loop.state import State, holds
-from flywheel.serving.candidates import next_rollout
-from flywheel.serving.ending import AT_ONCE_SECONDS, name_of
+from flywheel.serving.candidates import PinError, again, newest, pinned, revision_of, unapproved
+from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, serving_state
 from flywheel.serving.loading import keep
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.rollout import roll_out
@@ -29,12 +29,63 @@ def decide_deployment(observed: DeploymentObserved, now: datetime) -> Deployment
     status = _eager(observed, with_pods(observed, status, now))
     if (fault := _target_fault(observed)) is not None:
         return settled(observed, status, fault, now, requeue_after=BACKOFF_FIRST)
-    newer = next_rollout(observed.runs, status) if _may_begin(status) else None
-    if newer is not None:
+    if status.rollout is not None and _withdrawn(observed, status.rollout):
+        return _abort(observed, status, status.rollout, now)
+    at_rest = None
+    try:
+        newer = _wanted(observed, status)
+    except PinError as error:
+        newer, at_rest = None, State("blocked", Reason.PIN_UNKNOWN, str(error))
+    if newer is not None and not unapproved(observed.deployment.spec, newer):
         return _begin(observed, status, newer, now)
+    status = _with_waiting(status, newer, now)
     if status.rollout is not None:
         return roll_out(observed, status, status.rollout, now)
-    return keep(observed, status, now)
+    if (back := _back(status)) is not None:
+        return _begin(observed, status, back, now)
+    return keep(observed, status, now, at_rest)
+
+
+def _wanted(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> Rollout | None:
+    pin = observed.deployment.spec.pin
+    if pin is not None:
+        return pinned(pin, observed.runs, status)
+    return newest(observed.runs, status) if _may_begin(status) else None
+
+
+def _withdrawn(observed: DeploymentObserved, rollout: Rollout) -> bool:
+    """Approval was taken back while it still costs nothing: the stable name moved nowhere, or to a canary only."""
+    return unapproved(observed.deployment.spec, rollout) and (not rollout.committed or rollout.canary is not None)
+
+
+def _abort(
+    observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, now: datetime
+) -> DeploymentPlan:
+    words = f"candidate {name_of(rollout)} is no longer approved: its rollout was stopped"
+    status = status.model_copy(update={"rollout": None, "step": None, "attempt": None})
+    return settled(
+        observed,
+        status,
+        serving_state(status),
+        now,
+        delete=_at_work(observed),
+        events=(Event(reason=Reason.ABORTED, message=words),),
+        requeue_after=AT_ONCE_SECONDS,
+    )
+
+
+def _with_waiting(status: AdapterDeploymentStatus, newer: Rollout | None, now: datetime) -> AdapterDeploymentStatus:
+    waiting = status.waiting
+    if newer is None or waiting is None or newer.digest != waiting.digest:
+        waiting = revision_of(newer, now) if newer is not None else None
+    return status.model_copy(update={"waiting": waiting})
+
+
+def _back(status: AdapterDeploymentStatus) -> Rollout | None:
+    """A canary was stopped, and the disk still names it: what serves on the other pods was verified there."""
+    if status.serving is None or status.on_disk in (None, status.serving.digest):
+        return None
+    return again(status.serving).model_copy(update={"on_server": True, "verified": True})
 
 
 def _eager(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> AdapterDeploymentStatus:
@@ -54,18 +105,22 @@ def _begin(
     observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, now: datetime
 ) -> DeploymentPlan:
     begun = status.model_copy(
-        update={"rollout": rollout, "rollouts": status.rollouts + 1, "step": "stage", "attempt": None}
+        update={"rollout": rollout, "rollouts": status.rollouts + 1, "waiting": None, "step": None, "attempt": None}
     )
-    words = f"candidate {name_of(rollout)} is rolled out"
+    words = f"{name_of(rollout)} is rolled out"
     return settled(
         observed,
         begun,
         State("working", Reason.PUBLISHING, words),
         now,
-        delete=tuple(job.name for job in observed.jobs if job.active and not job.deleting),
+        delete=_at_work(observed),
         events=(Event(reason=Reason.CANDIDATE, message=words),),
         requeue_after=AT_ONCE_SECONDS,
     )
+
+
+def _at_work(observed: DeploymentObserved) -> tuple[str, ...]:
+    return tuple(job.name for job in observed.jobs if job.active and not job.deleting)
 
 
 def _target_fault(observed: DeploymentObserved) -> State | None:

@@ -20,7 +20,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2  # pyright: ignore[reportMissingTypeStubs]
 
 from flywheel.api.conditions import Reason
-from flywheel.serving.names import REVISION, candidate_prefix
+from flywheel.api.target import BASE
+from flywheel.serving.names import CONTRACT_OF, REVISION, candidate_prefix
 from flywheel.workspace.adapter import CONFIG, CONTRACT, WEIGHTS
 from flywheel.workspace.program import BadInputError, TryLaterError
 
@@ -31,17 +32,20 @@ _SERVED_FILES = (CONFIG, WEIGHTS, CONTRACT)
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755  # the server runs as another user
 
 
-def stage(repository: Path, model: str, candidate_model: str, adapter_folder: Path, digest: str) -> None:
+def stage(
+    repository: Path, model: str, candidate_model: str, adapter_folder: Path, digest: str, *, bare: bool = False
+) -> None:
     """Bring the adapter, and a model that serves it under the candidate's name. May be repeated.
 
-    Raises TryLaterError where the server has not put its model there yet.
+    `bare`: the model is the bare student, asked as the adapter's contract says. Raises TryLaterError where the server
+    has not put its model there yet.
     """
     config = _read_config(repository, model)
     _place_adapter(repository, adapter_folder, digest)
     for leftover in repository.glob(f"{candidate_prefix(model)}*"):
         discard(repository, leftover.name)
     config.name = candidate_model
-    config.parameters[REVISION].string_value = digest
+    _name(config, digest, bare=bare)
     temporary = repository / f".tmp-{token_hex(6)}"
     version = temporary / "1"
     version.mkdir(parents=True)
@@ -54,13 +58,13 @@ def stage(repository: Path, model: str, candidate_model: str, adapter_folder: Pa
     _sync(repository)
 
 
-def commit(repository: Path, model: str, adapter_folder: Path, digest: str) -> None:
+def commit(repository: Path, model: str, adapter_folder: Path, digest: str, *, bare: bool = False) -> None:
     """Have the stable model's configuration name the adapter: what a restarted server loads. May be repeated."""
     config = _read_config(repository, model)
     _place_adapter(repository, adapter_folder, digest)
-    if config.parameters[REVISION].string_value == digest:
+    if config.parameters[REVISION].string_value == (BASE if bare else digest):
         return
-    config.parameters[REVISION].string_value = digest
+    _name(config, digest, bare=bare)
     _write(repository / model / MODEL_CONFIG, _text(config))
 
 
@@ -78,6 +82,14 @@ def committed(repository: Path, model: str) -> str | None:
     """The adapter that the stable model's configuration names; None before the first one."""
     config = _read_config(repository, model)
     return config.parameters[REVISION].string_value if REVISION in config.parameters else None
+
+
+def _name(config: Any, digest: str, *, bare: bool) -> None:
+    config.parameters[REVISION].string_value = BASE if bare else digest
+    if CONTRACT_OF in config.parameters:
+        del config.parameters[CONTRACT_OF]
+    if bare:
+        config.parameters[CONTRACT_OF].string_value = digest
 
 
 def _place_adapter(repository: Path, source: Path, digest: str) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from flywheel.api.adapterdeployment import Rollout
 from flywheel.api.request import Input, Parameters, PublishParameters, StepRequest, VerifyParameters
+from flywheel.api.target import BASE
 from flywheel.loop.attempts import Start
 from flywheel.loop.naming import (
     adapter_folder,
@@ -64,14 +65,15 @@ def _publish(
     model = observed.deployment.spec.target.model
     parameters = PublishParameters(
         phase=phase,
-        adapter_digest=rollout.digest,
+        adapter_digest=rollout.adapter,
+        serve_base=rollout.digest == BASE,
         repository_path=observed.repository_path,
         model=model,
         candidate_model=candidate_name(model, rollout.digest),
         run=rollout.run,
         run_iteration=rollout.iteration,
     )
-    if phase == "commit":
+    if phase == "commit" or rollout.train is None or rollout.test is None:
         return parameters, []
     train = attempt_folder(rollout.run_path, rollout.iteration, "train", rollout.train.attempt)
     test = attempt_folder(rollout.run_path, rollout.iteration, "test", rollout.test.attempt)
@@ -88,10 +90,11 @@ def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParam
     spec = observed.deployment.spec
     if rollout.staged is None:
         raise ValueError("verify before stage")
-    folder = adapter_folder(observed.deployment.metadata.namespace, rollout.digest)
+    folder = adapter_folder(observed.deployment.metadata.namespace, rollout.adapter)
     parameters = VerifyParameters(
         model=candidate_name(spec.target.model, rollout.digest),
-        adapter_digest=rollout.digest,
+        adapter_digest=rollout.adapter,
+        serve_base=rollout.digest == BASE,
         addresses=[view.endpoint.address for view in observed.ready_pods],
         agreement=spec.verification.agreement,
         minimum_probes=spec.verification.probes,

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
+from flywheel.api.model import duration_seconds
 from flywheel.api.result import PublishFigures, VerifyFigures
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.state import State
-from flywheel.serving.calls import LoadModel
+from flywheel.serving.calls import LoadModel, ServingPodView
+from flywheel.serving.canary import begun, canary_of, first_pods, seconds_left, worse
 from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve
 from flywheel.serving.loading import load
 from flywheel.serving.names import candidate_name
@@ -21,6 +23,7 @@ from flywheel.serving.status import settled
 
 # Volumes are mended without any event that would be seen here.
 TRY_AGAIN_SECONDS = 300.0
+CANARY_LOOK_SECONDS = 15.0
 _DOING: dict[RolloutStep, Reason] = {
     "stage": Reason.PUBLISHING,
     "verify": Reason.VERIFYING,
@@ -35,21 +38,49 @@ def roll_out(
     if any(job.active and job.iteration < status.rollouts for job in observed.jobs):
         words = "waiting until the Jobs of the last candidate are gone"
         return settled(observed, status, State("working", Reason.CLEANING_UP, words), now)
-    model = observed.deployment.spec.target.model
-    candidate = candidate_name(model, rollout.digest)
-    if rollout.staged is None:
+    if not rollout.on_server:
         return _job(observed, status, rollout, "stage", now)
-    if not rollout.committed:
+    if not rollout.verified:
+        candidate = candidate_name(observed.deployment.spec.target.model, rollout.digest)
         missing = [view for view in observed.ready_pods if view.candidates.get(candidate) != rollout.digest]
         if missing:
             calls = tuple(LoadModel(view.endpoint, candidate, rollout.digest) for view in missing)
             return load(observed, status, calls, "load", now)
-        return _job(observed, status, rollout, "commit" if rollout.verified else "verify", now)
+        return _job(observed, status, rollout, "verify", now)
+    if not rollout.committed:
+        return _job(observed, status, rollout, "commit", now)
     behind = [view for view in observed.ready_pods if view.revision != rollout.digest]
-    if behind:
-        calls = tuple(LoadModel(view.endpoint, model, rollout.digest) for view in behind)
-        return load(observed, status, calls, "switch", now)
-    return serve(observed, status, rollout, now)
+    return _switch(observed, status, rollout, behind, now) if behind else serve(observed, status, rollout, now)
+
+
+def _switch(
+    observed: DeploymentObserved,
+    status: AdapterDeploymentStatus,
+    rollout: Rollout,
+    behind: list[ServingPodView],
+    now: datetime,
+) -> DeploymentPlan:
+    """The stable name answers with the new adapter: on the canary's pods first, then on all."""
+    model, canary = observed.deployment.spec.target.model, canary_of(observed, status, rollout)
+    if canary is not None:
+        if first := first_pods(canary, observed.ready_pods, behind):
+            calls = tuple(LoadModel(view.endpoint, model, rollout.digest) for view in first)
+            return load(observed, status, calls, "canary", now)
+        record = rollout.canary or begun(observed.ready_pods, now)
+        moved = [view for view in observed.ready_pods if view not in behind]
+        if (why := worse(record, moved, behind)) is not None:
+            return reject(observed, status, rollout, why, now)
+        if (left := seconds_left(canary, record, now)) > 0:
+            names = ", ".join(view.endpoint.pod for view in moved)
+            over = record.since + timedelta(seconds=duration_seconds(canary.pause))
+            words = f"{name_of(rollout)} serves on {names}; the others follow at {over.isoformat()}"
+            status = status.model_copy(
+                update={"rollout": rollout.model_copy(update={"canary": record}), "step": "canary"}
+            )
+            state = State("working", Reason.CANARY, words)
+            return settled(observed, status, state, now, requeue_after=min(left, CANARY_LOOK_SECONDS))
+    calls = tuple(LoadModel(view.endpoint, model, rollout.digest) for view in behind)
+    return load(observed, status, calls, "switch", now)
 
 
 def _job(
@@ -94,8 +125,11 @@ def _accept(
     now: datetime,
 ) -> DeploymentPlan:
     figures = outcome.result.figures
-    if isinstance(figures, PublishFigures) and (figures.phase, figures.adapter) == (step, rollout.digest):
-        what = {"staged": outcome.result.manifest} if step == "stage" else {"committed": True}
+    if isinstance(figures, PublishFigures) and (figures.phase, figures.adapter) == (step, rollout.adapter):
+        if step == "stage":
+            what: dict[str, object] = {"staged": outcome.result.manifest, "on_server": True}
+        else:
+            what, status = {"committed": True}, status.model_copy(update={"on_disk": rollout.digest})
         done = rollout.model_copy(update=what)
     elif isinstance(figures, VerifyFigures) and figures.passed:
         asked = [view.endpoint.pod for view in observed.ready_pods if view.endpoint.address in figures.agreed]

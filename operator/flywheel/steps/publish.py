@@ -35,10 +35,11 @@ def publish(attempt: Attempt) -> StepResult:
     _require_digest(attempt, folder, parameters.adapter_digest)
 
     served, place = attempt.workspace.local(folder), _repository(attempt, parameters)
+    digest, bare = parameters.adapter_digest, parameters.serve_base
     if parameters.phase == "stage":
-        repository.stage(place, parameters.model, parameters.candidate_model, served, parameters.adapter_digest)
+        repository.stage(place, parameters.model, parameters.candidate_model, served, digest, bare=bare)
     else:
-        repository.commit(place, parameters.model, served, parameters.adapter_digest)
+        repository.commit(place, parameters.model, served, digest, bare=bare)
     figures = PublishFigures(phase=parameters.phase, adapter=parameters.adapter_digest)
     return StepResult(manifest=manifest, path=folder, figures=figures)
 

@@ -13,6 +13,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.item import Probe
 from flywheel.api.request import VerifyParameters
 from flywheel.api.result import StepResult, VerifyFigures
+from flywheel.api.target import BASE
 from flywheel.api.task import Task
 from flywheel.data.tokens import Contract, parse_answer
 from flywheel.serving.triton import ServingError, TritonPod
@@ -44,7 +45,7 @@ def verify(attempt: Attempt) -> StepResult:
 
     with ThreadPoolExecutor(_PODS_AT_ONCE) as pool:
         answers = dict(zip(parameters.addresses, pool.map(ask, parameters.addresses), strict=True))
-    agreed = {address: _agreed(found, probes, parameters.adapter_digest) for address, found in answers.items()}
+    agreed = {address: _agreed(found, probes, parameters) for address, found in answers.items()}
     passed = all(count >= parameters.agreement * len(probes) for count in agreed.values())
     for address, count in agreed.items():
         log.info("%s answered %d of %d probes as measured", address, count, len(probes))
@@ -69,10 +70,12 @@ def _answers(
     ]
 
 
-def _agreed(answers: Sequence[dict[str, str | None]], probes: Sequence[Probe], digest: str) -> int:
+def _agreed(answers: Sequence[dict[str, str | None]], probes: Sequence[Probe], parameters: VerifyParameters) -> int:
+    expected = [probe.base if parameters.serve_base else probe.candidate for probe in probes]
+    revision = BASE if parameters.serve_base else parameters.adapter_digest
     return sum(
-        answer["label"] == probe.candidate and answer["servedBy"] == digest
-        for answer, probe in zip(answers, probes, strict=True)
+        answer["label"] == label and answer["servedBy"] == revision
+        for answer, label in zip(answers, expected, strict=True)
     )
 
 
