@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from flywheel.api.target import BASE
 from flywheel.serving.calls import Endpoint
 from flywheel.serving.names import candidate_name
 from flywheel.serving.repository import ADAPTERS, commit, stage
 from flywheel.serving.triton import LoadFailedError, ModelMissingError, ServingError, TritonPod, look
+from flywheel.serving.triton_metrics import with_counts
 
 from .conftest import MODEL, Models, Server, free_port
 
@@ -41,6 +43,26 @@ def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[[], Se
         assert pod.ask(MODEL, QUESTION).served_by == adapter.digest
     view = look(Endpoint("triton-0", one.address), MODEL, lambda: None)
     assert (view.revision, dict(view.candidates), view.error) == (adapter.digest, {}, "")
+    count = with_counts([view], one.ports["METRICS"], MODEL)[0].count
+    assert count is not None
+    assert (count.answered, count.failed) == (3, 0), "to Triton a question that the model refuses is answered, too"
+    assert count.microseconds > 0
+
+
+def test_the_bare_student_serves_where_the_disk_says_so(server: Callable[[], Server], models: Models) -> None:
+    one, adapter = server(), models.adapters["critical"]
+    commit(one.repository, MODEL, adapter.folder, adapter.digest)
+    with TritonPod(one.address) as pod:
+        pod.load(MODEL, adapter.digest)
+        with_adapter = pod.ask(MODEL, QUESTION)
+        commit(one.repository, MODEL, adapter.folder, adapter.digest, bare=True)
+        pod.load(MODEL, BASE)
+        bare = pod.ask(MODEL, QUESTION)
+        assert (with_adapter.served_by, bare.served_by) == (adapter.digest, BASE)
+        assert bare.text != with_adapter.text
+        commit(one.repository, MODEL, adapter.folder, adapter.digest)
+        pod.load(MODEL, adapter.digest)
+        assert pod.ask(MODEL, QUESTION) == with_adapter
 
 
 def test_a_silent_pod_is_said() -> None:

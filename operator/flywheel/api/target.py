@@ -28,6 +28,9 @@ class TritonTarget(Closed):
 
     service_ref: LocalRef = Field(description="The Service whose endpoints are the serving pods.")
     port: int = Field(default=8001, ge=1, le=65535, description="gRPC port of the pods.")
+    metrics_port: int = Field(
+        default=8002, ge=1, le=65535, description="Port of the pods' Prometheus metrics, read while a canary serves."
+    )
     model: Word = Field(description="The stable model name that clients ask.")
     repository: Repository = Field(description="The model repository that the server reads.")
 

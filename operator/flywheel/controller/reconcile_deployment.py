@@ -22,6 +22,7 @@ from flywheel.serving.calls import CallFailure, Endpoint
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
 from flywheel.serving.triton import look_at_all, look_seconds, perform, perform_seconds
+from flywheel.serving.triton_metrics import with_counts
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -58,6 +59,8 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     within, patience = tools.api.deadlines.within, look_seconds(len(endpoints or ()))
     with within("looking at serving pods", patience):
         pods = look_at_all(endpoints or (), target.model, tools.guard)
+        if (triton := deployment.spec.target.triton) is not None and _watches_canary(deployment):
+            pods = with_counts(pods, triton.metrics_port, triton.model)
     told, status = failures.take(entry.uid), deployment.status
     observed = DeploymentObserved(
         deployment=deployment,
@@ -81,6 +84,11 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     with within("calls to serving pods", perform_seconds(len(plan.calls))):
         failures.keep(entry.uid, perform(plan.calls, tools.guard))
     return again
+
+
+def _watches_canary(deployment: AdapterDeployment) -> bool:
+    rollout = deployment.status.rollout
+    return deployment.spec.rollout.canary is not None and rollout is not None and rollout.committed
 
 
 def _runs(tools: Tools, namespace: str, name: str) -> tuple[FlywheelRun, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from flywheel.api.adapterdeployment import AdapterDeployment
+from flywheel.api.adapterdeployment import AdapterDeployment, PodCount
 from flywheel.api.conditions import Event
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.request import PublishParameters, VerifyParameters
 from flywheel.api.result import PublishFigures, StepError, StepResult, VerifyFigures
+from flywheel.api.target import BASE
 from flywheel.loop.observed import JobView, PodView
 from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
@@ -74,6 +75,9 @@ def run_with(number: int, *, name: str = "run", iteration: int = 1, hours: int =
 class Pod:
     stable: str | None = None
     candidates: dict[str, str] = field(default_factory=dict[str, str])
+    answered: int = 0
+    failed: int = 0
+    microseconds: int = 0
 
 
 @dataclass
@@ -99,7 +103,12 @@ class World:
 
     def observed(self) -> DeploymentObserved:
         views = tuple(
-            ServingPodView(Endpoint(name, f"{name}:8001"), revision=pod.stable, candidates=dict(pod.candidates))
+            ServingPodView(
+                Endpoint(name, f"{name}:8001"),
+                revision=pod.stable,
+                candidates=dict(pod.candidates),
+                count=PodCount(name=name, answered=pod.answered, failed=pod.failed, microseconds=pod.microseconds),
+            )
             for name, pod in self.pods.items()
         )
         return DeploymentObserved(
@@ -171,17 +180,24 @@ class World:
 
     def _work(self, asked: PublishParameters | VerifyParameters) -> StepResult:
         if isinstance(asked, VerifyParameters):
-            right = 0 if asked.adapter_digest in self.bad else 20
-            figures = VerifyFigures(
-                probes=20, agreed=dict.fromkeys(asked.addresses, right), passed=asked.adapter_digest not in self.bad
-            )
+            good = asked.serve_base or asked.adapter_digest not in self.bad
+            figures = VerifyFigures(probes=20, agreed=dict.fromkeys(asked.addresses, 20 if good else 0), passed=good)
             return StepResult(manifest=digest(1), path="x", figures=figures)
+        revision = BASE if asked.serve_base else asked.adapter_digest
         if asked.phase == "stage":
-            self.staged = {asked.candidate_model: asked.adapter_digest}
+            self.staged = {asked.candidate_model: revision}
         else:
-            self.disk = asked.adapter_digest
+            self.disk = revision
         figures = PublishFigures(phase=asked.phase, adapter=asked.adapter_digest)
         return StepResult(manifest=digest(1), path="x", figures=figures)
+
+    def edit(self, **spec: object) -> None:
+        """Somebody commits another spec; a field that is None goes."""
+        value = self.deployment.to_json_object()
+        merged = {name: entry for name, entry in (value["spec"] | spec).items() if entry is not None}
+        generation = self.deployment.metadata.generation + 1
+        value |= {"spec": merged, "metadata": value["metadata"] | {"generation": generation}}
+        self.deployment = AdapterDeployment.model_validate(value)
 
     def restart(self, name: str) -> None:
         """A pod comes back with what the disk names."""
