@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flywheel.api.conditions import Condition
 from flywheel.api.curriculum import Attempt
@@ -25,7 +25,7 @@ from flywheel.api.model import (
     list_type,
     rules,
 )
-from flywheel.api.target import Pin, Target
+from flywheel.api.target import BASE, Pin, Target
 from flywheel.api.workspace import WorkspaceRef
 
 
@@ -98,6 +98,12 @@ class Taken(Open):
     contract: Digest | None = Field(
         default=None, description="For Base, the adapter whose contract says how it is asked."
     )
+
+    @model_validator(mode="after")
+    def _base_has_a_contract(self) -> Self:
+        if (self.digest == BASE) != (self.contract is not None):
+            raise ValueError("contract is there for Base, and only for it")
+        return self
 
     @property
     def adapter(self) -> str:
