@@ -273,6 +273,9 @@ class PublishParameters(Closed):
     repository_path: str = Field(description="Folder of the server's model repository, mounted writable.")
     model: str
     candidate_model: str
+    drop: list[Digest] = Field(
+        default_factory=list[Digest], description="Adapters that the server's volume needs no more, at a commit."
+    )
     run: str
     run_iteration: int
 

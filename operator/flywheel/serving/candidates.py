@@ -90,6 +90,12 @@ def revision_of(rollout: Rollout, since: datetime) -> Revision:
     return Revision(**{name: getattr(rollout, name) for name in Taken.model_fields}, since=since)
 
 
+def before(status: AdapterDeploymentStatus, rollout: Rollout) -> list[Revision]:
+    """What served before a rollout, the latest first: what a pin can go back to. The bare student needs no place."""
+    known = [entry for entry in (status.serving, *status.previous) if entry is not None]
+    return [entry for entry in known if entry.digest not in (rollout.digest, BASE)]
+
+
 def _offered(run: FlywheelRun, candidate: Candidate) -> Rollout | None:
     created, workspace, taught = run.metadata.creation_timestamp, run.status.workspace, run.status.curriculum
     if created is None or workspace is None:

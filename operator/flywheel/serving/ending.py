@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Revision, Rollout, Taken
+from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout, Taken
 from flywheel.api.conditions import Event, Reason
 from flywheel.api.target import BASE
 from flywheel.loop.state import State
-from flywheel.serving.candidates import revision_of
+from flywheel.serving.candidates import before, revision_of
 from flywheel.serving.names import short
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.status import settled, strays, with_pods
@@ -28,19 +28,19 @@ def serve(
     observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, now: datetime
 ) -> DeploymentPlan:
     """The adapter answers under the stable name on every pod."""
-    before = status.serving
+    was = status.serving
     status = status.model_copy(
         update={
             "serving": revision_of(rollout, now),
-            "previous": _kept(observed, status, rollout),
+            "previous": before(status, rollout)[: observed.deployment.spec.keep],
             "rollout": None,
             "step": None,
             "attempt": None,
         }
     )
     status = with_pods(observed, status, now, verified=frozenset(rollout.verified_pods))
-    was = f", in place of {short(before.digest)}" if before is not None else ""
-    event = Event(reason=Reason.SERVING, message=f"{name_of(rollout)} serves{was}")
+    instead = f", in place of {short(was.digest)}" if was is not None else ""
+    event = Event(reason=Reason.SERVING, message=f"{name_of(rollout)} serves{instead}")
     return settled(
         observed,
         status,
@@ -50,13 +50,6 @@ def serve(
         events=(event,),
         requeue_after=1.0,
     )
-
-
-def _kept(observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout) -> list[Revision]:
-    """What a pin can go back to; the bare student needs no place."""
-    before = [entry for entry in (status.serving, *status.previous) if entry is not None]
-    older = [entry for entry in before if entry.digest not in (rollout.digest, BASE)]
-    return older[: observed.deployment.spec.keep]
 
 
 def reject(

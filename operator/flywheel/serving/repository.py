@@ -12,6 +12,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, cast
@@ -68,20 +69,33 @@ def commit(repository: Path, model: str, adapter_folder: Path, digest: str, *, b
     _write(repository / model / MODEL_CONFIG, _text(config))
 
 
+def drop(repository: Path, digests: Sequence[str]) -> None:
+    """Remove adapters that no model on disk names: another deployment on the same server may serve one of them."""
+    named = "\n".join(path.read_text() for path in repository.glob(f"*/{MODEL_CONFIG}"))
+    for digest in digests:
+        folder = repository / ADAPTERS / digest.replace(":", "-")
+        if digest not in named and folder.exists():
+            _remove(repository, folder)
+
+
 def discard(repository: Path, candidate_model: str) -> None:
     """Remove a candidate's model; a server that has it loaded does not mind."""
     folder = repository / candidate_model
     if folder.exists():
-        # First out of the server's sight, at once; then file by file.
-        gone = repository / f".tmp-{token_hex(6)}"
-        folder.rename(gone)
-        shutil.rmtree(gone)
+        _remove(repository, folder)
 
 
 def committed(repository: Path, model: str) -> str | None:
     """The adapter that the stable model's configuration names; None before the first one."""
     config = _read_config(repository, model)
     return config.parameters[REVISION].string_value if REVISION in config.parameters else None
+
+
+def _remove(repository: Path, folder: Path) -> None:
+    """First out of the server's sight, at once; then file by file."""
+    gone = repository / f".tmp-{token_hex(6)}"
+    folder.rename(gone)
+    shutil.rmtree(gone)
 
 
 def _name(config: Any, digest: str, *, bare: bool) -> None:

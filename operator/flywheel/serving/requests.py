@@ -19,6 +19,7 @@ from flywheel.loop.naming import (
     job_name,
 )
 from flywheel.loop.plan import Claims, StepJob
+from flywheel.serving.candidates import before
 from flywheel.serving.names import candidate_name
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.workspace.adapter import CONTRACT, PROBES
@@ -73,7 +74,9 @@ def _publish(
         run=rollout.run,
         run_iteration=rollout.iteration,
     )
-    if phase == "commit" or rollout.train is None or rollout.test is None:
+    if phase == "commit":
+        return parameters.model_copy(update={"drop": _dropped(observed, rollout)}), []
+    if rollout.train is None or rollout.test is None:
         return parameters, []
     train = attempt_folder(rollout.run_path, rollout.iteration, "train", rollout.train.attempt)
     test = attempt_folder(rollout.run_path, rollout.iteration, "test", rollout.test.attempt)
@@ -84,6 +87,13 @@ def _publish(
     if (taught := rollout.curriculum) is not None:
         inputs.append(Input(name="curriculum", path=taught.path, digest=taught.digest, parts=["pools/curriculum"]))
     return parameters, inputs
+
+
+def _dropped(observed: DeploymentObserved, rollout: Rollout) -> list[str]:
+    """Adapters that nobody can go back to from here: the server's volume needs them no more."""
+    status = observed.deployment.status
+    gone = [*before(status, rollout)[observed.deployment.spec.keep :], *status.rejected]
+    return sorted({entry.digest for entry in gone} - {rollout.adapter})
 
 
 def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParameters, list[Input]]:

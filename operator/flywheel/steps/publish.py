@@ -40,6 +40,7 @@ def publish(attempt: Attempt) -> StepResult:
         repository.stage(place, parameters.model, parameters.candidate_model, served, digest, bare=bare)
     else:
         repository.commit(place, parameters.model, served, digest, bare=bare)
+        repository.drop(place, parameters.drop)
     figures = PublishFigures(phase=parameters.phase, adapter=parameters.adapter_digest)
     return StepResult(manifest=manifest, path=folder, figures=figures)
 

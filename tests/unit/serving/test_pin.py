@@ -155,10 +155,22 @@ def test_as_many_are_kept_as_the_spec_says() -> None:
         world.runs = [run_with(number, iteration=number)]
         world.settle()
     assert previous(world) == [digest(2)]
+    assert world.on_volume == {digest(2), digest(3)}, "the volume holds what can be gone back to"
     world.edit(keep=0)
     world.runs = [run_with(4, iteration=4)]
     world.settle()
     assert previous(world) == []
+    assert world.on_volume == {digest(4)}
+
+
+def test_a_rejected_adapter_leaves_the_volume_with_the_next_rollout() -> None:
+    world = served(1)
+    world.bad = {digest(2)}
+    world.runs = [run_with(2, iteration=2)]
+    world.settle()
+    world.runs = [run_with(3, iteration=3)]
+    world.settle()
+    assert world.on_volume == {digest(1), digest(3)}
 
 
 STEPS = st.sampled_from(["newer", "pin", "base", "unpin", "lost", "end", "end", "end", "crash", "restart", "tick"])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from flywheel.api.target import BASE
 from flywheel.serving.names import candidate_name
-from flywheel.serving.repository import ADAPTERS, commit, committed, discard, stage
+from flywheel.serving.repository import ADAPTERS, commit, committed, discard, drop, stage
 from flywheel.workspace.program import BadInputError, TryLaterError
 
 MODEL = "severity"
@@ -120,3 +121,27 @@ def test_an_adapter_that_lacks_a_file_is_refused(repository: Path, adapter: Path
     with pytest.raises(BadInputError, match=r"contract\.json"):
         stage(repository, MODEL, candidate_name(MODEL, ONE), adapter, ONE)
     assert not (repository / candidate_name(MODEL, ONE)).exists()
+
+
+def test_the_bare_student_is_asked_as_an_adapter_s_contract_says(repository: Path, adapter: Path) -> None:
+    commit(repository, MODEL, adapter, ONE, bare=True)
+    assert committed(repository, MODEL) == BASE
+    assert config(repository, MODEL).count(ONE) == 1, "whose contract"
+    commit(repository, MODEL, adapter, ONE)
+    assert committed(repository, MODEL) == ONE
+    assert config(repository, MODEL).count(ONE) == 1, "no contract of another"
+
+
+def test_only_adapters_that_no_model_names_are_dropped(repository: Path, adapter: Path) -> None:
+    commit(repository, MODEL, adapter, ONE)
+    commit(repository, MODEL, adapter, TWO)
+    neighbour = repository / "another"
+    neighbour.mkdir()
+    (neighbour / "config.pbtxt").write_text(config(repository, MODEL).replace(TWO, ONE))
+    home = repository / ADAPTERS
+    drop(repository, [ONE, TWO])
+    assert len(list(home.iterdir())) == 2, "another deployment on this server serves one, this one the other"
+    (neighbour / "config.pbtxt").unlink()
+    drop(repository, [ONE, TWO])
+    assert [path.name for path in home.iterdir()] == [TWO.replace(":", "-")]
+    drop(repository, [ONE])

@@ -90,6 +90,7 @@ class World:
     deployment: AdapterDeployment = field(default_factory=deployment)
     service_found: bool = True
     disk: str | None = None
+    on_volume: set[str] = field(default_factory=set[str])
     staged: dict[str, str] = field(default_factory=dict[str, str])
     jobs: dict[str, JobView] = field(default_factory=dict[str, JobView])
     requests: dict[str, PublishParameters | VerifyParameters] = field(
@@ -184,6 +185,7 @@ class World:
             figures = VerifyFigures(probes=20, agreed=dict.fromkeys(asked.addresses, 20 if good else 0), passed=good)
             return StepResult(manifest=digest(1), path="x", figures=figures)
         revision = BASE if asked.serve_base else asked.adapter_digest
+        self.on_volume = (self.on_volume | {asked.adapter_digest}) - set(asked.drop)
         if asked.phase == "stage":
             self.staged = {asked.candidate_model: revision}
         else:
