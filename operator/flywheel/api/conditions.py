@@ -36,6 +36,7 @@ class Reason(StrEnum):
     LOADING = "Loading"
     VERIFYING = "Verifying"
     SWITCHING = "Switching"
+    PROCESS_DEAD = "ProcessDead"
     # at rest
     PREPARED = "Prepared"
     SUSPENDED = "Suspended"

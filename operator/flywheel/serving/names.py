@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # The parameter of a model's configuration that ties it to an adapter.
 REVISION = "adapter_revision"
+# One that only counts how often a dead process was started anew.
+REVIVED = "revived"
 
 
 def candidate_prefix(model: str) -> str:

@@ -72,8 +72,17 @@ def run_with(number: int, *, name: str = "run", iteration: int = 1, hours: int =
 
 @dataclass
 class Pod:
+    """`dead`: models that are loaded and whose process is dead."""
+
     stable: str | None = None
     candidates: dict[str, str] = field(default_factory=dict[str, str])
+    dead: set[str] = field(default_factory=set[str])
+
+    def view(self, name: str) -> ServingPodView:
+        """As the driver tells."""
+        candidates = {model: "" if model in self.dead else held for model, held in self.candidates.items()}
+        stable = "" if MODEL in self.dead else self.stable
+        return ServingPodView(Endpoint(name, f"{name}:8001"), stable, candidates, dead=MODEL in self.dead)
 
 
 @dataclass
@@ -98,10 +107,7 @@ class World:
     writes: int = 0
 
     def observed(self) -> DeploymentObserved:
-        views = tuple(
-            ServingPodView(Endpoint(name, f"{name}:8001"), revision=pod.stable, candidates=dict(pod.candidates))
-            for name, pod in self.pods.items()
-        )
+        views = tuple(pod.view(name) for name, pod in self.pods.items())
         return DeploymentObserved(
             self.deployment,
             tuple(self.runs),
@@ -142,6 +148,7 @@ class World:
             return CallFailure(call, "the pod is gone")
         if not isinstance(call, LoadModel):
             pod.candidates.pop(call.model, None)
+            pod.dead.discard(call.model)
             return None
         if self.broken_loads:
             self.broken_loads -= 1
@@ -149,6 +156,7 @@ class World:
         found = self.disk if call.model == MODEL else self.staged.get(call.model)
         if found != call.revision:
             return CallFailure(call, "the disk names another adapter")
+        pod.dead.discard(call.model)
         if call.model == MODEL:
             pod.stable = found
         else:
