@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 LOAD_SECONDS = 600.0
 ANSWER_SECONDS = 120.0
 LOOK_SECONDS = 5.0
-LIFE_SECONDS = 10.0
 _POLL_SECONDS = 2.0
+# The index; then configuration and life of the stable model, a candidate, and one that was left over.
+_POD_SECONDS = LOOK_SECONDS + 3 * 3 * LOOK_SECONDS
 _AT_ONCE = 8
 Guard = Callable[[], None]
 QUESTION, ANSWER, SERVED_BY = "input", "output", "served_by"
@@ -107,7 +108,7 @@ class TritonPod:
     def _is_dead(self, model: str) -> bool:
         self._guard()
         try:
-            self._client.infer(model, [_tensor({})], client_timeout=LIFE_SECONDS)
+            self._client.infer(model, [_tensor({})], client_timeout=LOOK_SECONDS)
         except InferenceServerException as error:
             # Any other answer, a late one too, is of a model that lives: it need not be ours.
             return _DEAD.search(str(error.message())) is not None
@@ -211,12 +212,12 @@ def look(endpoint: Endpoint, model: str, guard: Guard) -> ServingPodView:
 
 def look_seconds(pods: int) -> float:
     """The longest that looking at so many pods may take: a few calls each, a few pods at a time."""
-    return (1 + pods // _AT_ONCE) * 4 * (LOOK_SECONDS + LIFE_SECONDS)
+    return (1 + pods // _AT_ONCE) * _POD_SECONDS
 
 
 def perform_seconds(calls: int) -> float:
     """The longest that so many calls may take: a load is waited for, and then awaited as long again."""
-    return (1 + calls // _AT_ONCE) * (2 * LOAD_SECONDS + 4 * (LOOK_SECONDS + LIFE_SECONDS))
+    return (1 + calls // _AT_ONCE) * (2 * LOAD_SECONDS + _POD_SECONDS)
 
 
 def look_at_all(endpoints: Sequence[Endpoint], model: str, guard: Guard) -> tuple[ServingPodView, ...]:
