@@ -13,12 +13,12 @@ from flywheel.serving.repository import ADAPTERS, commit, stage
 from flywheel.serving.triton import LoadFailedError, ModelMissingError, ServingError, TritonPod, look
 from flywheel.serving.triton_metrics import with_counts
 
-from .conftest import MODEL, Models, Server, free_port
+from .server import MODEL, Models, Server, free_port
 
 QUESTION = {"code": "x = 3", "review": "finding 3"}
 
 
-def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[[], Server], models: Models) -> None:
+def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[..., Server], models: Models) -> None:
     one, adapter, other = server(), models.adapters["critical"], models.adapters["trivial"]
     candidate = candidate_name(MODEL, adapter.digest)
     with TritonPod(one.address) as pod:

@@ -42,20 +42,25 @@ class Served:
         self._tokens = TaskTokens(prepared, self._student.tokenizer)
 
     def answer(self, questions: Sequence[Any]) -> list[str | Refusal]:
-        """One text per question, as the model said it; a question that cannot be asked spoils no other."""
+        """One text per question, as the model said it; a question that cannot be asked spoils no other.
+
+        An empty question asks only whether anybody is there: it is answered at once, by nothing.
+        """
         refusals = {place: why for place, one in enumerate(questions) if (why := self._unfit(one)) is not None}
-        asked = [place for place in range(len(questions)) if place not in refusals]
+        asked = [place for place, one in enumerate(questions) if one and place not in refusals]
         prompts = [self._tokens.encode_prompt(questions[place]) for place in asked]
         replies = reply_to(self._student, self._tokens, prompts, _BATCH, lambda _count: None)
-        answers: dict[int, str | Refusal] = {place: Refusal(why) for place, why in refusals.items()}
+        answers: list[str | Refusal] = [
+            Refusal(refusals[place]) if place in refusals else "" for place in range(len(questions))
+        ]
         for place, (text, _label, state) in zip(asked, replies, strict=True):
             too_long = Refusal("the question is longer than the model's context")
             answers[place] = too_long if state == "overLong" else text
-        return [answers[place] for place in range(len(questions))]
+        return answers
 
     def _unfit(self, question: Any) -> str | None:
         if not isinstance(question, Mapping):
             return "input must be a JSON object: the question"
-        required = self._tokens.task.input_schema.get("required", [])
+        required = self._tokens.task.input_schema.get("required", []) if question else []
         missing = [name for name in required if name not in question]
         return f"the question lacks {', '.join(missing)}" if missing else None

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     VERIFYING = "Verifying"
     SWITCHING = "Switching"
     CANARY = "Canary"
+    PROCESS_DEAD = "ProcessDead"
     # at rest
     PREPARED = "Prepared"
     SUSPENDED = "Suspended"

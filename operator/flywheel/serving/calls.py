@@ -22,18 +22,21 @@ class ServingPodView:
     """What a ready pod says of itself. `revision`: adapter under the stable name, None where nothing is loaded.
 
     `count`: what it counted of the stable model, where a canary wants to know.
+    Of a model that is loaded and whose process is dead it is empty: no adapter answers. `dead`: that is so of the
+    stable model.
     """
 
     endpoint: Endpoint
     revision: str | None = None
     candidates: Mapping[str, str] = field(default_factory=dict[str, str])
+    dead: bool = False
     error: str = ""
     count: PodCount | None = None
 
 
 @dataclass(frozen=True)
 class LoadModel:
-    """Have a pod load what the disk holds under a name, and check that it is that adapter."""
+    """Have a pod load what the disk holds under a name, and check that it is that adapter and that it answers."""
 
     endpoint: Endpoint
     model: str

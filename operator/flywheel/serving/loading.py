@@ -37,16 +37,48 @@ def load(
         attempt = attempt.model_copy(
             update={"failures": count, "retry_at": retry_at, "message": failed[0].message[:512]}
         )
-        if step == "load" and count >= DEFAULT_ATTEMPTS and status.rollout is not None:
+        if step in ("load", "canary") and count >= DEFAULT_ATTEMPTS and status.rollout is not None:
             return reject(observed, status, status.rollout, failed[0].message, now)
     status = status.model_copy(update={"step": step, "attempt": attempt})
     wait = seconds_until(attempt.retry_at, now)
     if attempt.retry_at is not None and wait > 0:
         words = f"{attempt.message}; tried again at {attempt.retry_at.isoformat()}"
         return settled(observed, status, State("blocked", Reason.TARGET_UNAVAILABLE, words), now, requeue_after=wait)
+    return settled(observed, status, _loading(observed, calls), now, calls=calls, requeue_after=AT_ONCE_SECONDS)
+
+
+def _loading(observed: DeploymentObserved, calls: tuple[LoadModel, ...]) -> State:
+    """What is being loaded, and whether clients are failed meanwhile."""
+    dead = {view.endpoint for view in observed.ready_pods if view.dead}
+    failing = sorted(call.endpoint.pod for call in calls if call.endpoint in dead)
+    if failing:
+        words = f"the process of the model is dead on {', '.join(failing)}, which fails requests; it is started anew"
+        return State("working", Reason.PROCESS_DEAD, words)
     names = ", ".join(sorted(call.endpoint.pod for call in calls))
-    state = State("working", Reason.LOADING, f"loading {short(calls[0].revision)} as {calls[0].model} on {names}")
-    return settled(observed, status, state, now, calls=calls, requeue_after=AT_ONCE_SECONDS)
+    return State("working", Reason.LOADING, f"loading {short(calls[0].revision)} as {calls[0].model} on {names}")
+
+
+def _behind(observed: DeploymentObserved, revision: str) -> tuple[LoadModel, ...]:
+    """For every pod on which that adapter does not answer under the stable name."""
+    model = observed.deployment.spec.target.model
+    return tuple(LoadModel(view.endpoint, model, revision) for view in observed.ready_pods if view.revision != revision)
+
+
+def heal_first(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan | None:
+    """During a rollout: pods that lost the adapter in service. None where there are none, or the disk names the next.
+
+    The rollout's own step and attempt stay as they are; what failed is not asked for twice in a row.
+    """
+    committing = status.step == "commit" or any(
+        job.step == "commit" and job.iteration == status.rollouts for job in observed.jobs
+    )
+    if status.serving is None or committing or status.on_disk not in (None, status.serving.digest):
+        return None
+    failed = {failure.call for failure in observed.failures}
+    calls = tuple(call for call in _behind(observed, status.serving.digest) if call not in failed)
+    if not calls:
+        return None
+    return settled(observed, status, _loading(observed, calls), now, calls=calls, requeue_after=AT_ONCE_SECONDS)
 
 
 def keep(
@@ -57,12 +89,8 @@ def keep(
     `at_rest`: what is to be said then, where there is more to say than what serves.
     """
     serving = status.serving
-    if serving is not None:
-        model = observed.deployment.spec.target.model
-        behind = [view for view in observed.ready_pods if view.revision != serving.digest]
-        if behind:
-            calls = tuple(LoadModel(view.endpoint, model, serving.digest) for view in behind)
-            return load(observed, status, calls, "heal", now)
+    if serving is not None and (calls := _behind(observed, serving.digest)):
+        return load(observed, status, calls, "heal", now)
     status = status.model_copy(update={"step": None, "attempt": None})
     left = tuple(
         call for call in strays(observed, status) if call not in {failure.call for failure in observed.failures}

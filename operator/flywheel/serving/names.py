@@ -6,6 +6,8 @@ from __future__ import annotations
 REVISION = "adapter_revision"
 # Where the revision is Base: the adapter whose contract says how the bare student is asked.
 CONTRACT_OF = "adapter_contract"
+# One that only counts how often a dead process was started anew.
+REVIVED = "revived"
 
 
 def candidate_prefix(model: str) -> str:

@@ -15,7 +15,7 @@ from flywheel.loop.attempts import BACKOFF_FIRST
 from flywheel.loop.state import State, holds
 from flywheel.serving.candidates import PinError, again, newest, pinned, revision_of, unapproved
 from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, serving_state
-from flywheel.serving.loading import keep
+from flywheel.serving.loading import heal_first, keep
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.rollout import roll_out
 from flywheel.serving.status import settled, with_pods
@@ -40,7 +40,7 @@ def decide_deployment(observed: DeploymentObserved, now: datetime) -> Deployment
         return _begin(observed, status, newer, now)
     status = _with_waiting(status, newer, now)
     if status.rollout is not None:
-        return roll_out(observed, status, status.rollout, now)
+        return heal_first(observed, status, now) or roll_out(observed, status, status.rollout, now)
     if (back := _back(status)) is not None:
         return _begin(observed, status, back, now)
     return keep(observed, status, now, at_rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus, ServingPod
-from flywheel.api.conditions import Event
+from flywheel.api.conditions import Event, Reason
 from flywheel.loop.plan import StepJob
 from flywheel.loop.state import State, conditions
 from flywheel.serving.calls import Call, UnloadModel
@@ -61,10 +61,10 @@ def settled(
     requeue_after: float | None = None,
     events: tuple[Event, ...] = (),
 ) -> DeploymentPlan:
-    """A plan with the conditions of its state. A new blockage is told as an event."""
+    """A plan with the conditions of its state. A new blockage, or a dead process, is told as an event."""
     generation, old = observed.deployment.metadata.generation, observed.deployment.status.conditions
     told = any(entry.reason == state.reason for entry in old)
-    if state.kind == "blocked" and not told:
+    if (state.kind == "blocked" or state.reason == Reason.PROCESS_DEAD) and not told:
         events = (*events, Event(type="Warning", reason=state.reason, message=state.message))
     fresh = conditions(status.conditions, state, generation, now)
     update = {"conditions": fresh, "observed_generation": generation}

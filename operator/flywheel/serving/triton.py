@@ -1,12 +1,14 @@
 """Driver for Triton: asks one pod by its own address, over gRPC only (HTTP control calls stall other requests).
 
-Must not know what should be served. Error texts of a server stay in the log: they may hold anything.
+Must not know what should be served. Error texts of a server stay in the log: they may hold anything. What a condition
+says anyway, such as a pod that is away, is not logged besides.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +20,11 @@ from typing import Any, cast
 
 import numpy as np
 import tritonclient.grpc as grpc  # pyright: ignore[reportMissingTypeStubs]
+from google.protobuf import json_format
 from tritonclient.utils import InferenceServerException  # pyright: ignore[reportMissingTypeStubs]
 
 from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
-from flywheel.serving.names import REVISION, candidate_prefix
+from flywheel.serving.names import REVISION, REVIVED, candidate_prefix
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +32,13 @@ LOAD_SECONDS = 600.0
 ANSWER_SECONDS = 120.0
 LOOK_SECONDS = 5.0
 _POLL_SECONDS = 2.0
+# The index; then configuration and life of the stable model, a candidate, and one that was left over.
+_POD_SECONDS = LOOK_SECONDS + 3 * 3 * LOOK_SECONDS
 _AT_ONCE = 8
 Guard = Callable[[], None]
 QUESTION, ANSWER, SERVED_BY = "input", "output", "served_by"
+# The Python backend's words for a model whose process is gone. Server and model stay READY, and nothing restarts it.
+_DEAD = re.compile(r"Stub process '[^']*' is not healthy")
 
 
 class ServingError(Exception):
@@ -85,19 +92,53 @@ class TritonPod:
 
     def revision(self, model: str) -> str:
         """The adapter in a loaded model's configuration: what really answers. Empty for none."""
-        config = self._ask(lambda: self._client.get_model_config(model, client_timeout=LOOK_SECONDS)).config
+        config = self._config(model)
         return config.parameters[REVISION].string_value if REVISION in config.parameters else ""
+
+    def _config(self, model: str) -> Any:
+        return self._ask(lambda: self._client.get_model_config(model, client_timeout=LOOK_SECONDS)).config
+
+    def dead(self, model: str) -> bool:
+        """Whether a loaded model's process is dead: an inference alone shows it. Our model answers an empty question.
+
+        Only the backend's own words count, and twice: a process that got no CPU for a second is taken for dead, too.
+        """
+        return all(self._is_dead(model) for _ in range(2))
+
+    def _is_dead(self, model: str) -> bool:
+        self._guard()
+        try:
+            self._client.infer(model, [_tensor({})], client_timeout=LOOK_SECONDS)
+        except InferenceServerException as error:
+            # Any other answer, a late one too, is of a model that lives: it need not be ours.
+            return _DEAD.search(str(error.message())) is not None
+        return False
 
     def load(self, model: str, revision: str, seconds: float = LOAD_SECONDS) -> None:
         """Load what the disk holds; the old model answers until it is there. Raises LoadFailedError."""
         ends = self._clock() + seconds
+        config = self._revived(model, revision)
         try:
-            self._ask(lambda: self._client.load_model(model, client_timeout=seconds))
+            self._ask(lambda: self._client.load_model(model, config=config, client_timeout=seconds))
         except _DeadlineError:
             # The server goes on loading: asking again would load twice.
             self._await(model, revision, ends + seconds)
         if self.revision(model) != revision:
             raise LoadFailedError(f"{self.address} loaded {model} with another adapter than the disk should name")
+        if config is not None and self.dead(model):
+            raise LoadFailedError(f"{self.address} loaded {model}, and its process died again: see the log of its pod")
+
+    def _revived(self, model: str, revision: str) -> str | None:
+        """The configuration that starts a dead process anew: what changes nothing else. None where none is dead.
+
+        Files that have not changed are not loaded again, and neither is a configuration that was sent before.
+        """
+        if model not in self.loaded() or self.revision(model) != revision or not self.dead(model):
+            return None
+        config = self._config(model)
+        config.parameters[REVIVED].string_value = str(int(config.parameters[REVIVED].string_value or 0) + 1)
+        log.info("%s: the process of %s is dead and is started anew", self.address, model)
+        return json_format.MessageToJson(config, preserving_proto_field_name=True)
 
     def _await(self, model: str, revision: str, ends: float) -> None:
         while self._clock() < ends:
@@ -112,9 +153,7 @@ class TritonPod:
 
     def ask(self, model: str, question: dict[str, Any]) -> Reply:
         """One question; raises ModelMissingError where the model is not loaded."""
-        tensor = cast(Any, grpc).InferInput(QUESTION, [1], "BYTES")
-        tensor.set_data_from_numpy(np.array([json.dumps(question, ensure_ascii=False).encode()], dtype=np.object_))
-        reply = self._ask(lambda: self._client.infer(model, [tensor], client_timeout=ANSWER_SECONDS))
+        reply = self._ask(lambda: self._client.infer(model, [_tensor(question)], client_timeout=ANSWER_SECONDS))
         return Reply(_text(reply, ANSWER), _text(reply, SERVED_BY))
 
     def _ask(self, call: Callable[[], Any]) -> Any:
@@ -131,16 +170,22 @@ class _DeadlineError(PodUnreachableError):
 
 def _typed(address: str, error: Any) -> ServingError:
     status, text = str(error.status()), str(error.message())
-    log.warning("%s answered %s: %s", address, status, text)
     if status.endswith("DEADLINE_EXCEEDED"):
         return _DeadlineError(f"{address} did not answer in time")
     if "Request for unknown model" in text:
         return ModelMissingError(f"{address} does not have the model loaded")
     if status.endswith("UNAVAILABLE"):
         return PodUnreachableError(f"{address} cannot be reached: is the port right, and the pod running?")
+    log.warning("%s answered %s: %s", address, status, text)
     if "load failed for model" in text or "failed to load" in text:
         return LoadFailedError(f"{address} could not load the model: see the log of its pod")
     return ServingError(f"{address} refused a call ({status}): see the operator's log")
+
+
+def _tensor(question: dict[str, Any]) -> Any:
+    tensor = cast(Any, grpc).InferInput(QUESTION, [1], "BYTES")
+    tensor.set_data_from_numpy(np.array([json.dumps(question, ensure_ascii=False).encode()], dtype=np.object_))
+    return tensor
 
 
 def _text(reply: Any, name: str) -> str:
@@ -157,21 +202,22 @@ def look(endpoint: Endpoint, model: str, guard: Guard) -> ServingPodView:
     try:
         with TritonPod(endpoint.address, guard) as pod:
             names = [name for name in pod.loaded() if name == model or name.startswith(candidate_prefix(model))]
-            revisions = {name: pod.revision(name) for name in names}
+            dead = {name for name in names if pod.dead(name)}
+            revisions = {name: "" if name in dead else pod.revision(name) for name in names}
     except ServingError as error:
         return ServingPodView(endpoint, error=str(error))
     stable = revisions.pop(model, None)
-    return ServingPodView(endpoint, revision=stable, candidates=revisions)
+    return ServingPodView(endpoint, revision=stable, candidates=revisions, dead=model in dead)
 
 
 def look_seconds(pods: int) -> float:
     """The longest that looking at so many pods may take: a few calls each, a few pods at a time."""
-    return (1 + pods // _AT_ONCE) * 4 * LOOK_SECONDS
+    return (1 + pods // _AT_ONCE) * _POD_SECONDS
 
 
 def perform_seconds(calls: int) -> float:
     """The longest that so many calls may take: a load is waited for, and then awaited as long again."""
-    return (1 + calls // _AT_ONCE) * (2 * LOAD_SECONDS + 4 * LOOK_SECONDS)
+    return (1 + calls // _AT_ONCE) * (2 * LOAD_SECONDS + _POD_SECONDS)
 
 
 def look_at_all(endpoints: Sequence[Endpoint], model: str, guard: Guard) -> tuple[ServingPodView, ...]:

@@ -14,8 +14,8 @@ from flywheel.serving.canary import worse
 from .world import START, Pod, World, digest, run_with
 
 
-def canarying() -> World:
-    """A rollout of 2 over 1, in its pause: one pod has moved."""
+def committed() -> World:
+    """A rollout of 2 over 1 whose stable model no pod has loaded."""
     world = World(runs=[run_with(1)], pods={f"triton-{number}": Pod() for number in range(3)})
     world.edit(rollout={"canary": {"pods": 1, "pause": "10m"}})
     world.settle()
@@ -24,9 +24,17 @@ def canarying() -> World:
         world.decide()
         world.end_jobs()
         rollout = world.deployment.status.rollout
-        if rollout is not None and rollout.canary is not None:
+        if rollout is not None and rollout.committed:
             return world
-    raise AssertionError("there is no canary")
+    raise AssertionError("nothing is committed")
+
+
+def canarying() -> World:
+    """In its pause: one pod has moved."""
+    world = committed()
+    while world.deployment.status.rollout is None or world.deployment.status.rollout.canary is None:
+        world.decide()
+    return world
 
 
 def stables(world: World) -> list[str | None]:
@@ -71,6 +79,14 @@ def test_a_canary_that_does_worse_goes_back_by_itself(how: str) -> None:
     assert steps == ["commit"], "what serves elsewhere is not verified again: the way back is short"
     assert any("as a canary it" in event.message for event in world.events)
     assert world.condition(READY) == ("True", "Serving")
+
+
+def test_a_canary_that_cannot_be_loaded_goes_back() -> None:
+    world = committed()
+    world.broken_loads = 3
+    world.settle()
+    assert set(stables(world)) == {digest(1)} == {world.disk}
+    assert [entry.digest for entry in world.deployment.status.rejected] == [digest(2)]
 
 
 def test_a_pin_ends_the_pause() -> None:

@@ -73,11 +73,22 @@ def run_with(number: int, *, name: str = "run", iteration: int = 1, hours: int =
 
 @dataclass
 class Pod:
+    """`dead`: models that are loaded and whose process is dead."""
+
     stable: str | None = None
     candidates: dict[str, str] = field(default_factory=dict[str, str])
+    dead: set[str] = field(default_factory=set[str])
     answered: int = 0
     failed: int = 0
     microseconds: int = 0
+
+    def view(self, name: str) -> ServingPodView:
+        """As the driver tells."""
+        candidates = {model: "" if model in self.dead else held for model, held in self.candidates.items()}
+        stable = "" if MODEL in self.dead else self.stable
+        count = PodCount(name=name, answered=self.answered, failed=self.failed, microseconds=self.microseconds)
+        endpoint = Endpoint(name, f"{name}:8001")
+        return ServingPodView(endpoint, stable, candidates, dead=MODEL in self.dead, count=count)
 
 
 @dataclass
@@ -103,15 +114,7 @@ class World:
     writes: int = 0
 
     def observed(self) -> DeploymentObserved:
-        views = tuple(
-            ServingPodView(
-                Endpoint(name, f"{name}:8001"),
-                revision=pod.stable,
-                candidates=dict(pod.candidates),
-                count=PodCount(name=name, answered=pod.answered, failed=pod.failed, microseconds=pod.microseconds),
-            )
-            for name, pod in self.pods.items()
-        )
+        views = tuple(pod.view(name) for name, pod in self.pods.items())
         return DeploymentObserved(
             self.deployment,
             tuple(self.runs),
@@ -152,6 +155,7 @@ class World:
             return CallFailure(call, "the pod is gone")
         if not isinstance(call, LoadModel):
             pod.candidates.pop(call.model, None)
+            pod.dead.discard(call.model)
             return None
         if self.broken_loads:
             self.broken_loads -= 1
@@ -159,6 +163,7 @@ class World:
         found = self.disk if call.model == MODEL else self.staged.get(call.model)
         if found != call.revision:
             return CallFailure(call, "the disk names another adapter")
+        pod.dead.discard(call.model)
         if call.model == MODEL:
             pod.stable = found
         else:
