@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.serving.triton import ServingError, TritonPod
+from flywheel.serving.errors import ServingError
+from flywheel.serving.triton import TritonPod
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "flywheel"

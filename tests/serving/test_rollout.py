@@ -23,9 +23,10 @@ from flywheel.loop.naming import run_folder
 from flywheel.loop.observed import JobView, PodView
 from flywheel.loop.plan import StepJob
 from flywheel.serving.calls import CallFailure, Endpoint
+from flywheel.serving.errors import ServingError
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
-from flywheel.serving.triton import ServingError, TritonPod, look_at_all, perform
+from flywheel.serving.triton import TritonPod, look_at_all, perform
 from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.manifest import Manifest, list_files, seal
 from flywheel.workspace.store import Workspace

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from flywheel.serving.calls import Endpoint
+from flywheel.serving.errors import LoadFailedError, ModelMissingError, ServingError
 from flywheel.serving.names import candidate_name
 from flywheel.serving.repository import ADAPTERS, commit, stage
-from flywheel.serving.triton import LoadFailedError, ModelMissingError, ServingError, TritonPod, look
+from flywheel.serving.triton import TritonPod, look
 
 from .conftest import MODEL, Models, Server, free_port
 

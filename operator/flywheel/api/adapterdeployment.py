@@ -28,6 +28,10 @@ from flywheel.api.model import (
 from flywheel.api.target import Pin, Target
 from flywheel.api.workspace import WorkspaceRef
 
+# <model>-<12 digits>
+StoredName = Annotated[str, Field(max_length=76)]
+MOST_STORED = 64
+
 
 class Verification(Closed):
     """What a serving pod must show before an adapter serves under the stable name."""
@@ -93,7 +97,7 @@ class Taken(Open):
     run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
     iteration: int = Field(ge=1, description="The iteration that trained it.")
     run_created: datetime = Field(description="When that run was created: candidates of newer runs are newer.")
-    workspace: WorkspaceRef | None = Field(default=None, description="Where the adapter's files are.")
+    workspace: WorkspaceRef = Field(description="Where the adapter's files are.")
     staged: Digest | None = Field(default=None, description="Manifest of the published adapter.")
     contract: Digest | None = Field(
         default=None, description="For Base, the adapter whose contract says how it is asked."
@@ -141,6 +145,7 @@ class Rollout(Taken):
     )
     test: AcceptedStep | None = Field(default=None, description="The attempt that tested it.")
     curriculum: CurriculumRevision | None = Field(default=None, description="The revision that it was taught from.")
+    on_server: bool = Field(default=False, description="Whether the servers' volume has it.")
     verified: bool = Field(default=False, description="Whether every pod answered the probes as measured.")
     verified_pods: list[Annotated[str, Field(max_length=253)]] = Field(
         default_factory=list[str],
@@ -179,6 +184,21 @@ class AdapterDeploymentStatus(Open):
         max_length=10,
         description="What served before, the latest first: spec.pin may name one of them.",
         json_schema_extra=list_map("digest"),
+    )
+    alias: str | None = Field(
+        default=None, max_length=253, description="Under vllm and nim: the name that clients are to ask."
+    )
+    stored: list[StoredName] = Field(
+        default_factory=list[str],
+        max_length=MOST_STORED,
+        description="Under vllm and nim: the adapters' folders in the store.",
+        json_schema_extra=list_type("set"),
+    )
+    retiring: list[StoredName] = Field(
+        default_factory=list[str],
+        max_length=MOST_STORED,
+        description="Those of them that are being removed.",
+        json_schema_extra=list_type("set"),
     )
     rollouts: int = Field(default=0, ge=0, description="Rollouts begun so far; numbers their Jobs and folders.")
     rollout: Rollout | None = Field(default=None, description="The candidate being rolled out.")

@@ -80,6 +80,7 @@ class Reason(StrEnum):
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     TARGET_NOT_FOUND = "TargetNotFound"
+    ALIAS_TAKEN = "AliasTaken"
     SOURCE_MISSING = "SourceMissing"
     SOURCE_SECRET = "SourceSecret"  # noqa: S105 - a reason, not a secret
     SOURCE_KEY_REFUSED = "SourceKeyRefused"

@@ -51,6 +51,9 @@ def revision_of(rollout: Rollout, since: datetime) -> Revision:
         run=rollout.run,
         iteration=rollout.iteration,
         run_created=rollout.run_created,
+        workspace=rollout.workspace,
+        staged=rollout.staged,
+        contract=rollout.contract,
         since=since,
     )
 

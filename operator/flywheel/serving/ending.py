@@ -14,6 +14,7 @@ from flywheel.serving.status import settled, strays, with_pods
 
 AT_ONCE_SECONDS = 1.0
 _MOST_REJECTED = 10
+_MOST_PREVIOUS = 10
 
 
 def name_of(rollout: Rollout) -> str:
@@ -29,6 +30,9 @@ def serve(
     status = status.model_copy(
         update={"serving": revision_of(rollout, now), "rollout": None, "step": None, "attempt": None}
     )
+    if before is not None:
+        kept = [entry for entry in status.previous if entry.digest not in (before.digest, rollout.digest)]
+        status = status.model_copy(update={"previous": [before, *kept][:_MOST_PREVIOUS]})
     status = with_pods(observed, status, now, verified=frozenset(rollout.verified_pods))
     was = f", in place of {short(before.digest)}" if before is not None else ""
     event = Event(reason=Reason.SERVING, message=f"{name_of(rollout)} serves{was}")

@@ -13,6 +13,7 @@ from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
 from flywheel.api.conditions import STALLED, Event, Reason
 from flywheel.loop.attempts import BACKOFF_FIRST
 from flywheel.loop.state import State, holds
+from flywheel.serving.by_name import keep_by_name, roll_out_by_name, with_revisions
 from flywheel.serving.candidates import next_rollout
 from flywheel.serving.ending import AT_ONCE_SECONDS, name_of
 from flywheel.serving.loading import keep
@@ -26,6 +27,8 @@ def decide_deployment(observed: DeploymentObserved, now: datetime) -> Deployment
     status = observed.deployment.status
     if observed.deployment.metadata.deletion_timestamp is not None:
         return DeploymentPlan(status)
+    by_name = observed.deployment.spec.target.triton is None
+    observed = with_revisions(observed, status) if by_name else observed
     status = _eager(observed, with_pods(observed, status, now))
     if (fault := _target_fault(observed)) is not None:
         return settled(observed, status, fault, now, requeue_after=BACKOFF_FIRST)
@@ -33,8 +36,8 @@ def decide_deployment(observed: DeploymentObserved, now: datetime) -> Deployment
     if newer is not None:
         return _begin(observed, status, newer, now)
     if status.rollout is not None:
-        return roll_out(observed, status, status.rollout, now)
-    return keep(observed, status, now)
+        return (roll_out_by_name if by_name else roll_out)(observed, status, status.rollout, now)
+    return (keep_by_name if by_name else keep)(observed, status, now)
 
 
 def _eager(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> AdapterDeploymentStatus:

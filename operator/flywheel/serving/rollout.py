@@ -12,7 +12,7 @@ from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.state import State
 from flywheel.serving.calls import LoadModel
-from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve
+from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve, serving_state
 from flywheel.serving.loading import load
 from flywheel.serving.names import candidate_name
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
@@ -25,6 +25,7 @@ _DOING: dict[RolloutStep, Reason] = {
     "stage": Reason.PUBLISHING,
     "verify": Reason.VERIFYING,
     "commit": Reason.SWITCHING,
+    "retire": Reason.CLEANING_UP,
 }
 
 
@@ -38,13 +39,13 @@ def roll_out(
     model = observed.deployment.spec.target.model
     candidate = candidate_name(model, rollout.digest)
     if rollout.staged is None:
-        return _job(observed, status, rollout, "stage", now)
+        return step_job(observed, status, rollout, "stage", now)
     if not rollout.committed:
         missing = [view for view in observed.ready_pods if view.candidates.get(candidate) != rollout.digest]
         if missing:
             calls = tuple(LoadModel(view.endpoint, candidate, rollout.digest) for view in missing)
             return load(observed, status, calls, "load", now)
-        return _job(observed, status, rollout, "commit" if rollout.verified else "verify", now)
+        return step_job(observed, status, rollout, "commit" if rollout.verified else "verify", now)
     behind = [view for view in observed.ready_pods if view.revision != rollout.digest]
     if behind:
         calls = tuple(LoadModel(view.endpoint, model, rollout.digest) for view in behind)
@@ -52,9 +53,10 @@ def roll_out(
     return serve(observed, status, rollout, now)
 
 
-def _job(
+def step_job(
     observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, step: RolloutStep, now: datetime
 ) -> DeploymentPlan:
+    """One step of a rollout as a Job, through all its attempts."""
     attempt = status.attempt if status.attempt is not None and status.step == step else Attempt()
     jobs = [job for job in observed.jobs if job.iteration == status.rollouts and job.step == step]
     settings = observed.deployment.spec.jobs.for_step(PROGRAM[step])
@@ -72,7 +74,7 @@ def _job(
             return settled(observed, status, outcome.state, now, delete=outcome.delete, requeue_after=again)
         case GaveUp():
             # Too few probes is for the spec to mend; all else that verify finds is in its figures.
-            if outcome.bad_input and step != "verify":
+            if outcome.bad_input and step not in ("verify", "retire"):
                 return reject(observed, status, rollout, outcome.state.message, now)
             # The candidate is not to blame: the old one serves on, and this is tried again.
             retry_at = now + timedelta(seconds=TRY_AGAIN_SECONDS)
@@ -94,8 +96,13 @@ def _accept(
     now: datetime,
 ) -> DeploymentPlan:
     figures = outcome.result.figures
-    if isinstance(figures, PublishFigures) and (figures.phase, figures.adapter) == (step, rollout.digest):
-        what = {"staged": outcome.result.manifest} if step == "stage" else {"committed": True}
+    if isinstance(figures, PublishFigures) and figures.phase == step == "retire":
+        left = [name for name in status.stored if name not in status.retiring]
+        status = status.model_copy(update={"stored": left, "retiring": [], "step": None, "attempt": None})
+        return settled(observed, status, serving_state(status), now, requeue_after=AT_ONCE_SECONDS)
+    if isinstance(figures, PublishFigures) and (figures.phase, figures.adapter) == (step, rollout.adapter):
+        staged = {"staged": outcome.result.manifest, "on_server": True}
+        what = staged if step == "stage" else {"committed": True}
         done = rollout.model_copy(update=what)
     elif isinstance(figures, VerifyFigures) and figures.passed:
         asked = [view.endpoint.pod for view in observed.ready_pods if view.endpoint.address in figures.agreed]

@@ -21,6 +21,7 @@ import tritonclient.grpc as grpc  # pyright: ignore[reportMissingTypeStubs]
 from tritonclient.utils import InferenceServerException  # pyright: ignore[reportMissingTypeStubs]
 
 from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
+from flywheel.serving.errors import LoadFailedError, ModelMissingError, PodUnreachableError, ServingError
 from flywheel.serving.names import REVISION, candidate_prefix
 
 log = logging.getLogger(__name__)
@@ -32,22 +33,6 @@ _POLL_SECONDS = 2.0
 _AT_ONCE = 8
 Guard = Callable[[], None]
 QUESTION, ANSWER, SERVED_BY = "input", "output", "served_by"
-
-
-class ServingError(Exception):
-    """A pod could not do what it was asked."""
-
-
-class PodUnreachableError(ServingError):
-    """No answer: the pod is away, starting, or the port is wrong."""
-
-
-class ModelMissingError(ServingError):
-    """The pod does not have that model loaded."""
-
-
-class LoadFailedError(ServingError):
-    """The pod answered, and the model is not what was asked for."""
 
 
 @dataclass(frozen=True)
