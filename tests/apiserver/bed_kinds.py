@@ -43,6 +43,17 @@ _JOBS: list[Object] = [
     {"image": " image "},
     {"timeout": "99999h99999m99999s"},
 ]
+_TRITON: Object = {
+    "serviceRef": {"name": "triton"},
+    "model": "severity",
+    "repository": {"persistentVolumeClaim": {"claimName": "models"}},
+}
+_BY_NAME: Object = {
+    "serviceRef": {"name": "server"},
+    "model": "severity",
+    "baseModel": "student",
+    "store": {"persistentVolumeClaim": {"claimName": "adapters"}},
+}
 _CONTRADICTIONS: dict[str, list[Object]] = {
     CURRICULUM.kind: [
         {"pools.ratios": {"exam": "1", "curriculum": "1"}},
@@ -68,7 +79,14 @@ _CONTRADICTIONS: dict[str, list[Object]] = {
         {"teacher.baseURL": "http://host\u2003/v1"},
         {"teacher.baseURL": "http://:99999999/v1"},
     ],
-    DEPLOYMENT.kind: [{"verification": {"agreement": "0"}}, {"target.triton.model": "m" * 63}],
+    DEPLOYMENT.kind: [
+        {"verification": {"agreement": "0"}},
+        {"target": {}},
+        {"target": {"triton": _TRITON, "vllm": _BY_NAME}},
+        {"target": {"triton": _TRITON | {"model": "m" * 63}}},
+        {"target": {"vllm": _BY_NAME | {"mountPath": "/adapters/../etc"}}},
+        {"target": {"nim": _BY_NAME | {"refresh": "0s"}}},
+    ],
 }
 
 
@@ -124,6 +142,12 @@ def _settle(spec: Object) -> None:
         model["hub"] = {"repo": "org/student", "revision": "c" * 40}
     if "ratios" in spec.get("pools", {}):
         spec["pools"]["ratios"] = {"exam": "0", "curriculum": "1", "validation": "0", "test": "0", "probe": "0"}
+    target = spec.get("target", {"triton": {}})
+    if len(target) != 1:
+        kind = next(iter(target), "triton")
+        rest = target.get(kind, _TRITON)
+        target.clear()
+        target[kind] = rest
     workspace = spec.get("workspace", {"s3": {}})
     if ("s3" in workspace) == ("persistentVolumeClaim" in workspace):
         workspace.clear()

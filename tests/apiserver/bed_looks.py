@@ -19,6 +19,7 @@ from bed_resources import curriculum, run
 from bed_results import digest, result
 
 from flywheel.api.conditions import Reason
+from flywheel.api.target import Target
 from flywheel.controller import labels, reconcile_deployment
 from flywheel.controller.apply import Tools
 from flywheel.controller.cache import Cache
@@ -71,7 +72,8 @@ class _ServingPod:
     def endpoints(self, *_: Any) -> tuple[Endpoint, ...]:
         return (self.endpoint,)
 
-    def look_at_all(self, _endpoints: Sequence[Endpoint], model: str, *_: Any) -> tuple[ServingPodView, ...]:
+    def look_at_all(self, _endpoints: Sequence[Endpoint], target: Target, *_: Any) -> tuple[ServingPodView, ...]:
+        model = target.model
         candidates = {name: found for name, found in self.models.items() if name.startswith(candidate_prefix(model))}
         return (ServingPodView(self.endpoint, revision=self.models.get(model), candidates=candidates),)
 

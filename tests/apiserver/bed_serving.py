@@ -74,11 +74,11 @@ class Serving:
         api.create(ENDPOINT_SLICE, namespace, slices)
         return started
 
-    def look_at_all(self, endpoints: Sequence[Endpoint], _model: str, _guard: Guard) -> tuple[ServingPodView, ...]:
+    def look_at_all(self, endpoints: Sequence[Endpoint], *_: Any) -> tuple[ServingPodView, ...]:
         """What each pod serves."""
         return tuple(self._pods[endpoint.address].look(endpoint) for endpoint in endpoints)
 
-    def perform(self, calls: Sequence[Call], _guard: Guard) -> tuple[CallFailure, ...]:
+    def perform(self, calls: Sequence[Call], *_: Any) -> tuple[CallFailure, ...]:
         """None of them fails."""
         for call in calls:
             self._pods[call.endpoint.address].do(call)

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flywheel.serving.triton import ServingError, TritonPod
+from flywheel.serving.errors import ServingError
+from flywheel.serving.triton import TritonPod
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "flywheel"

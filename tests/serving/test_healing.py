@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from flywheel.serving.calls import Endpoint
+from flywheel.serving.errors import ServingError
 from flywheel.serving.names import candidate_name
 from flywheel.serving.repository import stage
-from flywheel.serving.triton import ServingError, TritonPod, look
+from flywheel.serving.triton import TritonPod, look
 
 from .bed import QUESTIONS, deployed_on, offer, said
 from .server import MODEL, Models, Server

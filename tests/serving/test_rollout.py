@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from flywheel.serving.triton import ServingError, TritonPod
+from flywheel.serving.errors import ServingError
+from flywheel.serving.triton import TritonPod
 
 from .bed import QUESTIONS, again, deployed_on, foreign, offer, said
 from .server import MODEL, Models, Server

@@ -8,9 +8,10 @@ import pytest
 
 from flywheel.api.target import BASE
 from flywheel.serving.calls import Endpoint
+from flywheel.serving.errors import LoadFailedError, ModelMissingError, ServingError
 from flywheel.serving.names import candidate_name
 from flywheel.serving.repository import ADAPTERS, commit, stage
-from flywheel.serving.triton import LoadFailedError, ModelMissingError, ServingError, TritonPod, look
+from flywheel.serving.triton import TritonPod, look
 from flywheel.serving.triton_metrics import with_counts
 
 from .server import MODEL, Models, Server, free_port

@@ -52,8 +52,12 @@ class Sitting:
             replies = choose_label(self._student, self._tokens, prompts, self._batch_size, progress.advance)
             return self._lines(items, replies)
 
+    def prompt(self, item: Item) -> list[int]:
+        """The ids that an item is asked with."""
+        return self._tokens.encode_prompt(item.input)
+
     def _freeform(self, arm: str, items: Sequence[Item]) -> list[Answer]:
-        prompts = [self._tokens.encode_prompt(item.input) for item in items]
+        prompts = [self.prompt(item) for item in items]
         progress = Progress(self._step, arm, len(items))
         return self._lines(items, reply_to(self._student, self._tokens, prompts, self._batch_size, progress.advance))
 

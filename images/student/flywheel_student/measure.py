@@ -126,7 +126,13 @@ def _probes(attempt: Attempt, sitting: Sitting, most: int) -> list[Probe]:
     candidate, base = sitting.candidate(items), sitting.untrained("base", items, [])
     pairs = zip(items, candidate, base, strict=True)
     found = [
-        Probe(id=item.id, input=item.input, candidate=new.label, base=old.label)
+        Probe(
+            id=item.id,
+            input=item.input,
+            candidate=new.label,
+            base=old.label,
+            prompt=sitting.prompt(item),
+        )
         for item, new, old in pairs
         if new.label is not None and new.label != old.label
     ]

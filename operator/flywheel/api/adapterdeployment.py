@@ -20,6 +20,7 @@ from flywheel.api.model import (
     Digest,
     Duration,
     Open,
+    Rule,
     Share,
     list_map,
     list_type,
@@ -27,6 +28,14 @@ from flywheel.api.model import (
 )
 from flywheel.api.target import BASE, Pin, Target
 from flywheel.api.workspace import WorkspaceRef
+
+# <model>-<12 digits>
+StoredName = Annotated[str, Field(max_length=76)]
+MOST_STORED = 64
+
+
+# Under vLLM and NIM every pod has both names from the start: no pod is first, and no load can be compared.
+CANARY_OF_TRITON = "rollout.canary is for target.triton: vllm and nim have both adapters on every pod"
 
 
 class Verification(Closed):
@@ -62,6 +71,11 @@ class RolloutRules(Closed):
 class AdapterDeploymentSpec(Closed):
     """Where the winner serves, and what it must show first."""
 
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            Rule("!has(self.rollout) || !has(self.rollout.canary) || has(self.target.triton)", CANARY_OF_TRITON)
+        )
+    }
     target: Target = Field(description="Where adapters are served. Immutable.", json_schema_extra=rules(IMMUTABLE))
     approval: Literal["Automatic", "Manual"] = Field(
         default="Automatic", description="Whether a candidate waits for approvedDigest to name it."
@@ -84,6 +98,13 @@ class AdapterDeploymentSpec(Closed):
         default=2, ge=0, le=10, description="How many adapters that served before stay at hand, for pin to go back to."
     )
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the pods of publish and verify.")
+
+    @model_validator(mode="after")
+    def _canary_needs_triton(self) -> Self:
+        """The CEL rule above, for those who do not ask an API server."""
+        if self.rollout.canary is not None and self.target.triton is None:
+            raise ValueError(CANARY_OF_TRITON)
+        return self
 
 
 class Taken(Open):
@@ -186,6 +207,21 @@ class AdapterDeploymentStatus(Open):
         max_length=10,
         description="What served before, the latest first: spec.pin may name one of them.",
         json_schema_extra=list_map("digest"),
+    )
+    alias: str | None = Field(
+        default=None, max_length=253, description="Under vllm and nim: the name that clients are to ask."
+    )
+    stored: list[StoredName] = Field(
+        default_factory=list[str],
+        max_length=MOST_STORED,
+        description="Under vllm and nim: the adapters' folders in the store.",
+        json_schema_extra=list_type("set"),
+    )
+    retiring: list[StoredName] = Field(
+        default_factory=list[str],
+        max_length=MOST_STORED,
+        description="Those of them that are being removed.",
+        json_schema_extra=list_type("set"),
     )
     rollouts: int = Field(default=0, ge=0, description="Rollouts begun so far; numbers their Jobs and folders.")
     rollout: Rollout | None = Field(default=None, description="The candidate being rolled out.")

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     AWAITING_APPROVAL = "AwaitingApproval"
     PIN_UNKNOWN = "PinUnknown"
     TARGET_NOT_FOUND = "TargetNotFound"
+    ALIAS_TAKEN = "AliasTaken"
     SOURCE_MISSING = "SourceMissing"
     SOURCE_SECRET = "SourceSecret"  # noqa: S105 - a reason, not a secret
     SOURCE_KEY_REFUSED = "SourceKeyRefused"

@@ -76,12 +76,16 @@ class Example(Open):
 
 
 class Probe(Open):
-    """probes.jsonl: a question on which base and candidate disagree, and what each said."""
+    """probes.jsonl: a question on which base and candidate disagree, and what each said.
+
+    `prompt`: the token ids that both were asked with, so that a server can be asked with the very same.
+    """
 
     id: str
     input: dict[str, Any]
     candidate: str
     base: str | None = None
+    prompt: list[int] | None = None
 
 
 class Difficulty(Open):

@@ -262,10 +262,13 @@ class PublishParameters(Closed):
     `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
     phase stage: adapters/<ns>/<digest>, and the candidate model in the server's repository.
     phase commit: the stable model's configuration on disk names the adapter.
+    layout Folders (vLLM, NIM): a folder in the store instead, named candidate_model; there is no commit.
+    phase retire: the folders named `retired` are removed from the store.
     """
 
     step: Literal["publish"] = "publish"
-    phase: Literal["stage", "commit"]
+    phase: Literal["stage", "commit", "retire"]
+    layout: Literal["Triton", "Folders"] = "Triton"
     adapter_digest: Digest
     serve_base: bool = Field(
         default=False, description="The bare student answers, asked as this adapter's contract says."
@@ -278,6 +281,7 @@ class PublishParameters(Closed):
     )
     run: str
     run_iteration: int
+    retired: list[str] = Field(default_factory=list[str])
 
 
 class VerifyParameters(Closed):
@@ -287,7 +291,12 @@ class VerifyParameters(Closed):
     model: str
     adapter_digest: Digest
     serve_base: bool = Field(default=False, description="The bare student is expected, not this adapter.")
-    addresses: list[str] = Field(description="host:port of every serving pod's gRPC endpoint.")
+    server: Literal["triton", "vllm", "nim"] = "triton"
+    serving_model: str | None = Field(
+        default=None,
+        description="What serves now: under vllm and nim only probes that it answers otherwise tell the two apart.",
+    )
+    addresses: list[str] = Field(description="host:port of every serving pod: gRPC of Triton, else HTTP.")
     agreement: Share = Field(description="Share of probes whose parsed label must equal the recorded one.")
     minimum_probes: int = 20
 

@@ -268,7 +268,7 @@ class PublishFigures(Open):
     """The adapter is where servers read it."""
 
     step: Literal["publish"] = "publish"
-    phase: Literal["stage", "commit"]
+    phase: Literal["stage", "commit", "retire"]
     adapter: Digest
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -94,7 +94,7 @@ class Target(Closed):
         return found
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["triton", "vllm", "nim"]:
         """Its field's name in the spec."""
         return "triton" if self.triton is not None else "vllm" if self.vllm is not None else "nim"
 

@@ -156,6 +156,12 @@ class Api:
             "patch", "PATCH", kind, kind.path(namespace, name), query, body, "application/merge-patch+json"
         )
 
+    def apply(self, kind: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Server-side apply: create it, or have these fields as we say, whoever else wrote them."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        path, content = kind.path(namespace, name), "application/apply-patch+yaml"
+        return self._json("patch", "PATCH", kind, path, query, body, content)
+
     def log_tail(self, kind: Resource, namespace: str, name: str, container: str, lines: int) -> str:
         """The newest lines of a container's log."""
         path = kind.path(namespace, name) + "/log"

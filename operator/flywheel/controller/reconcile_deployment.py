@@ -11,6 +11,7 @@ from datetime import datetime
 from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.conditions import Reason
 from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.controller.alias import observe_alias, write_alias
 from flywheel.controller.apply import Tools, apply
 from flywheel.controller.fields import entries, mapping, text
 from flywheel.controller.invalid import stall
@@ -19,9 +20,9 @@ from flywheel.controller.resources import DEPLOYMENT, ENDPOINT_SLICE, RUN, SERVI
 from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.serving.calls import CallFailure, Endpoint
+from flywheel.serving.drivers import look_at_all, look_seconds, perform, perform_seconds
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
-from flywheel.serving.triton import look_at_all, look_seconds, perform, perform_seconds
 from flywheel.serving.triton_metrics import with_counts
 
 _SERVICE_NAME = "kubernetes.io/service-name"
@@ -54,13 +55,14 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     except InvalidResourceError as error:
         stall(tools, subject, entry.value, Reason.SPEC_INVALID, str(error), now)
         return None
-    target = deployment.spec.target.server
-    endpoints = serving_endpoints(tools, namespace, target.service_ref.name, target.port)
-    within, patience = tools.api.deadlines.within, look_seconds(len(endpoints or ()))
+    target, server = deployment.spec.target, deployment.spec.target.server
+    endpoints = serving_endpoints(tools, namespace, server.service_ref.name, server.port)
+    within, patience = tools.api.deadlines.within, look_seconds(target, len(endpoints or ()))
     with within("looking at serving pods", patience):
-        pods = look_at_all(endpoints or (), target.model, tools.guard)
-        if (triton := deployment.spec.target.triton) is not None and _watches_canary(deployment):
-            pods = with_counts(pods, triton.metrics_port, triton.model)
+        pods = look_at_all(endpoints or (), target, tools.guard)
+        if target.triton is not None and _watches_canary(deployment):
+            pods = with_counts(pods, target.triton.metrics_port, target.model)
+    alias = observe_alias(tools, deployment)
     told, status = failures.take(entry.uid), deployment.status
     observed = DeploymentObserved(
         deployment=deployment,
@@ -69,6 +71,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         pods=pods,
         jobs=job_views(tools, entry, unjudged(status.step, status.rollouts, status.attempt)),
         failures=told,
+        alias_taken=alias.taken,
     )
     try:
         plan = decide_deployment(observed, now)
@@ -81,8 +84,9 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
     except Exception:
         failures.keep(entry.uid, told)  # nobody has heard of them yet
         raise
-    with within("calls to serving pods", perform_seconds(len(plan.calls))):
-        failures.keep(entry.uid, perform(plan.calls, tools.guard))
+    write_alias(tools, subject.owner, alias, plan.status)
+    with within("calls to serving pods", perform_seconds(target, len(plan.calls))):
+        failures.keep(entry.uid, perform(plan.calls, target, tools.guard))
     return again
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol, cast
 
-from jinja2 import StrictUndefined
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 from jsonschema import Draft202012Validator
 
@@ -132,6 +132,14 @@ def parse_answer(text: str, task: Task) -> str | None:
     return label if isinstance(label, str) and label in task.label.order else None
 
 
+def prompt_text(prepared: PreparedTask, question: Input) -> str:
+    """A question in the task's template; raises jinja2.UndefinedError for a name that is not there."""
+    task, template = prepared.task, _template(prepared.template)
+    return template.render(
+        instructions=task.instructions, fields=_fields(task, question), labels=list(task.label.order)
+    )
+
+
 class OffsetsError(ValueError):
     """The tokenizer cannot tell which tokens spell the label."""
 
@@ -142,22 +150,11 @@ class TaskTokens:
     def __init__(self, prepared: PreparedTask, tokenizer: Tokenizer) -> None:
         self.task = prepared.task
         self._tokenizer = tokenizer
-        self._template_text = prepared.template
-        # Prompts are plain text for a model, never markup.
-        environment = SandboxedEnvironment(
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            autoescape=False,
-        )
-        self._template = environment.from_string(prepared.template)
+        self._prepared = prepared
 
     def prompt_text(self, question: Input) -> str:
         """A question in the task's template; raises jinja2.UndefinedError for a name that is not there."""
-        return self._template.render(
-            instructions=self.task.instructions, fields=self._fields(question), labels=list(self.task.label.order)
-        )
+        return prompt_text(self._prepared, question)
 
     def encode_prompt(self, question: Input, shots: Sequence[tuple[Input, Output]] = ()) -> list[int]:
         """Ids that a model is asked with; `shots` are solved examples that go before the question."""
@@ -220,11 +217,11 @@ class TaskTokens:
         """What a server must do alike."""
         chat = self._tokenizer.chat_template
         return Contract(
-            prepared=PreparedTask(task=self.task, template=self._template_text),
+            prepared=PreparedTask(task=self.task, template=self._prepared.template),
             base=base,
             tokenizer=tokenizer_digest,
             chat_template=None if chat is None else digest_bytes(chat.encode()),
-            template=digest_bytes(self._template_text.encode()),
+            template=digest_bytes(self._prepared.template.encode()),
             rendered_prompt=digest_json(self.encode_prompt(self._sample)),
             bos=self.bos,
             stop_ids=self.stop_ids,
@@ -243,18 +240,6 @@ class TaskTokens:
         bos = self._tokenizer.bos_token_id
         usual = self._tokenizer.encode("a", add_special_tokens=True, split_special_tokens=False)
         return [bos] if bos is not None and usual[:1] == [bos] else []
-
-    def _fields(self, question: Input) -> list[dict[str, str]]:
-        properties = cast("Mapping[str, Any]", self.task.input_schema.get("properties", {}))
-        names = [name for name in property_order(self.task.input_schema) if name in question]
-        return [
-            {
-                "name": name,
-                "title": str(properties[name].get("title") or name.replace("_", " ").capitalize()),
-                "value": _plain(question[name]),
-            }
-            for name in names
-        ]
 
     def _chat(self, question: Input, shots: Iterable[tuple[Input, Output]]) -> str:
         turns: list[dict[str, str]] = []
@@ -299,6 +284,28 @@ class TaskTokens:
     def _encode_markup(self, text: str) -> list[int]:
         """A chat template writes its own control tokens, the beginning of the sequence included."""
         return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=False)
+
+
+@lru_cache(maxsize=8)
+def _template(text: str) -> Template:
+    # Prompts are plain text for a model, never markup.
+    environment = SandboxedEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    return environment.from_string(text)
+
+
+def _fields(task: Task, question: Input) -> list[dict[str, str]]:
+    properties = cast("Mapping[str, Any]", task.input_schema.get("properties", {}))
+    names = [name for name in property_order(task.input_schema) if name in question]
+    return [
+        {
+            "name": name,
+            "title": str(properties[name].get("title") or name.replace("_", " ").capitalize()),
+            "value": _plain(question[name]),
+        }
+        for name in names
+    ]
 
 
 def _names(task: Task, output: Output) -> list[str]:

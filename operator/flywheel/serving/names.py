@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from flywheel.api.target import BASE, Target, TritonTarget
+
 # The parameter of a model's configuration that ties it to an adapter.
 REVISION = "adapter_revision"
 # Where the revision is Base: the adapter whose contract says how the bare student is asked.
@@ -18,6 +22,29 @@ def candidate_prefix(model: str) -> str:
 def candidate_name(model: str, digest: str) -> str:
     """The name under which a candidate is tried: `<model>-cand-<digest8>`."""
     return f"{candidate_prefix(model)}{digest.removeprefix('sha256:')[:8]}"
+
+
+def adapter_name(model: str, digest: str) -> str:
+    """An adapter's own name where every adapter has one: `<model>-<digest, 12 digits>`."""
+    return f"{model}-{digest.removeprefix('sha256:')[:12]}"
+
+
+def is_adapter_name(model: str, name: str) -> bool:
+    """Whether a name is that of an adapter of this model, and of no other whose name begins alike."""
+    return re.fullmatch(rf"{re.escape(model)}-[0-9a-f]{{12}}", name) is not None
+
+
+def alias_of(target: Target, digest: str) -> str:
+    """What clients ask while this serves: an adapter's own name, or the base model's."""
+    server = target.server
+    if isinstance(server, TritonTarget):
+        return server.model
+    return server.base_model if digest == BASE else adapter_name(server.model, digest)
+
+
+def tried_as(target: Target, digest: str) -> str:
+    """The name under which a candidate is loaded to be verified."""
+    return candidate_name(target.model, digest) if target.triton is not None else alias_of(target, digest)
 
 
 def short(digest: str) -> str:

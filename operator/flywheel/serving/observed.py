@@ -15,7 +15,8 @@ from flywheel.serving.calls import Call, CallFailure, ServingPodView
 class DeploymentObserved:
     """`runs` reference the deployment. `failures`: of the calls that the plan before asked for, told once.
 
-    `repository_path` is where a publish step finds the server's model repository.
+    `repository_path` is where a publish step finds the server's model repository, or the store.
+    `alias_taken`: somebody else's ConfigMap has the alias' name.
     """
 
     deployment: AdapterDeployment
@@ -25,6 +26,7 @@ class DeploymentObserved:
     jobs: tuple[JobView, ...] = ()
     failures: tuple[CallFailure, ...] = ()
     repository_path: str = "/repository"
+    alias_taken: bool = False
 
     @property
     def ready_pods(self) -> tuple[ServingPodView, ...]:

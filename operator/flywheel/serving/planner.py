@@ -13,6 +13,7 @@ from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
 from flywheel.api.conditions import STALLED, Event, Reason
 from flywheel.loop.attempts import BACKOFF_FIRST
 from flywheel.loop.state import State, holds
+from flywheel.serving.by_name import keep_by_name, roll_out_by_name, with_revisions
 from flywheel.serving.candidates import PinError, again, newest, pinned, revision_of, unapproved
 from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, serving_state
 from flywheel.serving.loading import heal_first, keep
@@ -26,6 +27,8 @@ def decide_deployment(observed: DeploymentObserved, now: datetime) -> Deployment
     status = observed.deployment.status
     if observed.deployment.metadata.deletion_timestamp is not None:
         return DeploymentPlan(status)
+    by_name = observed.deployment.spec.target.triton is None
+    observed = with_revisions(observed, status) if by_name else observed
     status = _eager(observed, with_pods(observed, status, now))
     if (fault := _target_fault(observed)) is not None:
         return settled(observed, status, fault, now, requeue_after=BACKOFF_FIRST)
@@ -39,6 +42,10 @@ def decide_deployment(observed: DeploymentObserved, now: datetime) -> Deployment
     if newer is not None and not unapproved(observed.deployment.spec, newer):
         return _begin(observed, status, newer, now)
     status = _with_waiting(status, newer, now)
+    if by_name and status.rollout is not None:
+        return roll_out_by_name(observed, status, status.rollout, now)
+    if by_name:
+        return keep_by_name(observed, status, now, at_rest)
     if status.rollout is not None:
         return heal_first(observed, status, now) or roll_out(observed, status, status.rollout, now)
     if (back := _back(status)) is not None:

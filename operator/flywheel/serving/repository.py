@@ -9,9 +9,6 @@ A model is tied to its adapter by one parameter of its configuration. Must not t
 
 from __future__ import annotations
 
-import filecmp
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
@@ -23,14 +20,11 @@ from tritonclient.grpc import model_config_pb2  # pyright: ignore[reportMissingT
 from flywheel.api.conditions import Reason
 from flywheel.api.target import BASE
 from flywheel.serving.names import CONTRACT_OF, REVISION, candidate_prefix
-from flywheel.workspace.adapter import CONFIG, CONTRACT, WEIGHTS
-from flywheel.workspace.program import BadInputError, TryLaterError
+from flywheel.serving.placing import FOLDER_MODE, place, remove, sync, write
+from flywheel.workspace.program import TryLaterError
 
 ADAPTERS = ".adapters"
 MODEL_CONFIG = "config.pbtxt"
-# Probes and cards are no server's business.
-_SERVED_FILES = (CONFIG, WEIGHTS, CONTRACT)
-_FILE_MODE, _FOLDER_MODE = 0o644, 0o755  # the server runs as another user
 
 
 def stage(
@@ -51,12 +45,12 @@ def stage(
     version = temporary / "1"
     version.mkdir(parents=True)
     for file in sorted((repository / model / "1").glob("*.py")):
-        _write(version / file.name, file.read_bytes())
-    _write(temporary / MODEL_CONFIG, _text(config))
+        write(version / file.name, file.read_bytes())
+    write(temporary / MODEL_CONFIG, _text(config))
     for folder in (temporary, version):
-        folder.chmod(_FOLDER_MODE)
+        folder.chmod(FOLDER_MODE)
     temporary.rename(repository / candidate_model)
-    _sync(repository)
+    sync(repository)
 
 
 def commit(repository: Path, model: str, adapter_folder: Path, digest: str, *, bare: bool = False) -> None:
@@ -66,36 +60,26 @@ def commit(repository: Path, model: str, adapter_folder: Path, digest: str, *, b
     if config.parameters[REVISION].string_value == (BASE if bare else digest):
         return
     _name(config, digest, bare=bare)
-    _write(repository / model / MODEL_CONFIG, _text(config))
+    write(repository / model / MODEL_CONFIG, _text(config))
 
 
 def drop(repository: Path, digests: Sequence[str]) -> None:
     """Remove adapters that no model on disk names: another deployment on the same server may serve one of them."""
     named = "\n".join(path.read_text() for path in repository.glob(f"*/{MODEL_CONFIG}"))
     for digest in digests:
-        folder = repository / ADAPTERS / digest.replace(":", "-")
-        if digest not in named and folder.exists():
-            _remove(repository, folder)
+        if digest not in named:
+            remove(repository / ADAPTERS / digest.replace(":", "-"))
 
 
 def discard(repository: Path, candidate_model: str) -> None:
     """Remove a candidate's model; a server that has it loaded does not mind."""
-    folder = repository / candidate_model
-    if folder.exists():
-        _remove(repository, folder)
+    remove(repository / candidate_model)
 
 
 def committed(repository: Path, model: str) -> str | None:
     """The adapter that the stable model's configuration names; None before the first one."""
     config = _read_config(repository, model)
     return config.parameters[REVISION].string_value if REVISION in config.parameters else None
-
-
-def _remove(repository: Path, folder: Path) -> None:
-    """First out of the server's sight, at once; then file by file."""
-    gone = repository / f".tmp-{token_hex(6)}"
-    folder.rename(gone)
-    shutil.rmtree(gone)
 
 
 def _name(config: Any, digest: str, *, bare: bool) -> None:
@@ -107,23 +91,7 @@ def _name(config: Any, digest: str, *, bare: bool) -> None:
 
 
 def _place_adapter(repository: Path, source: Path, digest: str) -> None:
-    home = repository / ADAPTERS
-    target = home / digest.replace(":", "-")
-    missing = [name for name in _SERVED_FILES if not (source / name).is_file()]
-    if missing:
-        raise BadInputError(f"the published adapter {digest} has no {' and no '.join(missing)}", Reason.ADAPTER_DAMAGED)
-    if target.exists():
-        if filecmp.cmpfiles(source, target, _SERVED_FILES, shallow=False)[0] == list(_SERVED_FILES):
-            return
-        shutil.rmtree(target)  # damaged: the server refuses it anyhow
-    temporary = home / f".tmp-{token_hex(6)}"
-    temporary.mkdir(parents=True)
-    for name in _SERVED_FILES:
-        _write(temporary / name, (source / name).read_bytes())
-    for folder in (home, temporary):
-        folder.chmod(_FOLDER_MODE)
-    temporary.rename(target)
-    _sync(home)
+    place(repository / ADAPTERS, digest.replace(":", "-"), source, digest, replace_damaged=True)
 
 
 def _read_config(repository: Path, model: str) -> Any:
@@ -144,23 +112,3 @@ def _read_config(repository: Path, model: str) -> Any:
 
 def _text(config: Any) -> bytes:
     return text_format.MessageToString(config).encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Under a temporary name, synced, renamed: a server sees all of it or nothing."""
-    temporary = path.with_name(f".tmp-{token_hex(6)}")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.chmod(_FILE_MODE)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

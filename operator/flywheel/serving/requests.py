@@ -20,12 +20,17 @@ from flywheel.loop.naming import (
 )
 from flywheel.loop.plan import Claims, StepJob
 from flywheel.serving.candidates import before
-from flywheel.serving.names import candidate_name
+from flywheel.serving.names import tried_as
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.workspace.adapter import CONTRACT, PROBES
 
-RolloutStep = Literal["stage", "verify", "commit"]
-PROGRAM: dict[RolloutStep, Literal["publish", "verify"]] = {"stage": "publish", "verify": "verify", "commit": "publish"}
+RolloutStep = Literal["stage", "verify", "commit", "retire"]
+PROGRAM: dict[RolloutStep, Literal["publish", "verify"]] = {
+    "stage": "publish",
+    "verify": "verify",
+    "commit": "publish",
+    "retire": "publish",
+}
 
 
 def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutStep, start: Start) -> StepJob:
@@ -34,12 +39,12 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
     number, ordinal = deployment.status.rollouts, start.attempt.ordinal
     program = PROGRAM[step]
     parameters: Parameters
+    output = attempt_folder(deployment_folder(deployment.metadata), number, step, ordinal)
     if step == "verify":
         parameters, inputs = _verify(observed, rollout)
-        output = attempt_folder(deployment_folder(deployment.metadata), number, step, ordinal)
     else:
         parameters, inputs = _publish(observed, rollout, step)
-        output = adapters_folder(deployment.metadata.namespace)
+        output = output if step == "retire" else adapters_folder(deployment.metadata.namespace)
     request = StepRequest(
         namespace=deployment.metadata.namespace,
         owner=deployment.metadata.name,
@@ -61,22 +66,24 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
 
 
 def _publish(
-    observed: DeploymentObserved, rollout: Rollout, phase: Literal["stage", "commit"]
+    observed: DeploymentObserved, rollout: Rollout, phase: Literal["stage", "commit", "retire"]
 ) -> tuple[PublishParameters, list[Input]]:
-    model = observed.deployment.spec.target.model
+    target, status = observed.deployment.spec.target, observed.deployment.status
     parameters = PublishParameters(
         phase=phase,
+        layout="Triton" if target.triton is not None else "Folders",
         adapter_digest=rollout.adapter,
         serve_base=rollout.digest == BASE,
         repository_path=observed.repository_path,
-        model=model,
-        candidate_model=candidate_name(model, rollout.digest),
+        model=target.model,
+        candidate_model=tried_as(target, rollout.digest),
         run=rollout.run,
         run_iteration=rollout.iteration,
+        retired=status.retiring if phase == "retire" else [],
     )
     if phase == "commit":
         return parameters.model_copy(update={"drop": _dropped(observed, rollout)}), []
-    if rollout.train is None or rollout.test is None:
+    if phase == "retire" or rollout.train is None or rollout.test is None:
         return parameters, []
     train = attempt_folder(rollout.run_path, rollout.iteration, "train", rollout.train.attempt)
     test = attempt_folder(rollout.run_path, rollout.iteration, "test", rollout.test.attempt)
@@ -101,8 +108,11 @@ def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParam
     if rollout.staged is None:
         raise ValueError("verify before stage")
     folder = adapter_folder(observed.deployment.metadata.namespace, rollout.adapter)
+    status = observed.deployment.status
     parameters = VerifyParameters(
-        model=candidate_name(spec.target.model, rollout.digest),
+        server=spec.target.kind,
+        model=tried_as(spec.target, rollout.digest),
+        serving_model=status.alias if spec.target.triton is None and status.serving is not None else None,
         adapter_digest=rollout.adapter,
         serve_base=rollout.digest == BASE,
         addresses=[view.endpoint.address for view in observed.ready_pods],

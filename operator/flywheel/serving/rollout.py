@@ -14,7 +14,7 @@ from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.state import State
 from flywheel.serving.calls import LoadModel, ServingPodView
 from flywheel.serving.canary import begun, canary_of, first_pods, seconds_left, worse
-from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve
+from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve, serving_state
 from flywheel.serving.loading import load
 from flywheel.serving.names import candidate_name
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
@@ -28,6 +28,7 @@ _DOING: dict[RolloutStep, Reason] = {
     "stage": Reason.PUBLISHING,
     "verify": Reason.VERIFYING,
     "commit": Reason.SWITCHING,
+    "retire": Reason.CLEANING_UP,
 }
 
 
@@ -39,16 +40,16 @@ def roll_out(
         words = "waiting until the Jobs of the last candidate are gone"
         return settled(observed, status, State("working", Reason.CLEANING_UP, words), now)
     if not rollout.on_server:
-        return _job(observed, status, rollout, "stage", now)
+        return step_job(observed, status, rollout, "stage", now)
     if not rollout.verified:
         candidate = candidate_name(observed.deployment.spec.target.model, rollout.digest)
         missing = [view for view in observed.ready_pods if view.candidates.get(candidate) != rollout.digest]
         if missing:
             calls = tuple(LoadModel(view.endpoint, candidate, rollout.digest) for view in missing)
             return load(observed, status, calls, "load", now)
-        return _job(observed, status, rollout, "verify", now)
+        return step_job(observed, status, rollout, "verify", now)
     if not rollout.committed:
-        return _job(observed, status, rollout, "commit", now)
+        return step_job(observed, status, rollout, "commit", now)
     behind = [view for view in observed.ready_pods if view.revision != rollout.digest]
     return _switch(observed, status, rollout, behind, now) if behind else serve(observed, status, rollout, now)
 
@@ -83,9 +84,10 @@ def _switch(
     return load(observed, status, calls, "switch", now)
 
 
-def _job(
+def step_job(
     observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, step: RolloutStep, now: datetime
 ) -> DeploymentPlan:
+    """One step of a rollout as a Job, through all its attempts."""
     attempt = status.attempt if status.attempt is not None and status.step == step else Attempt()
     jobs = [job for job in observed.jobs if job.iteration == status.rollouts and job.step == step]
     settings = observed.deployment.spec.jobs.for_step(PROGRAM[step])
@@ -103,7 +105,7 @@ def _job(
             return settled(observed, status, outcome.state, now, delete=outcome.delete, requeue_after=again)
         case GaveUp():
             # Too few probes is for the spec to mend; all else that verify finds is in its figures.
-            if outcome.bad_input and step != "verify":
+            if outcome.bad_input and step not in ("verify", "retire"):
                 return reject(observed, status, rollout, outcome.state.message, now)
             # The candidate is not to blame: the old one serves on, and this is tried again.
             retry_at = now + timedelta(seconds=TRY_AGAIN_SECONDS)
@@ -125,6 +127,10 @@ def _accept(
     now: datetime,
 ) -> DeploymentPlan:
     figures = outcome.result.figures
+    if isinstance(figures, PublishFigures) and figures.phase == step == "retire":
+        left = [name for name in status.stored if name not in status.retiring]
+        status = status.model_copy(update={"stored": left, "retiring": [], "step": None, "attempt": None})
+        return settled(observed, status, serving_state(status), now, requeue_after=AT_ONCE_SECONDS)
     if isinstance(figures, PublishFigures) and (figures.phase, figures.adapter) == (step, rollout.adapter):
         if step == "stage":
             what: dict[str, object] = {"staged": outcome.result.manifest, "on_server": True}

@@ -39,6 +39,8 @@ def with_pods(
 
 def strays(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> tuple[Call, ...]:
     """Candidates that are loaded and not (or no longer) being rolled out."""
+    if observed.deployment.spec.target.triton is None:
+        return ()  # retiring.py says what goes, and when
     model = observed.deployment.spec.target.model
     wanted = candidate_name(model, status.rollout.digest) if status.rollout is not None else None
     return tuple(

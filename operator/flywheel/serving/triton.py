@@ -24,6 +24,7 @@ from google.protobuf import json_format
 from tritonclient.utils import InferenceServerException  # pyright: ignore[reportMissingTypeStubs]
 
 from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
+from flywheel.serving.errors import LoadFailedError, ModelMissingError, PodUnreachableError, ServingError
 from flywheel.serving.names import REVISION, REVIVED, candidate_prefix
 
 log = logging.getLogger(__name__)
@@ -39,22 +40,6 @@ Guard = Callable[[], None]
 QUESTION, ANSWER, SERVED_BY = "input", "output", "served_by"
 # The Python backend's words for a model whose process is gone. Server and model stay READY, and nothing restarts it.
 _DEAD = re.compile(r"Stub process '[^']*' is not healthy")
-
-
-class ServingError(Exception):
-    """A pod could not do what it was asked."""
-
-
-class PodUnreachableError(ServingError):
-    """No answer: the pod is away, starting, or the port is wrong."""
-
-
-class ModelMissingError(ServingError):
-    """The pod does not have that model loaded."""
-
-
-class LoadFailedError(ServingError):
-    """The pod answered, and the model is not what was asked for."""
 
 
 @dataclass(frozen=True)

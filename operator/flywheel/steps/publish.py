@@ -1,6 +1,7 @@
-"""The step publish: puts an adapter where servers read it, under its digest, and into the server's model repository.
+"""The step publish: puts an adapter where servers read it, under its digest, and into the server's model repository or
+store; and removes from a store what no server has loaded any more.
 
-Both phases may be repeated at will. Must not talk to a server.
+All phases may be repeated at will. Must not talk to a server.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.request import Input, PublishParameters
 from flywheel.api.result import PublishFigures, StepResult
 from flywheel.data.pools import group_digests
-from flywheel.serving import repository
+from flywheel.serving import repository, store
 from flywheel.steps.material import read_pool, read_units
 from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.adapter import CARD, CONFIG, CONTRACT, PROBES, WEIGHTS, BadAdapterError, adapter_digest
@@ -25,8 +26,11 @@ FILE_MODE, FOLDER_MODE = 0o644, 0o755  # the serving user is another one
 
 
 def publish(attempt: Attempt) -> StepResult:
-    """Stage or commit an adapter."""
+    """Stage or commit an adapter, or retire some."""
     parameters = parameters_of(attempt, PublishParameters)
+    place = _repository(attempt, parameters)
+    if parameters.phase == "retire":
+        return _retire(attempt, parameters, place)
     folder = attempt.path(parameters.adapter_digest.replace(":", "-"))
     if not attempt.workspace.exists(folder):
         _place(attempt, parameters, folder)
@@ -34,15 +38,23 @@ def publish(attempt: Attempt) -> StepResult:
     check_input(attempt.workspace, Input(name="published", path=folder, digest=manifest))
     _require_digest(attempt, folder, parameters.adapter_digest)
 
-    served, place = attempt.workspace.local(folder), _repository(attempt, parameters)
+    served = attempt.workspace.local(folder)
     digest, bare = parameters.adapter_digest, parameters.serve_base
-    if parameters.phase == "stage":
+    if parameters.layout == "Folders":
+        store.bring(place, parameters.model, parameters.candidate_model, served, digest)
+    elif parameters.phase == "stage":
         repository.stage(place, parameters.model, parameters.candidate_model, served, digest, bare=bare)
     else:
         repository.commit(place, parameters.model, served, digest, bare=bare)
         repository.drop(place, parameters.drop)
     figures = PublishFigures(phase=parameters.phase, adapter=parameters.adapter_digest)
     return StepResult(manifest=manifest, path=folder, figures=figures)
+
+
+def _retire(attempt: Attempt, parameters: PublishParameters, place: Path) -> StepResult:
+    store.retire(place, parameters.model, parameters.retired)
+    log.info("removed from the store: %s", ", ".join(parameters.retired))
+    return attempt.seal(PublishFigures(phase="retire", adapter=parameters.adapter_digest))
 
 
 def _repository(attempt: Attempt, parameters: PublishParameters) -> Path:

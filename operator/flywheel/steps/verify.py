@@ -1,7 +1,8 @@
 """The step verify: asks every serving pod the recorded probes, and compares with what was measured (SCIENCE 7).
 
-An answer counts where the parsed label is the recorded one and the pod says that this adapter gave it. Serving the
-base, or the adapter before, under the new name is so found out.
+An answer counts where the parsed label is the recorded one and, on Triton, the pod says that this adapter gave it.
+Serving the base, or the adapter before, under the new name is so found out. vLLM and NIM do not say which adapter gave
+an answer: there only probes count that what serves now answers otherwise, as the base does.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from flywheel.api.item import Probe
 from flywheel.api.request import VerifyParameters
 from flywheel.api.result import StepResult, VerifyFigures
 from flywheel.api.target import BASE
-from flywheel.api.task import Task
-from flywheel.data.tokens import Contract, parse_answer
-from flywheel.serving.triton import ServingError, TritonPod
+from flywheel.data.tokens import Contract
+from flywheel.serving.asking import NoPromptError, Server, asking
+from flywheel.serving.errors import ServingError
 from flywheel.workspace.adapter import CONTRACT, PROBES
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError, log, run
 
@@ -31,17 +32,16 @@ def verify(attempt: Attempt) -> StepResult:
     contract = Contract.model_validate(workspace.read_json(attempt.input_path("adapter", CONTRACT)))
     lines = workspace.read_jsonl(attempt.input_path("adapter", PROBES))
     probes = [Probe.model_validate(line) for line in lines]
-    if len(probes) < parameters.minimum_probes:
-        raise BadInputError(
-            f"the test recorded {len(probes)} probes on which base and candidate disagree,"
-            f" verification.probes asks for {parameters.minimum_probes}: lower it, or give the probe pool more items",
-            Reason.TOO_FEW_PROBES,
-        )
+    _require(parameters, probes, "base and candidate disagree")
     if not parameters.addresses:
         raise TryLaterError("there is no serving pod to verify", Reason.TARGET_UNAVAILABLE)
+    if (serving := parameters.serving_model) is not None:
+        before = _answers(parameters.addresses[0], parameters.server, serving, contract, probes)
+        probes = [probe for probe, answer in zip(probes, before, strict=True) if answer["label"] != probe.candidate]
+        _require(parameters, probes, "the candidate answers otherwise than the base and than what serves")
 
     def ask(address: str) -> list[dict[str, str | None]]:
-        return _answers(address, parameters, contract.prepared.task, probes)
+        return _answers(address, parameters.server, parameters.model, contract, probes)
 
     with ThreadPoolExecutor(_PODS_AT_ONCE) as pool:
         answers = dict(zip(parameters.addresses, pool.map(ask, parameters.addresses), strict=True))
@@ -56,23 +56,36 @@ def verify(attempt: Attempt) -> StepResult:
     return attempt.seal(VerifyFigures(probes=len(probes), agreed=agreed, passed=passed))
 
 
+def _require(parameters: VerifyParameters, probes: Sequence[Probe], where: str) -> None:
+    if len(probes) < parameters.minimum_probes:
+        raise BadInputError(
+            f"there are {len(probes)} probes on which {where}, verification.probes asks for"
+            f" {parameters.minimum_probes}: lower it, or give the probe pool more items",
+            Reason.TOO_FEW_PROBES,
+        )
+
+
 def _answers(
-    address: str, parameters: VerifyParameters, task: Task, probes: Sequence[Probe]
+    address: str, server: Server, model: str, contract: Contract, probes: Sequence[Probe]
 ) -> list[dict[str, str | None]]:
     try:
-        with TritonPod(address) as pod:
-            replies = [pod.ask(parameters.model, probe.input) for probe in probes]
+        with asking(server, address, contract) as pod:
+            said = [pod.ask(model, probe) for probe in probes]
     except ServingError as error:
-        raise TryLaterError(f"model {parameters.model}: {error}", Reason.TARGET_UNAVAILABLE) from error
+        raise TryLaterError(f"model {model}: {error}", Reason.TARGET_UNAVAILABLE) from error
+    except NoPromptError as error:
+        words = "its probes were recorded without their tokens, by an older version: have it trained and tested again"
+        raise BadInputError(words, Reason.TOO_FEW_PROBES) from error
     return [
-        {"id": probe.id, "label": parse_answer(reply.text, task), "servedBy": reply.served_by}
-        for probe, reply in zip(probes, replies, strict=True)
+        {"id": probe.id, "label": answer.label, "servedBy": answer.served_by}
+        for probe, answer in zip(probes, said, strict=True)
     ]
 
 
 def _agreed(answers: Sequence[dict[str, str | None]], probes: Sequence[Probe], parameters: VerifyParameters) -> int:
     expected = [probe.base if parameters.serve_base else probe.candidate for probe in probes]
-    revision = BASE if parameters.serve_base else parameters.adapter_digest
+    # vLLM and NIM do not say which adapter answered.
+    revision = BASE if parameters.serve_base else parameters.adapter_digest if parameters.server == "triton" else None
     return sum(
         answer["label"] == label and answer["servedBy"] == revision
         for answer, label in zip(answers, expected, strict=True)

@@ -47,6 +47,8 @@ def test_the_operator_changes_only_what_is_its_own() -> None:
         ("jobs", "delete"),
         ("events", "create"),
         ("events", "patch"),
+        ("configmaps", "create"),
+        ("configmaps", "patch"),
     }
 
 

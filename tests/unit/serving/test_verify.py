@@ -13,7 +13,9 @@ from flywheel.api.request import Input, StepRequest, VerifyParameters
 from flywheel.api.result import VerifyFigures
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import BaseIdentity, Contract
-from flywheel.serving.triton import PodUnreachableError, Reply
+from flywheel.serving import asking
+from flywheel.serving.errors import PodUnreachableError
+from flywheel.serving.triton import Reply
 from flywheel.steps import verify as step
 from flywheel.workspace.manifest import Manifest, list_files, seal
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError
@@ -107,7 +109,7 @@ def attempt(folder: Path, probes: int = 20, minimum: int = 20) -> Attempt:
 
 
 def figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: Answers) -> VerifyFigures:
-    monkeypatch.setattr(step, "TritonPod", pods(answers))
+    monkeypatch.setattr(asking, "TritonPod", pods(answers))
     found = step.verify(attempt(tmp_path)).figures
     assert isinstance(found, VerifyFigures)
     return found
@@ -157,6 +159,6 @@ def test_a_pod_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_too_few_probes_prove_nothing(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="recorded 19 probes") as caught:
+    with pytest.raises(BadInputError, match="are 19 probes") as caught:
         step.verify(attempt(tmp_path, probes=19))
     assert caught.value.reason == "TooFewProbes"

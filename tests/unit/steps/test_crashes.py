@@ -23,9 +23,8 @@ from faults_table import AddRow, Row
 from flywheel.api.result import AbsentFigures
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import BaseIdentity, Contract
-from flywheel.serving import repository
+from flywheel.serving import asking, repository
 from flywheel.serving.triton import Reply
-from flywheel.steps import verify
 from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.program import REQUEST
 from flywheel.workspace.store import Workspace
@@ -285,7 +284,7 @@ class Pod:
 
 
 def test_verify(bench: Any, monkeypatch: pytest.MonkeyPatch, add_row: AddRow) -> None:
-    monkeypatch.setattr(verify, "TritonPod", Pod)
+    monkeypatch.setattr(asking, "TritonPod", Pod)
     prepared = PreparedTask.model_validate(bench.workspace.read_json(f"{bench.prepare().result.path}/task.json"))
     contract = Contract(
         prepared=prepared,
