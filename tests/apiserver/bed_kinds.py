@@ -86,6 +86,9 @@ _CONTRADICTIONS: dict[str, list[Object]] = {
         {"target": {"triton": _TRITON | {"model": "m" * 63}}},
         {"target": {"vllm": _BY_NAME | {"mountPath": "/adapters/../etc"}}},
         {"target": {"nim": _BY_NAME | {"refresh": "0s"}}},
+        {"target": {"nim": _BY_NAME}, "rollout": {"canary": {}}},
+        {"pin": "base"},
+        {"pin": "Base", "approval": "Manual", "keep": 0},
     ],
 }
 
@@ -148,6 +151,8 @@ def _settle(spec: Object) -> None:
         rest = target.get(kind, _TRITON)
         target.clear()
         target[kind] = rest
+    if "triton" not in target:
+        spec.get("rollout", {}).pop("canary", None)
     workspace = spec.get("workspace", {"s3": {}})
     if ("s3" in workspace) == ("persistentVolumeClaim" in workspace):
         workspace.clear()
