@@ -10,6 +10,7 @@ Goal: 0 failures. Exits 1 where it is missed.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -54,7 +55,7 @@ def measure(stage: Stage, per_second: float, idle_seconds: float, names: list[st
     print("|---|---|---|---|---|---|---|")
     with stage.load(per_second) as idle:
         time.sleep(idle_seconds)
-    print(row("idle", idle, None))
+    print(row("idle", idle, None), flush=True)
     failed = len(idle.failures)
     for scenario in SCENARIOS:
         if not names or scenario.__name__ in names:
@@ -68,7 +69,7 @@ def measure(stage: Stage, per_second: float, idle_seconds: float, names: list[st
 
 def row(name: str, load: Load, seconds: float | None) -> str:
     """One line."""
-    latencies = sorted(1000 * (answer.done - answer.due) for answer in load.answers)
+    latencies = sorted(1000 * (answer.done - answer.due) for answer in load.answers) or [math.nan]
     half, most = (latencies[int(share * (len(latencies) - 1))] for share in (0.5, 0.99))
     requests = len(load.answers) + len(load.failures)
     took = "" if seconds is None else f"{seconds:.0f}"

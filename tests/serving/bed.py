@@ -105,13 +105,6 @@ class Bed:
                 return
         raise AssertionError(f"never comes to rest: {self.deployment.status} {self.told}")
 
-    def serving(self) -> str:
-        """The adapter in service; it is verified on every pod."""
-        status = self.deployment.status
-        assert status.serving is not None
-        assert {(pod.revision, pod.verified) for pod in status.pods} == {(status.serving.digest, True)}
-        return status.serving.digest
-
     def rejected(self) -> list[str]:
         """Digests."""
         return [entry.digest for entry in self.deployment.status.rejected]

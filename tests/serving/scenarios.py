@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flywheel.serving.triton import TritonPod
+
 from .bed import QUESTIONS, Bed, again, deployed_on, foreign, offer, said
 from .load import Answer, Load
-from .server import Adapter, Models, Server
-
-StartServer = Callable[[Path | None], Server]
+from .server import MODEL, Adapter, Models, Server
 
 
 @dataclass
@@ -70,6 +70,7 @@ def good(stage: Stage) -> Adapter:
     new = stage.new
     stage.offer(new)
     stage.bed.until_at_rest()
+    assert all(pod.verified for pod in stage.bed.deployment.status.pods)
     return new
 
 
@@ -106,6 +107,10 @@ def pod_killed(stage: Stage) -> Adapter:
     stage.bed.service.remove("triton-1")
     stage.bed.until(lambda deployment: deployment.status.step == "switch")
     stage.bed.service.add("triton-1")
+    with TritonPod(stage.bed.service.servers["triton-1"].address) as pod:  # the disk alone says what serves
+        assert pod.loaded() == [MODEL]
+        reply = pod.ask(MODEL, QUESTIONS[0])
+    assert (reply.text, reply.served_by) == said(new)
     stage.bed.until_at_rest()
     return new
 
@@ -131,6 +136,7 @@ def run(stage: Stage, scenario: Callable[[Stage], Adapter], per_second: float) -
         load.until_each_has_answered()
     assert stage.serving == wanted.digest
     assert {pod.revision for pod in stage.bed.deployment.status.pods} == {wanted.digest}
+    assert not list(stage.bed.repository.glob("*tmp*"))
     check(stage, load.answers, old, wanted)
     return load, seconds
 

@@ -9,7 +9,7 @@ import pytest
 from .scenarios import SCENARIOS, Stage, run, two_pods
 from .server import Adapter, Models, Server
 
-PER_SECOND = 10
+PER_SECOND = 5
 
 
 @pytest.fixture(scope="module")
