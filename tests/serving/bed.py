@@ -145,7 +145,7 @@ class Bed:
             "FLYWHEEL_TERMINATION_LOG": str(said),
         }
         program = [sys.executable, "-m", f"flywheel.steps.{job.request.step}"]
-        ended = subprocess.run(program, env=environment, check=False)
+        ended = subprocess.run(program, env=environment, stdout=2, check=False)  # tables go to stdout
         message = said.read_text() if said.exists() else ""
         pod = PodView(job.name, job.name, started=True, exit_code=ended.returncode, message=message)
         state = "Failed" if ended.returncode else "Succeeded"

@@ -73,8 +73,8 @@ class Load:
     async def _run(self) -> None:
         self._homes = [self._pod(number) for number in range(_KEPT_ALIVE)]
         tasks: set[asyncio.Task[None]] = set()
-        begun, number = time.monotonic(), 0
         async with _client(kept=0) as fresh, _client(kept=_KEPT_ALIVE) as kept:
+            begun, number = time.monotonic(), 0
             while not self._over.is_set():
                 due = begun + number / self.per_second
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
