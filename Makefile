@@ -62,12 +62,13 @@ shuffled: setup ## Control: the demo's training on shuffled labels must fall to 
 control: setup ## Control: the demo's steps on as many seed items, without the teacher's examples
 	$(RUN) flywheel run --local --rehearsal-teacher --control --iterations 1 examples/code-review
 
-bench: images ## Figures: demo by step, overhead, memory, writes, training and inference speed, a thousand runs, rate towards the teacher
+bench: images ## Figures: demo by step, overhead, memory, writes, training and inference speed, a thousand runs, rate towards the teacher, rollouts under load
 	examples/code-review/demo
 	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) python tests/bench/demo_steps.py
 	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" tests/bench/ml_training.py
 	$(RUN) python tests/bench/scale.py
 	PYTHONPATH=operator $(RUN) python tests/bench/teacher_rate.py
+	PYTHONPATH=operator $(RUN) python tests/bench/rollouts.py
 
 cluster-up: ## Start the cluster (CLUSTER=current REGISTRY=...: use the current kube context instead)
 	$(CLUSTER_TOOL) up

@@ -105,13 +105,6 @@ class Bed:
                 return
         raise AssertionError(f"never comes to rest: {self.deployment.status} {self.told}")
 
-    def serving(self) -> str:
-        """The adapter in service; it is verified on every pod."""
-        status = self.deployment.status
-        assert status.serving is not None
-        assert {(pod.revision, pod.verified) for pod in status.pods} == {(status.serving.digest, True)}
-        return status.serving.digest
-
     def rejected(self) -> list[str]:
         """Digests."""
         return [entry.digest for entry in self.deployment.status.rejected]
@@ -152,7 +145,7 @@ class Bed:
             "FLYWHEEL_TERMINATION_LOG": str(said),
         }
         program = [sys.executable, "-m", f"flywheel.steps.{job.request.step}"]
-        ended = subprocess.run(program, env=environment, check=False)
+        ended = subprocess.run(program, env=environment, stdout=2, check=False)  # tables go to stdout
         message = said.read_text() if said.exists() else ""
         pod = PodView(job.name, job.name, started=True, exit_code=ended.returncode, message=message)
         state = "Failed" if ended.returncode else "Succeeded"
