@@ -105,6 +105,13 @@ class Bed:
                 return
         raise AssertionError(f"never comes to rest: {self.deployment.status} {self.told}")
 
+    def edit(self, **spec: object) -> None:
+        """Somebody commits another spec; a field that is None goes."""
+        value = self.deployment.to_json_object()
+        value["spec"] = {name: entry for name, entry in (value["spec"] | spec).items() if entry is not None}
+        value["metadata"] |= {"generation": value["metadata"]["generation"] + 1}
+        self.deployment = AdapterDeployment.model_validate(value)
+
     def rejected(self) -> list[str]:
         """Digests."""
         return [entry.digest for entry in self.deployment.status.rejected]

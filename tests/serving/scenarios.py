@@ -46,10 +46,11 @@ class Stage:
         return next(one for one in self.models.adapters.values() if one.digest != self.serving)
 
     def offer(self, adapter: Adapter, expected: str | None = None) -> None:
-        """By a newer run."""
+        """By a newer run; nothing is pinned."""
         self.runs += 1
         self.bed.verified_at.clear()
         offer(self.bed, self.runs, adapter, expected or adapter.label)
+        self.bed.edit(pin=None)
 
     def load(self, per_second: float) -> Load:
         """On the stable name."""
@@ -95,8 +96,32 @@ def worse(stage: Stage) -> Adapter:
 
 
 def rollback(stage: Stage) -> Adapter:
-    """The adapter before comes again, by a newer run."""
-    return good(stage)
+    """By commit: spec.pin names the adapter before. Its run offers nothing any more."""
+    before = stage.new
+    assert [entry.digest for entry in stage.bed.deployment.status.previous] == [before.digest]
+    stage.bed.verified_at.clear()
+    stage.bed.runs = ()
+    stage.bed.edit(pin=before.digest)
+    stage.bed.until_at_rest()
+    return before
+
+
+def canary(stage: Stage) -> Adapter:
+    """One pod first."""
+    old, new = stage.old, stage.new
+    stage.bed.edit(rollout={"canary": {"pods": 1, "pause": "60s"}})
+    stage.offer(new)
+    stage.bed.until(
+        lambda deployment: (
+            deployment.status.step == "canary"
+            and deployment.status.rollout is not None
+            and deployment.status.rollout.canary is not None
+        )
+    )
+    assert {pod.revision for pod in stage.bed.deployment.status.pods} == {old.digest, new.digest}
+    stage.bed.until_at_rest()
+    stage.bed.edit(rollout=None)
+    return new
 
 
 def pod_killed(stage: Stage) -> Adapter:
@@ -123,7 +148,7 @@ def operator_killed(stage: Stage) -> Adapter:
     return new
 
 
-SCENARIOS: tuple[Callable[[Stage], Adapter], ...] = (good, broken, worse, rollback, pod_killed, operator_killed)
+SCENARIOS: tuple[Callable[[Stage], Adapter], ...] = (good, broken, worse, rollback, canary, pod_killed, operator_killed)
 
 
 def run(stage: Stage, scenario: Callable[[Stage], Adapter], per_second: float) -> tuple[Load, float]:
