@@ -126,7 +126,8 @@ def test_secrets_are_refused(bed: Bed) -> None:
 @pytest.mark.parametrize(
     "verb_and_resource",
     ["create pods", "create pods/exec", "create serviceaccounts/token", "list configmaps", "update configmaps",
-     "delete configmaps", "patch jobs", "update pods", "create deployments", "patch flywheelruns", "delete flywheelruns", "escalate roles", "impersonate users"],
+     "delete configmaps", "patch jobs", "update pods", "create deployments", "patch flywheelruns",
+     "delete flywheelruns", "escalate roles", "impersonate users"],
 )  # fmt: skip
 def test_other_ways_to_a_secret_are_closed(bed: Bed, verb_and_resource: str) -> None:
     """Nor can it make a pod of its own that mounts one, enter a pod, or give itself more rights."""

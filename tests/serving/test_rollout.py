@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.flywheelrun import FlywheelRun
@@ -23,10 +24,11 @@ from flywheel.loop.naming import run_folder
 from flywheel.loop.observed import JobView, PodView
 from flywheel.loop.plan import StepJob
 from flywheel.serving.calls import CallFailure, Endpoint
+from flywheel.serving.drivers import look_at_all, perform
 from flywheel.serving.errors import ServingError
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
-from flywheel.serving.triton import TritonPod, look_at_all, perform
+from flywheel.serving.triton import TritonPod
 from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.manifest import Manifest, list_files, seal
 from flywheel.workspace.store import Workspace
@@ -42,11 +44,20 @@ def _always() -> None:
     """One operator needs no Lease."""
 
 
+class AnyServer(Protocol):
+    """A server and the volume that it reads."""
+
+    address: str
+    repository: Path
+
+    def must_live(self) -> None: ...
+
+
 @dataclass
 class Operator:
     """What the controller does, one reconcile after the other; Jobs are processes that end before the next."""
 
-    server: Server
+    server: AnyServer
     workspace: Workspace
     deployment: AdapterDeployment
     runs: tuple[FlywheelRun, ...] = ()
@@ -54,6 +65,7 @@ class Operator:
     failures: tuple[CallFailure, ...] = ()
     now: datetime = START
     told: list[str] = field(default_factory=list[str])
+    pause: float = 0.0  # of the servers' time, which is not the decision's
 
     def until_at_rest(self) -> None:
         for _ in range(MOST_DECISIONS):
@@ -62,7 +74,7 @@ class Operator:
             observed = DeploymentObserved(
                 self.deployment,
                 self.runs,
-                pods=look_at_all(endpoints, MODEL, _always),
+                pods=look_at_all(endpoints, self.deployment.spec.target, _always),
                 jobs=tuple(self.jobs),
                 failures=self.failures,
                 repository_path=str(self.server.repository),
@@ -71,7 +83,8 @@ class Operator:
             before, self.deployment = self.deployment, self.deployment.model_copy(update={"status": plan.status})
             self.jobs += [self._process(job) for job in plan.create]
             self.told += [f"{event.reason.value}: {event.message}" for event in plan.events]
-            self.failures = perform(plan.calls, _always)
+            self.failures = perform(plan.calls, self.deployment.spec.target, _always)
+            time.sleep(self.pause)
             self.now += timedelta(seconds=plan.requeue_after or 1.0)
             if before.status == plan.status and not plan.create and not plan.calls and plan.status.rollout is None:
                 return
@@ -94,7 +107,9 @@ class Operator:
         return JobView(job.name, job.name, job.step, *numbers, self.now, state=state, rereads=job.rereads, pod=pod)
 
 
-def offer(operator: Operator, iteration: int, adapter: Adapter, expected: str) -> None:
+def offer(
+    operator: Operator, iteration: int, adapter: Adapter, expected: str, prompts: Sequence[list[int] | None] = ()
+) -> None:
     """A run whose candidate is this adapter, with probes that expect this label."""
     workspace = operator.workspace
     run = FlywheelRun.model_validate(
@@ -117,7 +132,10 @@ def offer(operator: Operator, iteration: int, adapter: Adapter, expected: str) -
     home = f"{run_folder(run.metadata)}/iter-{iteration}"
     for file in adapter.folder.iterdir():
         workspace.write_bytes(f"{home}/train/a1/adapter/{file.name}", file.read_bytes())
-    probes = [Probe(id=str(n), input=question, candidate=expected) for n, question in enumerate(QUESTIONS)]
+    probes = [
+        Probe(id=str(n), input=question, candidate=expected, prompt=prompt)
+        for n, (question, prompt) in enumerate(zip(QUESTIONS, prompts or [None] * len(QUESTIONS), strict=True))
+    ]
     workspace.write_jsonl(f"{home}/test/a1/probes.jsonl", [probe.to_json_object() for probe in probes])
     trained = TrainFigures(adapter=adapter.digest, steps=1, first_loss=1, last_loss=1)
     train = _sealed(workspace, f"{home}/train/a1", "train", iteration, trained)
