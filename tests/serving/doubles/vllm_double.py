@@ -1,7 +1,8 @@
 """A DOUBLE of vLLM 0.32's OpenAI server, not vLLM: real weights, and what was measured of its LoRA calls.
 
 Names registered by call are forgotten on restart; an adapter that was evicted is read from disk again when it is asked,
-and the engine dies where its folder is gone; refusals have vLLM's texts. Nothing else of vLLM is here.
+and the engine dies where the folder of a registered one is gone (vLLM's only where that one was evicted); refusals have
+vLLM's texts. Nothing else of vLLM is here.
 """
 
 from __future__ import annotations
@@ -64,11 +65,11 @@ class Engine:
             name = request["model"]
             if name not in (self.base_name, *self.registered):
                 raise Refused(404, f"The model `{name}` does not exist. Valid aliases: {self.base_name}.")
+            if not all(path.is_dir() for path in self.registered.values()):
+                self.dead = True
+                threading.Timer(0.5, os._exit, [1]).start()
+                raise Refused(500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
             if name != self.base_name and name not in self._cached:
-                if not self.registered[name].is_dir():
-                    self.dead = True
-                    threading.Timer(0.5, os._exit, [1]).start()
-                    raise Refused(500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
                 self._cache(name, self.registered[name])
             text, reason = self._weights.complete(None if name == self.base_name else name, request)
             return {"object": "text_completion", "model": name, "choices": [{"text": text, "finish_reason": reason}]}
