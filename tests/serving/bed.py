@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.flywheelrun import FlywheelRun
@@ -23,9 +23,9 @@ from flywheel.loop.naming import run_folder
 from flywheel.loop.observed import JobView, PodView
 from flywheel.loop.plan import StepJob
 from flywheel.serving.calls import Call, CallFailure, Endpoint
+from flywheel.serving.drivers import look_at_all, perform
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.planner import decide_deployment
-from flywheel.serving.triton import look_at_all, perform
 from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.manifest import Manifest, list_files, seal
 from flywheel.workspace.store import Workspace
@@ -41,10 +41,28 @@ def _always() -> None:
     """One operator needs no Lease."""
 
 
+class AnyServer(Protocol):
+    """A server, or a double of one, and the volume that it reads."""
+
+    repository: Path
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def must_live(self) -> None: ...
+
+
 class Service:
     """The endpoints: what the operator looks at, and where clients go."""
 
-    def __init__(self, *servers: Server) -> None:
+    def __init__(self, *servers: AnyServer) -> None:
         self.servers = {f"triton-{number}": server for number, server in enumerate(servers)}
         self._ready = dict(self.servers)
 
@@ -84,6 +102,7 @@ class Bed:
     jobs: list[JobView] = field(default_factory=list[JobView])
     now: datetime = START
     told: list[str] = field(default_factory=list[str])
+    pause: float = 0.0  # of the servers' time, which is not the decision's
     verified_at: dict[str, float] = field(default_factory=dict[str, float])
     _failures: tuple[CallFailure, ...] = ()
     _cut: set[tuple[Call, ...]] = field(default_factory=set[tuple[Call, ...]])
@@ -121,7 +140,7 @@ class Bed:
         observed = DeploymentObserved(
             self.deployment,
             self.runs,
-            pods=look_at_all(self.service.endpoints(), MODEL, _always),
+            pods=look_at_all(self.service.endpoints(), self.deployment.spec.target, _always),
             jobs=tuple(self.jobs),
             failures=self._failures,
             repository_path=str(self.repository),
@@ -140,7 +159,8 @@ class Bed:
         if killed and plan.calls and plan.calls not in self._cut:
             self._cut.add(plan.calls)
         else:
-            self._failures = perform(plan.calls, _always)
+            self._failures = perform(plan.calls, self.deployment.spec.target, _always)
+            time.sleep(self.pause)
         return plan
 
     def _process(self, job: StepJob) -> JobView:
@@ -173,7 +193,7 @@ def deployed_on(folder: Path, *servers: Server) -> Bed:
     return Bed(Service(*servers), servers[0].repository, Workspace(folder / "workspace"), deployment)
 
 
-def offer(bed: Bed, number: int, adapter: Adapter, expected: str) -> None:
+def offer(bed: Bed, number: int, adapter: Adapter, expected: str, prompts: Sequence[list[int] | None] = ()) -> None:
     """A newer run whose candidate is this adapter, with probes that expect this label."""
     workspace = bed.workspace
     run = FlywheelRun.model_validate(
@@ -196,7 +216,10 @@ def offer(bed: Bed, number: int, adapter: Adapter, expected: str) -> None:
     home = f"{run_folder(run.metadata)}/iter-1"
     for file in adapter.folder.iterdir():
         workspace.write_bytes(f"{home}/train/a1/adapter/{file.name}", file.read_bytes())
-    probes = [Probe(id=str(n), input=question, candidate=expected) for n, question in enumerate(QUESTIONS)]
+    probes = [
+        Probe(id=str(n), input=question, candidate=expected, prompt=prompt)
+        for n, (question, prompt) in enumerate(zip(QUESTIONS, prompts or [None] * len(QUESTIONS), strict=True))
+    ]
     workspace.write_jsonl(f"{home}/test/a1/probes.jsonl", [probe.to_json_object() for probe in probes])
     trained = TrainFigures(adapter=adapter.digest, steps=1, first_loss=1, last_loss=1)
     train = _sealed(workspace, f"{home}/train/a1", "train", trained)

@@ -1,6 +1,7 @@
 """Makes what the server serves, in the ML environment: a tiny base model, and adapters that each learned one label.
 
 Usage: make_models.py FOLDER LABEL...   Prints {label: {"digest", "folder"}} as its last line.
+FOLDER/prompts.json: the token ids of bed.QUESTIONS.
 """
 
 from __future__ import annotations
@@ -120,6 +121,9 @@ def main() -> None:
     for label in sys.argv[2:]:
         folder = home / "adapters" / label
         made[label] = {"digest": make_adapter(home / "base", folder, label), "folder": str(folder)}
+    tokens = TaskTokens(TASK, load_tokenizer(home / "base"))
+    questions = [{"code": f"x = {place}", "review": f"finding {place}"} for place in range(20)]
+    (home / "prompts.json").write_text(json.dumps([tokens.encode_prompt(question) for question in questions]))
     print(json.dumps(made))
 
 

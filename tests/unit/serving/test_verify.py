@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,9 +61,8 @@ def right(_address: str, _number: int) -> Reply:
     return Reply('{"issue_type":"major"}', DIGEST)
 
 
-def attempt(folder: Path, probes: int = 20, minimum: int = 20) -> Attempt:
-    workspace = Workspace(folder)
-    contract = Contract(
+def contract() -> Contract:
+    return Contract(
         prepared=PREPARED,
         base=BaseIdentity(weights="w", config="c", dtype="float32"),
         tokenizer="t",
@@ -75,7 +75,11 @@ def attempt(folder: Path, probes: int = 20, minimum: int = 20) -> Attempt:
         label_path="issue_type",
         labels=["major", "minor"],
     )
-    workspace.write_json(f"{ADAPTER}/contract.json", contract.to_json_object())
+
+
+def attempt(folder: Path, probes: int = 20, minimum: int = 20, **changes: Any) -> Attempt:
+    workspace = Workspace(folder)
+    workspace.write_json(f"{ADAPTER}/contract.json", contract().to_json_object())
     lines = [{"id": str(n), "input": {"code": str(n)}, "candidate": "major", "base": "minor"} for n in range(probes)]
     workspace.write_jsonl(f"{ADAPTER}/probes.jsonl", lines)
     manifest = Manifest(
@@ -94,6 +98,7 @@ def attempt(folder: Path, probes: int = 20, minimum: int = 20) -> Attempt:
         addresses=["one:8001", "two:8001"],
         agreement="0.95",
         minimum_probes=minimum,
+        **changes,
     )
     request = StepRequest(
         namespace="review",
@@ -156,6 +161,45 @@ def test_a_pod_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_p
     with pytest.raises(TryLaterError) as caught:
         figures(monkeypatch, tmp_path, answers)
     assert caught.value.reason == "TargetUnavailable"
+
+
+def by_name(monkeypatch: pytest.MonkeyPatch, told: dict[str, Callable[[int], str]]) -> None:
+    """Pods that have models by these names, and do not say which adapter answers."""
+
+    class Pod:
+        def ask(self, model: str, probe: Any) -> asking.Said:
+            return asking.Said(told[model](int(probe.id)))
+
+    monkeypatch.setattr(step, "asking", lambda *_: nullcontext(Pod()))
+
+
+NEW = "severity-cand-aaaaaaaa"
+
+
+@pytest.mark.parametrize(
+    ("alike", "new", "passed"),
+    [
+        (5, lambda _: "major", True),
+        (5, lambda number: "minor" if number >= 5 else "major", False),  # what serves answers under the new name
+        (0, lambda _: "minor", False),
+    ],
+)
+def test_by_name_only_what_tells_the_two_apart_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alike: int, new: Callable[[int], str], passed: bool
+) -> None:
+    by_name(monkeypatch, {"old": lambda number: "major" if number < alike else "minor", NEW: new})
+    made = attempt(tmp_path, probes=20 + alike, server="vllm", serving_model="old")
+    found = step.verify(made).figures
+    assert isinstance(found, VerifyFigures)
+    assert (found.probes, found.passed) == (20, passed)
+
+
+def test_by_name_too_few_probes_tell_the_two_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    by_name(monkeypatch, {"old": lambda number: "major" if number < 6 else "minor", NEW: lambda _: "major"})
+    made = attempt(tmp_path, probes=25, server="nim", serving_model="old")
+    with pytest.raises(BadInputError, match="19 probes on which the candidate answers otherwise") as caught:
+        step.verify(made)
+    assert caught.value.reason == "TooFewProbes"
 
 
 def test_too_few_probes_prove_nothing(tmp_path: Path) -> None:
