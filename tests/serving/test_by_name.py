@@ -196,6 +196,7 @@ def test_good_candidates_serve_bad_ones_never_do(kind: str, double: Start, model
             time.sleep(0.1)
     assert client.failures == []
     assert list(dict.fromkeys(client.answers)) == [said(first), said(second)]  # never back and forth
+    bed.until(lambda deployment: deployment.status.stored == [name(second)])  # the one before has drained
     assert [folder.name for folder in server.repository.iterdir()] == [name(second)]
     assert server.models() == {BASE_MODEL, name(second)}
 
