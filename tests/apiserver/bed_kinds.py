@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -148,7 +149,7 @@ def _settle(spec: Object) -> None:
     target = spec.get("target", {"triton": {}})
     if len(target) != 1:
         kind = next(iter(target), "triton")
-        rest = target.get(kind, _TRITON)
+        rest = target.get(kind, deepcopy(_TRITON))  # cases are changed afterwards
         target.clear()
         target[kind] = rest
     if "triton" not in target:

@@ -46,7 +46,7 @@ def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[..., S
     assert (view.revision, dict(view.candidates), view.error) == (adapter.digest, {}, "")
     count = with_counts([view], one.ports["METRICS"], MODEL)[0].count
     assert count is not None
-    assert (count.answered, count.failed) == (3, 0), "to Triton a question that the model refuses is answered, too"
+    assert (count.answered, count.failed) == (4, 0), "what the model refuses is answered, too, to Triton; and one look"
     assert count.microseconds > 0
 
 
