@@ -61,14 +61,18 @@ def _wanted(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> Ro
 
 
 def _withdrawn(observed: DeploymentObserved, rollout: Rollout) -> bool:
-    """Approval was taken back while it still costs nothing: the stable name moved nowhere, or to a canary only."""
-    return unapproved(observed.deployment.spec, rollout) and (not rollout.committed or rollout.canary is not None)
+    """Approval was taken back while there is a way back: the stable name moved nowhere, or to a canary only."""
+    status = observed.deployment.status
+    way_back = status.serving is not None if status.step == "commit" else not rollout.committed or rollout.canary
+    return unapproved(observed.deployment.spec, rollout) and bool(way_back)
 
 
 def _abort(
     observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, now: datetime
 ) -> DeploymentPlan:
     words = f"candidate {name_of(rollout)} is no longer approved: its rollout was stopped"
+    if status.step == "commit":  # its Job may have changed the disk already
+        status = status.model_copy(update={"on_disk": rollout.digest})
     status = status.model_copy(update={"rollout": None, "step": None, "attempt": None})
     return settled(
         observed,

@@ -148,6 +148,20 @@ def test_approval_that_is_taken_back_stops_a_rollout_and_costs_nothing() -> None
     assert stables(world) == {digest(2)}
 
 
+def test_approval_that_is_taken_back_while_the_disk_changes_leaves_the_disk_as_it_was() -> None:
+    world = served(1)
+    world.edit(approval="Manual", approvedDigest=digest(2))
+    world.runs = [run_with(2, iteration=2)]
+    while world.disk == digest(1):
+        world.decide()
+        world.end_jobs()
+    assert world.deployment.status.on_disk == digest(1), "nobody has heard of it yet"
+    world.edit(approvedDigest=digest(1))
+    world.restart("triton-1")
+    world.settle()
+    assert stables(world) == {digest(1)} == {world.disk}
+
+
 def test_as_many_are_kept_as_the_spec_says() -> None:
     world = World()
     world.edit(keep=1)
@@ -173,7 +187,10 @@ def test_a_rejected_adapter_leaves_the_volume_with_the_next_rollout() -> None:
     assert world.on_volume == {digest(1), digest(3)}
 
 
-STEPS = st.sampled_from(["newer", "pin", "base", "unpin", "lost", "end", "end", "end", "crash", "restart", "tick"])
+CANARY = {"canary": {"pods": 1, "pause": "1m"}}
+STEPS = st.sampled_from(
+    ["newer", "pin", "base", "unpin", "approve", "withdraw", "canary", "lost", "end", "end", "end", "crash", "restart"]
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -192,6 +209,12 @@ def test_whatever_is_pinned_when_it_ends_up_serving(steps: list[str]) -> None:
                 world.edit(pin=BASE)
             case "unpin":
                 world.edit(pin=None)
+            case "approve":
+                world.edit(approval="Manual", approvedDigest=digest(newest))
+            case "withdraw":
+                world.edit(approval="Manual", approvedDigest=digest(1))
+            case "canary":
+                world.edit(rollout=CANARY)
             case "crash":
                 world.end_jobs(1)
             case "end":
@@ -202,6 +225,7 @@ def test_whatever_is_pinned_when_it_ends_up_serving(steps: list[str]) -> None:
                 pass
         world.decide(lost=step == "lost")
     pin = world.deployment.spec.pin
+    world.edit(approval="Automatic")
     world.settle()
     wanted = pin or digest(newest)
     # What is not kept any more cannot be gone back to; that is said.
