@@ -82,6 +82,7 @@ def broken(stage: Stage) -> Adapter:
     stage.offer(candidate)
     stage.bed.until_at_rest()
     assert candidate.digest in stage.bed.rejected()
+    assert any("trained for another model" in line and "differs in base" in line for line in stage.bed.told)
     return old
 
 

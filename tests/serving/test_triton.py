@@ -30,7 +30,7 @@ def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[..., S
         stage(one.repository, MODEL, candidate, adapter.folder, adapter.digest)
         weights = one.repository / ADAPTERS / adapter.digest.replace(":", "-") / "adapter_model.safetensors"
         weights.write_bytes((other.folder / weights.name).read_bytes())
-        with pytest.raises(LoadFailedError):
+        with pytest.raises(LoadFailedError, match="not what its digest says"):
             pod.load(candidate, adapter.digest)
         assert pod.loaded() == []
 

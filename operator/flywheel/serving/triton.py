@@ -23,6 +23,7 @@ import tritonclient.grpc as grpc  # pyright: ignore[reportMissingTypeStubs]
 from google.protobuf import json_format
 from tritonclient.utils import InferenceServerException  # pyright: ignore[reportMissingTypeStubs]
 
+from flywheel.data.tokens import Contract
 from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
 from flywheel.serving.errors import LoadFailedError, ModelMissingError, PodUnreachableError, ServingError
 from flywheel.serving.names import REVISION, REVIVED, candidate_prefix
@@ -40,6 +41,11 @@ Guard = Callable[[], None]
 QUESTION, ANSWER, SERVED_BY = "input", "output", "served_by"
 # The Python backend's words for a model whose process is gone. Server and model stay READY, and nothing restarts it.
 _DEAD = re.compile(r"Stub process '[^']*' is not healthy")
+# What images/triton raises, of images/student/flywheel_student/contract.py and flywheel_triton/served.py.
+_OTHER_CONTRACT = re.compile(
+    r"BadInputError: the adapter's contract\.json differs from this student and task in ([a-z_, ]+)"
+)
+_OTHER_FILES = re.compile(r"BadAdapterError: the adapter in sha256-[0-9a-f]{64} has the digest sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -163,8 +169,19 @@ def _typed(address: str, error: Any) -> ServingError:
         return PodUnreachableError(f"{address} cannot be reached: is the port right, and the pod running?")
     log.warning("%s answered %s: %s", address, status, text)
     if "load failed for model" in text or "failed to load" in text:
-        return LoadFailedError(f"{address} could not load the model: see the log of its pod")
+        return LoadFailedError(f"{address} {_why_not_loaded(text)}")
     return ServingError(f"{address} refused a call ({status}): see the operator's log")
+
+
+def _why_not_loaded(text: str) -> str:
+    """What our model in the server found wrong, in words of our own: of the server's text only known names are kept."""
+    if (differing := _OTHER_CONTRACT.search(text)) is not None:
+        named = [name for name in differing[1].split(", ") if name in Contract.model_fields]
+        words = "refuses the adapter: it was trained for another model, tokenizer or template than this server's"
+        return f"{words} (its contract differs in {', '.join(named)})"
+    if _OTHER_FILES.search(text) is not None:
+        return "refuses the adapter: its files on the server's volume are not what its digest says"
+    return "could not load the model: see the log of its pod"
 
 
 def _tensor(question: dict[str, Any]) -> Any:
