@@ -88,6 +88,7 @@ _CONTRADICTIONS: dict[str, list[Object]] = {
         {"target": {"vllm": _BY_NAME | {"mountPath": "/adapters/../etc"}}},
         {"target": {"nim": _BY_NAME | {"refresh": "0s"}}},
         {"target": {"nim": _BY_NAME}, "rollout": {"canary": {}}},
+        {"target": {"vllm": _BY_NAME}, "verification": {"asServed": {}}},
         {"pin": "base"},
         {"pin": "Base", "approval": "Manual", "keep": 0},
     ],
@@ -154,6 +155,7 @@ def _settle(spec: Object) -> None:
         target[kind] = rest
     if "triton" not in target:
         spec.get("rollout", {}).pop("canary", None)
+        spec.get("verification", {}).pop("asServed", None)
     workspace = spec.get("workspace", {"s3": {}})
     if ("s3" in workspace) == ("persistentVolumeClaim" in workspace):
         workspace.clear()

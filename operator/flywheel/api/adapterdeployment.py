@@ -34,8 +34,19 @@ StoredName = Annotated[str, Field(max_length=76)]
 MOST_STORED = 64
 
 
+AS_SERVED_OF_TRITON = "verification.asServed is for target.triton: vllm and nim are asked the probes only"
 # Under vLLM and NIM every pod has both names from the start: no pod is first, and no load can be compared.
 CANARY_OF_TRITON = "rollout.canary is for target.triton: vllm and nim have both adapters on every pod"
+
+
+class AsServed(Closed):
+    """The validation pool, asked through one pod before the stable name moves (SCIENCE 7)."""
+
+    margin: Share = Field(
+        default=Decimal("0.02"),
+        description="How far the balanced accuracy as served may be below the one that was measured: the whole interval"
+        " of the paired difference at 0.95 must be above minus this.",
+    )
 
 
 class Verification(Closed):
@@ -50,6 +61,9 @@ class Verification(Closed):
     agreement: Share = Field(
         default=Decimal("0.95"),
         description="Share of the probes on which the pod must answer as measured.",
+    )
+    as_served: AsServed | None = Field(
+        default=None, description="Ask one pod the whole validation pool, too; not done when absent."
     )
 
 
@@ -73,7 +87,11 @@ class AdapterDeploymentSpec(Closed):
 
     model_config = Closed.model_config | {
         "json_schema_extra": rules(
-            Rule("!has(self.rollout) || !has(self.rollout.canary) || has(self.target.triton)", CANARY_OF_TRITON)
+            Rule("!has(self.rollout) || !has(self.rollout.canary) || has(self.target.triton)", CANARY_OF_TRITON),
+            Rule(
+                "!has(self.verification) || !has(self.verification.asServed) || has(self.target.triton)",
+                AS_SERVED_OF_TRITON,
+            ),
         )
     }
     target: Target = Field(description="Where adapters are served. Immutable.", json_schema_extra=rules(IMMUTABLE))
@@ -100,10 +118,12 @@ class AdapterDeploymentSpec(Closed):
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the pods of publish and verify.")
 
     @model_validator(mode="after")
-    def _canary_needs_triton(self) -> Self:
-        """The CEL rule above, for those who do not ask an API server."""
+    def _some_need_triton(self) -> Self:
+        """The CEL rules above, for those who do not ask an API server."""
         if self.rollout.canary is not None and self.target.triton is None:
             raise ValueError(CANARY_OF_TRITON)
+        if self.verification.as_served is not None and self.target.triton is None:
+            raise ValueError(AS_SERVED_OF_TRITON)
         return self
 
 
@@ -166,6 +186,7 @@ class Rollout(Taken):
     train: AcceptedStep | None = Field(
         default=None, description="The attempt that trained it; absent for what was published before."
     )
+    validated: AcceptedStep | None = Field(default=None, description="The attempt that validated it.")
     test: AcceptedStep | None = Field(default=None, description="The attempt that tested it.")
     curriculum: CurriculumRevision | None = Field(default=None, description="The revision that it was taught from.")
     on_server: bool = Field(default=False, description="Whether the servers' volume has it.")

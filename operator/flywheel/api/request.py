@@ -285,7 +285,10 @@ class PublishParameters(Closed):
 
 
 class VerifyParameters(Closed):
-    """Ask serving pods the recorded probes. Inputs: adapter (adapters/<ns>/<digest> with probes.jsonl)."""
+    """Ask serving pods the recorded probes. Inputs: adapter (adapters/<ns>/<digest> with probes.jsonl).
+
+    With a margin also measured (the validate attempt's answers) and curriculum (pools/validation).
+    """
 
     step: Literal["verify"] = "verify"
     model: str
@@ -299,6 +302,9 @@ class VerifyParameters(Closed):
     addresses: list[str] = Field(description="host:port of every serving pod: gRPC of Triton, else HTTP.")
     agreement: Share = Field(description="Share of probes whose parsed label must equal the recorded one.")
     minimum_probes: int = 20
+    margin: Share | None = Field(
+        default=None, description="Ask the first pod the validation pool, too: how far below it may be as served."
+    )
 
 
 class ReportParameters(Closed):

@@ -273,11 +273,15 @@ class PublishFigures(Open):
 
 
 class VerifyFigures(Open):
-    """Per address, how many of the probes agreed with the recorded answers."""
+    """Per address, how many of the probes agreed with the recorded answers.
+
+    `as_served`: the candidate's answers to the validation pool through a pod minus those that were measured.
+    """
 
     step: Literal["verify"] = "verify"
     probes: _Count
     agreed: dict[str, _Count]
+    as_served: Difference | None = None
     passed: bool
 
 

@@ -108,6 +108,7 @@ def _offered(run: FlywheelRun, candidate: Candidate) -> Rollout | None:
         workspace=workspace,
         run_path=run_folder(run.metadata),
         train=candidate.train,
+        validated=candidate.validated,
         test=candidate.test,
         curriculum=CurriculumRevision(**taught.model_dump(exclude={"pools"})) if taught is not None else None,
     )

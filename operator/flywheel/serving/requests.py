@@ -119,4 +119,12 @@ def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParam
         agreement=spec.verification.agreement,
         minimum_probes=spec.verification.probes,
     )
-    return parameters, [Input(name="adapter", path=folder, digest=rollout.staged, parts=[CONTRACT, PROBES])]
+    inputs = [Input(name="adapter", path=folder, digest=rollout.staged, parts=[CONTRACT, PROBES])]
+    as_served, measured, taught = spec.verification.as_served, rollout.validated, rollout.curriculum
+    # What served before has no run any more to compare with.
+    if as_served is None or measured is None or taught is None:
+        return parameters, inputs
+    validate = attempt_folder(rollout.run_path, rollout.iteration, "validate", measured.attempt)
+    inputs.append(Input(name="measured", path=validate, digest=measured.digest, parts=["answers"]))
+    inputs.append(Input(name="curriculum", path=taught.path, digest=taught.digest, parts=["pools/validation"]))
+    return parameters.model_copy(update={"margin": as_served.margin}), inputs

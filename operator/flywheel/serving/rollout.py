@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
-from flywheel.api.model import duration_seconds
+from flywheel.api.model import decimal_text, duration_seconds
 from flywheel.api.result import PublishFigures, VerifyFigures
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
@@ -141,11 +141,17 @@ def _accept(
         asked = [view.endpoint.pod for view in observed.ready_pods if view.endpoint.address in figures.agreed]
         done = rollout.model_copy(update={"verified": True, "verified_pods": asked})
     elif isinstance(figures, VerifyFigures):
-        worst = min(figures.agreed.values(), default=0)
-        words = f"a pod answered {worst} of {figures.probes} probes as measured, which is too few"
-        return reject(observed, status, rollout, words, now)
+        return reject(observed, status, rollout, _why_not(figures), now)
     else:
         raise UnexpectedResultError(f"attempt {outcome.number} of {step} has a result that is not its own")
     status = status.model_copy(update={"rollout": done, "attempt": None})
     state = State("working", _DOING[step], f"step {step} for {name_of(rollout)} is done")
     return settled(observed, status, state, now, requeue_after=AT_ONCE_SECONDS)
+
+
+def _why_not(figures: VerifyFigures) -> str:
+    if (found := figures.as_served) is not None:
+        interval = f"{decimal_text(found.difference)} ({decimal_text(found.low)} to {decimal_text(found.high)})"
+        return f"as served minus as measured, its accuracy is {interval}: below verification.asServed.margin"
+    worst = min(figures.agreed.values(), default=0)
+    return f"a pod answered {worst} of {figures.probes} probes as measured, which is too few"

@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Probe
 from flywheel.api.request import VerifyParameters
-from flywheel.api.result import StepResult, VerifyFigures
+from flywheel.api.result import Difference, StepResult, VerifyFigures
 from flywheel.api.target import BASE
 from flywheel.data.tokens import Contract
 from flywheel.serving.asking import NoPromptError, Server, asking
 from flywheel.serving.errors import ServingError
+from flywheel.steps.as_served import as_served
 from flywheel.workspace.adapter import CONTRACT, PROBES
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError, log, run
 
@@ -53,7 +54,19 @@ def verify(attempt: Attempt) -> StepResult:
         attempt.path("answers.jsonl"),
         [{"address": address, **answer} for address, found in answers.items() for answer in found],
     )
-    return attempt.seal(VerifyFigures(probes=len(probes), agreed=agreed, passed=passed))
+    quality = _quality(attempt, parameters, contract) if passed and parameters.margin is not None else None
+    if quality is not None and parameters.margin is not None:
+        passed = quality.low > -parameters.margin
+        log.info("as served minus as measured: %.4f (%.4f to %.4f)", quality.difference, quality.low, quality.high)
+    return attempt.seal(VerifyFigures(probes=len(probes), agreed=agreed, as_served=quality, passed=passed))
+
+
+def _quality(attempt: Attempt, parameters: VerifyParameters, contract: Contract) -> Difference:
+    try:
+        with asking(parameters.server, parameters.addresses[0], contract) as pod:
+            return as_served(attempt, pod, parameters.model)
+    except ServingError as error:
+        raise TryLaterError(f"model {parameters.model}: {error}", Reason.TARGET_UNAVAILABLE) from error
 
 
 def _require(parameters: VerifyParameters, probes: Sequence[Probe], where: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flywheel.api.request import Input, StepRequest, VerifyParameters
-from flywheel.api.result import VerifyFigures
+from flywheel.api.result import Difference, VerifyFigures
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import BaseIdentity, Contract
 from flywheel.serving import asking
@@ -206,3 +206,25 @@ def test_too_few_probes_prove_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="are 19 probes") as caught:
         step.verify(attempt(tmp_path, probes=19))
     assert caught.value.reason == "TooFewProbes"
+
+
+@pytest.mark.parametrize(("low", "passed"), [(-0.019, True), (-0.021, False)])
+def test_the_whole_interval_as_served_is_within_the_margin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, low: float, passed: bool
+) -> None:
+    quality = Difference(difference=0.0, low=low, high=0.01)
+    monkeypatch.setattr(asking, "TritonPod", pods(right))
+    monkeypatch.setattr(step, "as_served", lambda *_asked: quality)
+    found = step.verify(attempt(tmp_path, margin="0.02")).figures
+    assert isinstance(found, VerifyFigures)
+    assert (found.as_served, found.passed) == (quality, passed)
+
+
+def test_an_adapter_that_is_not_recognised_is_not_asked_further(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(asking, "TritonPod", pods(lambda _address, _number: Reply('{"issue_type":"minor"}', DIGEST)))
+    monkeypatch.setattr(step, "as_served", lambda *_asked: pytest.fail("it was asked"))
+    found = step.verify(attempt(tmp_path, margin="0.02")).figures
+    assert isinstance(found, VerifyFigures)
+    assert (found.as_served, found.passed) == (None, False)
