@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from flywheel.api.result import PublishFigures, StepResult
@@ -53,6 +54,7 @@ class Serving:
 
     def __init__(self) -> None:
         self._pods: dict[str, ServingPod] = {}
+        self._numbers = count(1)  # stories are told at once: no two pods have one address
 
     def start(self, api: Api, namespace: str, published: Iterable[StepResult]) -> list[ServingPod]:
         """A Service with two pods."""
@@ -61,7 +63,7 @@ class Serving:
         started: list[ServingPod] = []
         endpoints: list[Object] = []
         for name in ("triton-0", "triton-1"):
-            number = len(self._pods) + 1
+            number = next(self._numbers)
             address = f"10.9.{number // 250}.{number % 250 + 1}"
             self._pods[f"{address}:{PORT}"] = pod = ServingPod(published)
             started.append(pod)
