@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -14,7 +14,6 @@ from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, Servi
 from flywheel.serving.names import candidate_name
 
 Object = dict[str, Any]
-Guard = Callable[[], None]
 MODEL, PORT = "severity", 8001
 
 

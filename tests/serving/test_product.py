@@ -15,7 +15,7 @@ from flywheel.serving.names import candidate_name
 from flywheel.serving.repository import commit, stage
 from flywheel.serving.triton import TritonPod
 
-from .conftest import MODEL, ROOT, Models, Server
+from .server import MODEL, ROOT, Models, Server
 
 FINDINGS = [{"code": "x = 3", "review": "finding 3"}, {"code": "x" * 5000, "review": "longer than the model's context"}]
 NAMES = ("request_log", "reviewing", "served", "service", "service_settings")
