@@ -59,16 +59,7 @@ def write_alias(tools: Tools, owner: Owner, alias: Alias, status: AdapterDeploym
             "name": alias.name,
             "namespace": owner.namespace,
             "labels": {"app.kubernetes.io/managed-by": "flywheel-operator", "app.kubernetes.io/part-of": "flywheel"},
-            "ownerReferences": [
-                {
-                    "apiVersion": owner.api_version,
-                    "kind": owner.kind,
-                    "name": owner.name,
-                    "uid": owner.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
+            "ownerReferences": [owner.reference(blocks_deletion=False)],
         },
         "data": data,
     }

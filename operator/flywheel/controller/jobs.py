@@ -46,6 +46,17 @@ class Owner:
     uid: str
     generation: int = 0
 
+    def reference(self, *, blocks_deletion: bool) -> Object:
+        """The owner reference of what belongs to it. `blocks_deletion`: foreground deletion waits for that."""
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": blocks_deletion,
+        }
+
 
 def job_manifest(job: StepJob, owner: Owner, images: Mapping[ImageName, str]) -> Object:
     """The Job of one attempt. Raises RequestTooLargeError."""
@@ -57,16 +68,7 @@ def job_manifest(job: StepJob, owner: Owner, images: Mapping[ImageName, str]) ->
             "name": job.name,
             "namespace": owner.namespace,
             "labels": marks,
-            "ownerReferences": [
-                {
-                    "apiVersion": owner.api_version,
-                    "kind": owner.kind,
-                    "name": owner.name,
-                    "uid": owner.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [owner.reference(blocks_deletion=True)],
         },
         "spec": {
             "backoffLimit": 0,

@@ -17,12 +17,13 @@ from flywheel.api.model import duration_seconds
 from flywheel.api.target import BASE
 from flywheel.loop.state import State, holds
 from flywheel.serving.calls import LoadModel, ServingPodView
+from flywheel.serving.candidates import again
 from flywheel.serving.ending import AT_ONCE_SECONDS, serve, serving_state
 from flywheel.serving.loading import LOOK_AGAIN_SECONDS, load
 from flywheel.serving.names import alias_of
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.retiring import drained_at, kept, removable, unloads, unwanted
-from flywheel.serving.rollout import step_job
+from flywheel.serving.rollout import older_jobs, step_job
 from flywheel.serving.status import settled
 
 # NIM looks through its folder every so often: what it has not noticed after three looks it will not notice.
@@ -60,7 +61,7 @@ def with_revisions(
 def _roll_out(
     observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, now: datetime
 ) -> DeploymentPlan:
-    if (waiting := _older_jobs(observed, status, now)) is not None:
+    if (waiting := older_jobs(observed, status, now)) is not None:
         return waiting
     adapter = rollout.digest != BASE
     name = alias_of(observed.deployment.spec.target, rollout.digest)
@@ -107,14 +108,13 @@ def _keep(
 
 def _retire(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan:
     """The Job that removes folders. It belongs to no candidate: one that is known lends its workspace."""
-    if (waiting := _older_jobs(observed, status, now)) is not None:
+    if (waiting := older_jobs(observed, status, now)) is not None:
         return waiting
     known = status.serving or next(iter([*status.previous, *reversed(status.rejected)]), None)
     if known is None:  # status was changed by hand: nothing says where the Job could leave its record
         status = status.model_copy(update={"retiring": [], "step": None, "attempt": None})
         return settled(observed, status, serving_state(status), now, requeue_after=LOOK_AGAIN_SECONDS)
-    lender = Rollout.model_validate(known.model_dump(exclude={"since"}))
-    plan = step_job(observed, status, lender, "retire", now)
+    plan = step_job(observed, status, again(known), "retire", now)
     if holds(plan.status.conditions, STALLED):
         return plan
     # Tidying up is no reason to be unready.
@@ -170,13 +170,6 @@ def _reloads(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> t
 
 def _lacking(observed: DeploymentObserved, name: str) -> list[ServingPodView]:
     return [view for view in observed.ready_pods if view.candidates.get(name) != name]
-
-
-def _older_jobs(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan | None:
-    if not any(job.active and job.iteration < status.rollouts for job in observed.jobs):
-        return None
-    words = "waiting until the Jobs of the last candidate are gone"
-    return settled(observed, status, State("working", Reason.CLEANING_UP, words), now)
 
 
 def _taken(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan:

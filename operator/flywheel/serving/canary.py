@@ -40,9 +40,9 @@ def begun(ready: Sequence[ServingPodView], now: datetime) -> CanaryRecord:
     return CanaryRecord(since=now, pods=[view.count for view in ready[:256] if view.count is not None])
 
 
-def seconds_left(canary: Canary, record: CanaryRecord, now: datetime) -> float:
-    """Of the pause; zero or less when it is over."""
-    return (record.since + timedelta(seconds=duration_seconds(canary.pause)) - now).total_seconds()
+def pause_ends(canary: Canary, record: CanaryRecord) -> datetime:
+    """When the others follow."""
+    return record.since + timedelta(seconds=duration_seconds(canary.pause))
 
 
 def worse(record: CanaryRecord, canaries: Sequence[ServingPodView], others: Sequence[ServingPodView]) -> str | None:

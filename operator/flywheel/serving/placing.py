@@ -11,6 +11,7 @@ from secrets import token_hex
 from flywheel.api.conditions import Reason
 from flywheel.workspace.adapter import CONFIG, CONTRACT, WEIGHTS
 from flywheel.workspace.program import BadInputError, TryLaterError
+from flywheel.workspace.store import sync_folder
 
 # Probes and cards are no server's business.
 SERVED_FILES = (CONFIG, WEIGHTS, CONTRACT)
@@ -45,7 +46,7 @@ def place(home: Path, name: str, source: Path, digest: str, *, replace_damaged: 
         write(temporary / file, (source / file).read_bytes())
     temporary.chmod(FOLDER_MODE)
     temporary.rename(target)
-    sync(home)
+    sync_folder(home)
 
 
 def remove(folder: Path) -> None:
@@ -65,13 +66,4 @@ def write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
     temporary.chmod(FILE_MODE)
     temporary.replace(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Have a folder's names on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)

@@ -20,8 +20,9 @@ from tritonclient.grpc import model_config_pb2  # pyright: ignore[reportMissingT
 from flywheel.api.conditions import Reason
 from flywheel.api.target import BASE
 from flywheel.serving.names import CONTRACT_OF, REVISION, candidate_prefix
-from flywheel.serving.placing import FOLDER_MODE, place, remove, sync, write
+from flywheel.serving.placing import FOLDER_MODE, place, remove, write
 from flywheel.workspace.program import TryLaterError
+from flywheel.workspace.store import sync_folder
 
 ADAPTERS = ".adapters"
 MODEL_CONFIG = "config.pbtxt"
@@ -50,7 +51,7 @@ def stage(
     for folder in (temporary, version):
         folder.chmod(FOLDER_MODE)
     temporary.rename(repository / candidate_model)
-    sync(repository)
+    sync_folder(repository)
 
 
 def commit(repository: Path, model: str, adapter_folder: Path, digest: str, *, bare: bool = False) -> None:

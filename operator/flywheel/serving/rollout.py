@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus, Rollout
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
-from flywheel.api.model import decimal_text, duration_seconds
+from flywheel.api.model import decimal_text
 from flywheel.api.result import PublishFigures, VerifyFigures
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.attempts import Accepted, GaveUp, Start, Wait, advance
 from flywheel.loop.state import State
 from flywheel.serving.calls import LoadModel, ServingPodView
-from flywheel.serving.canary import begun, canary_of, first_pods, seconds_left, worse
+from flywheel.serving.canary import begun, canary_of, first_pods, pause_ends, worse
 from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve, serving_state
 from flywheel.serving.loading import load
 from flywheel.serving.names import candidate_name
@@ -36,9 +36,8 @@ def roll_out(
     observed: DeploymentObserved, status: AdapterDeploymentStatus, rollout: Rollout, now: datetime
 ) -> DeploymentPlan:
     """The next step towards serving the rollout's adapter."""
-    if any(job.active and job.iteration < status.rollouts for job in observed.jobs):
-        words = "waiting until the Jobs of the last candidate are gone"
-        return settled(observed, status, State("working", Reason.CLEANING_UP, words), now)
+    if (waiting := older_jobs(observed, status, now)) is not None:
+        return waiting
     if not rollout.on_server:
         return step_job(observed, status, rollout, "stage", now)
     if not rollout.verified:
@@ -52,6 +51,14 @@ def roll_out(
         return step_job(observed, status, rollout, "commit", now)
     behind = [view for view in observed.ready_pods if view.revision != rollout.digest]
     return _switch(observed, status, rollout, behind, now) if behind else serve(observed, status, rollout, now)
+
+
+def older_jobs(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan | None:
+    """Wait for the Jobs of the last candidate: two at once could undo each other's work. None where they are gone."""
+    if not any(job.active and job.iteration < status.rollouts for job in observed.jobs):
+        return None
+    words = "waiting until the Jobs of the last candidate are gone"
+    return settled(observed, status, State("working", Reason.CLEANING_UP, words), now)
 
 
 def _switch(
@@ -71,9 +78,9 @@ def _switch(
         moved = [view for view in observed.ready_pods if view not in behind]
         if (why := worse(record, moved, behind)) is not None:
             return reject(observed, status, rollout, why, now)
-        if (left := seconds_left(canary, record, now)) > 0:
+        over = pause_ends(canary, record)
+        if (left := (over - now).total_seconds()) > 0:
             names = ", ".join(view.endpoint.pod for view in moved)
-            over = record.since + timedelta(seconds=duration_seconds(canary.pause))
             words = f"{name_of(rollout)} serves on {names}; the others follow at {over.isoformat()}"
             status = status.model_copy(
                 update={"rollout": rollout.model_copy(update={"canary": record}), "step": "canary"}

@@ -7,8 +7,9 @@ an answer: there only probes count that what serves now answers otherwise, as th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from flywheel.api.conditions import Reason
 from flywheel.api.item import Probe
@@ -16,7 +17,7 @@ from flywheel.api.request import VerifyParameters
 from flywheel.api.result import Difference, StepResult, VerifyFigures
 from flywheel.api.target import BASE
 from flywheel.data.tokens import Contract
-from flywheel.serving.asking import NoPromptError, Server, asking
+from flywheel.serving.asking import Asker, NoPromptError, Server, asking
 from flywheel.serving.errors import ServingError
 from flywheel.steps.as_served import as_served
 from flywheel.workspace.adapter import CONTRACT, PROBES
@@ -54,19 +55,23 @@ def verify(attempt: Attempt) -> StepResult:
         attempt.path("answers.jsonl"),
         [{"address": address, **answer} for address, found in answers.items() for answer in found],
     )
-    quality = _quality(attempt, parameters, contract) if passed and parameters.margin is not None else None
-    if quality is not None and parameters.margin is not None:
+    quality: Difference | None = None
+    if passed and parameters.margin is not None:
+        with _pod(parameters.addresses[0], parameters.server, parameters.model, contract) as pod:
+            quality = as_served(attempt, pod, parameters.model)
         passed = quality.low > -parameters.margin
         log.info("as served minus as measured: %.4f (%.4f to %.4f)", quality.difference, quality.low, quality.high)
     return attempt.seal(VerifyFigures(probes=len(probes), agreed=agreed, as_served=quality, passed=passed))
 
 
-def _quality(attempt: Attempt, parameters: VerifyParameters, contract: Contract) -> Difference:
+@contextmanager
+def _pod(address: str, server: Server, model: str, contract: Contract) -> Generator[Asker]:
+    """A pod, while it is asked; one that does not answer is asked again later."""
     try:
-        with asking(parameters.server, parameters.addresses[0], contract) as pod:
-            return as_served(attempt, pod, parameters.model)
+        with asking(server, address, contract) as pod:
+            yield pod
     except ServingError as error:
-        raise TryLaterError(f"model {parameters.model}: {error}", Reason.TARGET_UNAVAILABLE) from error
+        raise TryLaterError(f"model {model}: {error}", Reason.TARGET_UNAVAILABLE) from error
 
 
 def _require(parameters: VerifyParameters, probes: Sequence[Probe], where: str) -> None:
@@ -82,10 +87,8 @@ def _answers(
     address: str, server: Server, model: str, contract: Contract, probes: Sequence[Probe]
 ) -> list[dict[str, str | None]]:
     try:
-        with asking(server, address, contract) as pod:
+        with _pod(address, server, model, contract) as pod:
             said = [pod.ask(model, probe) for probe in probes]
-    except ServingError as error:
-        raise TryLaterError(f"model {model}: {error}", Reason.TARGET_UNAVAILABLE) from error
     except NoPromptError as error:
         words = "its probes were recorded without their tokens, by an older version: have it trained and tested again"
         raise BadInputError(words, Reason.TOO_FEW_PROBES) from error

@@ -91,7 +91,7 @@ class Workspace:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(target)
-        self._sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def write_json(self, path: str, value: Any) -> None:
         """Write canonical JSON."""
@@ -126,7 +126,7 @@ class Workspace:
         source, target = self.local(old), self.local(new)
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
-        self._sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def files(self, path: str) -> list[str]:
         """Regular files below a folder, relative to it, sorted; raises UnsafePathError for links."""
@@ -163,10 +163,11 @@ class Workspace:
         """Bytes of a file."""
         return self.local(path).stat().st_size
 
-    @staticmethod
-    def _sync_folder(folder: Path) -> None:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
