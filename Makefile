@@ -4,9 +4,11 @@ UV := tools/uv
 RUN := $(UV) run --no-sync
 CLUSTER_TOOL := tools/cluster/cluster
 export UV_PYTHON_DOWNLOADS := never
+# Tests start many processes; without byte code each compiles every library anew, which takes it longer than its work.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate lint types contracts unit ml serving apiserver faults e2e test demo shuffled control bench \
+.PHONY: help setup generate lint types contracts unit search ml serving apiserver faults e2e test demo shuffled control bench \
 	cluster-up cluster-down cluster-status images
 
 help: ## List the targets
@@ -32,16 +34,19 @@ contracts: setup ## Who may import whom
 unit: setup ## Pure tests, seconds
 	$(RUN) pytest -n 2 tests/unit
 
+search: setup ## The properties of the unit tests with new examples, more of them; much longer
+	$(RUN) pytest -n 2 --hypothesis-profile search tests/unit
+
 ml: setup ## Tests of training and inference with the real NeMo (6 GB environment, made once)
 	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" -m pytest -q -W ignore::pytest.PytestConfigWarning tests/ml
 
 apiserver: setup ## Tests on a real etcd and kube-apiserver
 	$(CLUSTER_TOOL) binaries
-	$(RUN) pytest -n 2 --dist loadfile tests/apiserver
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder tests/apiserver
 
 faults: setup ## Each write, watch event and change on disk meets each fault; prints the table (FLYWHEEL_FAULTS=alone: one fault a run, much longer)
 	$(CLUSTER_TOOL) binaries
-	$(RUN) pytest -n 2 --dist loadfile tests/unit/steps/test_crashes.py $(addprefix tests/apiserver/test_,faults.py hints.py gone.py killed.py)
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit/steps/test_crashes.py $(addprefix tests/apiserver/test_,faults.py hints.py gone.py killed.py)
 
 serving: setup ## Rollouts on a real tritonserver, without a cluster
 	images/ml-environment.sh >/dev/null

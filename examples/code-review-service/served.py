@@ -47,7 +47,8 @@ class ServedModel:
     async def ask(self, question: Mapping[str, str]) -> Reply | None:
         """The model's reply, or None where it refuses this question. Raises ServingError."""
         text = json.dumps(question, ensure_ascii=False)
-        response = await self._post({"inputs": [{"name": "input", "datatype": "BYTES", "shape": [1], "data": [text]}]})
+        tensor = {"name": "input", "datatype": "BYTES", "shape": [1, 1], "data": [text]}
+        response = await self._post({"inputs": [tensor]})
         if response.status_code in _REFUSED:
             log.warning("%s refused a question (%d): see the log of its pod", self._model, response.status_code)
             return None

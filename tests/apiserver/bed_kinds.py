@@ -85,6 +85,10 @@ _CONTRADICTIONS: dict[str, list[Object]] = {
         {"target": {}},
         {"target": {"triton": _TRITON, "vllm": _BY_NAME}},
         {"target": {"triton": _TRITON | {"model": "m" * 63}}},
+        {"target": {"triton": _TRITON | {"model": "severity-cand-01234567"}}},
+        {"target": {"triton": _TRITON | {"backend": "Vllm"}}, "keep": 0},
+        {"target": {"triton": _TRITON | {"backend": "Vllm"}}, "pin": "Base"},
+        {"target": {"nim": _BY_NAME | {"baseModel": "severity-0123456789ab"}}},
         {"target": {"vllm": _BY_NAME | {"mountPath": "/adapters/../etc"}}},
         {"target": {"nim": _BY_NAME | {"refresh": "0s"}}},
         {"target": {"nim": _BY_NAME}, "rollout": {"canary": {}}},
@@ -156,6 +160,10 @@ def _settle(spec: Object) -> None:
     if "triton" not in target:
         spec.get("rollout", {}).pop("canary", None)
         spec.get("verification", {}).pop("asServed", None)
+    if target.get("triton", {}).get("backend") == "Vllm":
+        spec["keep"] = max(spec.get("keep", 1), 1)
+        if spec.get("pin") == "Base":
+            del spec["pin"]
     workspace = spec.get("workspace", {"s3": {}})
     if ("s3" in workspace) == ("persistentVolumeClaim" in workspace):
         workspace.clear()

@@ -32,7 +32,7 @@ from flywheel.controller.reconcile_run import reconcile_run
 from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, JOB, POD, RUN, Resource
 from flywheel.controller.settings import Settings
 from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
-from flywheel.serving.names import candidate_prefix
+from flywheel.serving.names import is_candidate_name
 
 Object = dict[str, Any]
 MOST_LOOKS = 12
@@ -74,7 +74,7 @@ class _ServingPod:
 
     def look_at_all(self, _endpoints: Sequence[Endpoint], target: Target, *_: Any) -> tuple[ServingPodView, ...]:
         model = target.model
-        candidates = {name: found for name, found in self.models.items() if name.startswith(candidate_prefix(model))}
+        candidates = {name: found for name, found in self.models.items() if is_candidate_name(model, name)}
         return (ServingPodView(self.endpoint, revision=self.models.get(model), candidates=candidates),)
 
     def perform(self, calls: Sequence[Call], *_: Any) -> tuple[CallFailure, ...]:

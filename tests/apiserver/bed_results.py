@@ -20,6 +20,7 @@ from flywheel.api.result import (
     PreflightFigures,
     PrepareFigures,
     PublishFigures,
+    ServingFigures,
     Spent,
     StepError,
     StepResult,
@@ -85,8 +86,11 @@ def _measured(request: StepRequest, number: int) -> MeasureFigures:
     assert step in ("validate", "test")
     untrained = {"majority": 0.25, "bagOfWords": 0.9, "base": 0.3, "likelihood": 0.4, "fewShot": 0.35}
     arms = {name: accuracy(value) for name, value in untrained.items()}
+    serving = None
+    if request.input("serving") is not None:
+        serving, arms["incumbent"] = ServingFigures(items=290, left_out=10, smallest=0.06), accuracy(0.45)
     if number == 0:
-        return MeasureFigures(step=step, items=300, arms=arms)
+        return MeasureFigures(step=step, items=300, arms=arms, serving=serving)
     better = 0.4 + 0.15 * number
     versus = dict.fromkeys(("base", "likelihood", "fewShot", "incumbent", "patience"), 0.1 * number)
     differences = {
@@ -95,7 +99,9 @@ def _measured(request: StepRequest, number: int) -> MeasureFigures:
     falls = {"code": Difference(difference=0.3, low=0.2, high=0.4)} if step == "test" else {}
     opened = {"openings": number, "spent": 0.01 * number} if step == "test" else {}
     arms["candidate"] = accuracy(better)
-    return MeasureFigures(step=step, items=300, arms=arms, differences=differences, blanked=falls, **opened)
+    return MeasureFigures(
+        step=step, items=300, arms=arms, differences=differences, blanked=falls, serving=serving, **opened
+    )
 
 
 def _judged(parameters: JudgeParameters) -> JudgeFigures:

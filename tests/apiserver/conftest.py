@@ -27,8 +27,14 @@ from flywheel.controller.client import Api, Bucket  # noqa: E402
 from flywheel.controller.metrics import Metrics  # noqa: E402
 from flywheel.controller.resources import JOB, RUN, Resource  # noqa: E402
 
+LONGEST = ("test_mutations.py", "test_faults.py", "test_hints.py")  # minutes each, and few tests
 WAIT_SECONDS = 240  # a patient limit: machines are slow when busy
 Object = dict[str, Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: two processes share the files, and neither is left alone with one at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

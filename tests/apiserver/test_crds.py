@@ -64,6 +64,12 @@ def _with(make: Callable[[str], Object], path: str, value: Any) -> Callable[[str
 
 S3 = {"endpoint": "http://minio:9000", "bucket": "flywheel", "secretRef": {"name": "bucket"}}
 CLAIM = {"persistentVolumeClaim": {"claimName": "flywheel"}}
+VLLM = {
+    "serviceRef": {"name": "triton"},
+    "model": "severity",
+    "baseModel": "student",
+    "store": {"persistentVolumeClaim": {"claimName": "models"}},
+}
 JUDGE = {"baseURL": "http://judge/v1", "model": "arbiter-2", "secretRef": {"name": "judge"}}
 REFUSED = [
     (_with(curriculum, "workspace", {}), "a workspace is either a persistentVolumeClaim or s3"),
@@ -127,6 +133,12 @@ CHANGES = [
     ("curr/severity", {"pools": {"key": "other"}}, "is immutable"),
     ("curr/severity", {"workspace": {"persistentVolumeClaim": {"claimName": "other"}}}, "is immutable"),
     ("curr/severity", {"workspace": {"persistentVolumeClaim": None, "s3": S3}}, "is immutable"),
+    ("adep/severity", {"target": {"triton": {"port": 9001}}}, "is immutable"),
+    ("adep/severity", {"target": {"triton": {"serviceRef": {"name": "other"}}}}, "is immutable"),
+    ("adep/severity", {"target": {"triton": None, "vllm": VLLM}}, "stays triton, vllm or nim"),
+    ("adep/severity", {"target": {"triton": {"tls": {"serverName": "triton.review.svc"}}}}, ""),
+    ("adep/severity", {"target": {"triton": {"credentialsRef": {"name": "triton-admin"}}}}, ""),
+    ("adep/severity", {"target": {"triton": {"tls": {"serverName": "10.0.0.7:8001"}}}}, "tls.serverName"),
     ("fwr/first", {"stop": {"maxIterations": 9}}, ""),
     ("fwr/first", {"suspend": True}, ""),
     ("fwr/first", {"exam": {"questions": 9}}, ""),  # iteration 1 has not begun
@@ -148,10 +160,10 @@ CHANGES = [
 
 @pytest.fixture(scope="module")
 def begun(plane: ControlPlane) -> Iterator[ControlPlane]:
-    """A run that has not begun, one that has, and a Curriculum; no operator."""
+    """A run that has not begun, one that has, a Curriculum and an AdapterDeployment; no operator."""
     namespace = "changes"
     plane.kubectl("create", "namespace", namespace)
-    for resource in (curriculum(namespace), run(namespace), run(namespace, "begun")):
+    for resource in (curriculum(namespace), run(namespace), run(namespace, "begun"), deployment(namespace)):
         plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(resource))
     plane.kubectl(
         "-n", namespace, "patch", "fwr", "begun", "--subresource=status", "--type=merge", "-p",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import bed_operator
@@ -15,9 +17,8 @@ from bed_resources import curriculum, deployment, run
 from conftest import Bed, made_bed
 from flywheel.controller.client import Api, ApiError
 from flywheel.controller.metrics import Metrics
-from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, RUN, Resource
+from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, RUN, SECRET
 
-SECRET = Resource("", "v1", "secrets", "Secret")
 CANARY = "canary-0d9e"
 # Granted, and never to be seen in a request.
 UNSEEN = {
@@ -121,6 +122,29 @@ def test_secrets_are_refused(bed: Bed) -> None:
         with pytest.raises(ApiError) as refused:
             look()
         assert refused.value.status == 403 and CANARY not in str(refused.value)
+
+
+def test_a_role_lets_it_read_one_secret_by_name(bed: Bed) -> None:
+    """The Role of docs/serving/triton.md: that Secret and no other, and no list of them."""
+    documents = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/serving/triton.md").read_text(), re.DOTALL)
+    (roles,) = [text for text in documents if "kind: RoleBinding" in text]
+    for name in ("triton-admin", "teacher"):
+        held = f"--from-literal=value={CANARY}"
+        bed.plane.kubectl("-n", bed.namespace, "create", "secret", "generic", name, held)
+    api = Api(bed_operator.client_for(bed.plane.operator), Metrics())
+    with pytest.raises(ApiError):
+        api.get(SECRET, bed.namespace, "triton-admin")
+    bed.plane.kubectl("apply", "-f", "-", stdin=roles.replace("namespace: review", f"namespace: {bed.namespace}"))
+
+    def may_read() -> bool:
+        with suppress(ApiError):
+            return api.get(SECRET, bed.namespace, "triton-admin") is not None
+        return False
+
+    bed.until("the right", may_read)
+    for look in (lambda: api.get(SECRET, bed.namespace, "teacher"), lambda: api.list(SECRET, bed.namespace)):
+        with pytest.raises(ApiError):
+            look()
 
 
 @pytest.mark.parametrize(

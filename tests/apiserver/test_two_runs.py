@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from bed_node import HOLD, Stages, now
@@ -39,11 +40,21 @@ def test_one_deployment(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [job["metadata"]["labels"] for job in bed.jobs()]
     steps = Counter(marks["flywheel.dev/step"] for marks in jobs if marks["flywheel.dev/owner"] == "severity")
     assert steps == {"prepare": 1, "stage": 2, "verify": 2, "commit": 2}
+    bed.apply(run(bed.namespace, "latest", 1, **target))
+    bed.until("what serves is measured", lambda: "validation" in (status_of(bed, "latest").get("serving") or {}))
+    incumbent = status_of(bed, "latest")["serving"]
+    assert (incumbent["run"], incumbent["digest"]) == ("newer", digest), "whose run is gone"
+    bed.until("it is better than that", lambda: serving_run(bed) == "latest")
 
 
 def owners(bed: Bed) -> set[str]:
     """Names of the owners of all Jobs."""
     return {job["metadata"]["labels"]["flywheel.dev/owner"] for job in bed.jobs()}
+
+
+def status_of(bed: Bed, name: str) -> dict[str, Any]:
+    """Of a run."""
+    return bed.get(RUN, name).get("status") or {}
 
 
 def serving_run(bed: Bed) -> str | None:

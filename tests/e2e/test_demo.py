@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
+from typing import Any
 
 import pytest
-from cluster import EXAMPLE, ROOT, Namespace, kubectl
+from cluster import EXAMPLE, ROOT, Namespace, kubectl, wait_for
 
+sys.path.append(str(ROOT / "tests"))
+
+from serving.load import Load
+
+QUESTION = {"code": "def run(command): ...", "review": "The command goes through a shell."}
 PROMISED_GAIN = 0.18
 ASKED = ("base", "likelihood", "fewShot")
 
@@ -90,10 +97,44 @@ def test_every_kubectl_command_of_the_readme_works(review: Namespace) -> None:
         assert kubectl(*shlex.split(command)[1:]), command
 
 
-def test_deleting_the_run_leaves_what_serves(review: Namespace) -> None:
-    """The run goes; the adapter still answers. Last in this file."""
+def test_no_request_fails_while_pods_come_and_go_and_a_pin_goes_back(review: Namespace) -> None:
+    """Two pods behind the Service's address, new and kept-alive connections: a commit goes back, another forward."""
+    candidate = review.get("adep", "severity")["status"]["serving"]["digest"]
+    review.kubectl("scale", "deployment/triton", "--replicas=2")
+    wait_for("two pods serve", lambda: served_by(review) == [candidate] * 2, 300)
+    address = review.get("service", "triton")["spec"]["clusterIP"]
+    with Load(lambda: [f"http://{address}:8000"], QUESTION, per_second=3) as load:
+        review.kubectl("patch", "adep", "severity", "--type=merge", "-p", '{"spec": {"pin": "Base"}}')
+        wait_for("the bare student serves", lambda: served_by(review) == ["Base"] * 2, 300)
+        pods = review.kubectl("get", "pods", "-l", "app.kubernetes.io/name=triton", "-o", "name").split()
+        review.kubectl("delete", pods[0], "--wait=false")
+        review.kubectl("patch", "adep", "severity", "--type=merge", "-p", '{"spec": {"pin": null}}')
+        wait_for("the candidate serves again", lambda: served_by(review) == [candidate] * 2, 300)
+        load.until_each_has_answered()
+    review.kubectl("scale", "deployment/triton", "--replicas=1")
+    print(f"{len(load.answers)} requests, {load.retries} sent once more")
+    assert not load.failures, load.failures[:5]
+    assert {answer.revision for answer in load.answers} == {candidate, "Base"}
+
+
+def served_by(review: Namespace) -> list[str]:
+    """What each serving pod answers as under the stable name. One that joined loads what the disk names, unasked."""
+    return [pod["revision"] for pod in pods_of(review).values()]
+
+
+def pods_of(review: Namespace) -> dict[str, dict[str, Any]]:
+    """The serving pods by their names, as kubectl writes those."""
+    return {f"pod/{pod['name']}": pod for pod in review.get("adep", "severity")["status"]["pods"]}
+
+
+def test_deleting_the_run_leaves_what_serves_and_it_heals(review: Namespace) -> None:
+    """The run goes; the adapter still answers, also on a new pod. Last in this file."""
     served = review.get("adep", "severity")["status"]["serving"]
     review.kubectl("delete", "fwr", "severity-2026-11", "--timeout=120s")
     said = subprocess.run([str(EXAMPLE / "rate"), "review"], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert f"Served by: {served['digest']}" in said
     assert review.get("adep", "severity")["status"]["serving"]["digest"] == served["digest"]
+    pod = review.kubectl("get", "pods", "-l", "app.kubernetes.io/name=triton", "-o", "name").split()[0]
+    review.kubectl("delete", pod, "--timeout=120s")
+    review.kubectl("rollout", "status", "deployment/triton", "--timeout=180s")
+    wait_for("another pod serves", lambda: pods_of(review).get(pod) is None and served_by(review) == [served["digest"]])

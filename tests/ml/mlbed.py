@@ -158,7 +158,7 @@ def make_items(count: int, seed: int) -> list[Item]:
                 id=f"sha256:{seed:032d}{place:032d}",
                 input={"code": code, "review": f"{WORDS[label]} in x{chance.randint(0, 9)}"},
                 output={"issue_type": label},
-                group="g",
+                group=f"g{place // 4 % 6}",
                 source="s",
                 truth="Rule",
             )

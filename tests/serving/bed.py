@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from flywheel.api.result import MeasureFigures, TrainFigures
 from flywheel.loop.naming import run_folder
 from flywheel.loop.observed import JobView, PodView
 from flywheel.loop.plan import StepJob
+from flywheel.serving.access import OPEN, Access
 from flywheel.serving.calls import Call, CallFailure, Endpoint
 from flywheel.serving.drivers import look_at_all, perform
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
@@ -103,6 +104,8 @@ class Bed:
     now: datetime = START
     told: list[str] = field(default_factory=list[str])
     pause: float = 0.0  # of the servers' time, which is not the decision's
+    access: Access = OPEN
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])  # of steps, from Secrets
     verified_at: dict[str, float] = field(default_factory=dict[str, float])
     _failures: tuple[CallFailure, ...] = ()
     _cut: set[tuple[Call, ...]] = field(default_factory=set[tuple[Call, ...]])
@@ -140,7 +143,7 @@ class Bed:
         observed = DeploymentObserved(
             self.deployment,
             self.runs,
-            pods=look_at_all(self.service.endpoints(), self.deployment.spec.target, _always),
+            pods=look_at_all(self.service.endpoints(), self.deployment.spec.target, _always, self.access),
             jobs=tuple(self.jobs),
             failures=self._failures,
             repository_path=str(self.repository),
@@ -159,13 +162,13 @@ class Bed:
         if killed and plan.calls and plan.calls not in self._cut:
             self._cut.add(plan.calls)
         else:
-            self._failures = perform(plan.calls, self.deployment.spec.target, _always)
+            self._failures = perform(plan.calls, self.deployment.spec.target, _always, self.access)
             time.sleep(self.pause)
         return plan
 
     def _process(self, job: StepJob) -> JobView:
         said = self.workspace.root / f"{job.name}.result"
-        environment = os.environ | {
+        environment = {**os.environ, **self.environment} | {
             "PYTHONPATH": str(ROOT / "operator"),
             "FLYWHEEL_REQUEST": json.dumps(job.request.to_json_object()),
             "FLYWHEEL_WORKSPACE": str(self.workspace.root),
@@ -180,13 +183,13 @@ class Bed:
         return JobView(job.name, job.name, job.step, *numbers, self.now, state=state, rereads=job.rereads, pod=pod)
 
 
-def deployed_on(folder: Path, *servers: Server) -> Bed:
+def deployed_on(folder: Path, *servers: Server, model: str = MODEL, **more: object) -> Bed:
     """An AdapterDeployment whose target is these servers, which share a repository."""
-    target = {"serviceRef": {"name": "triton"}, "model": MODEL}
+    target: dict[str, object] = {"serviceRef": {"name": "triton"}, "model": model, **more}
     target |= {"repository": {"persistentVolumeClaim": {"claimName": "models"}}}
     deployment = AdapterDeployment.model_validate(
         {
-            "metadata": {"name": "severity", "namespace": "review", "uid": "0123456789", "generation": 1},
+            "metadata": {"name": model, "namespace": "review", "uid": f"0123456789-{model}", "generation": 1},
             "spec": {"target": {"triton": target}},
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,10 +44,10 @@ def server(
     home = tmp_path_factory.mktemp("servers")
     started: list[Server] = []
 
-    def start(repository: Path | None = None) -> Server:
+    def start(repository: Path | None = None, **how: Any) -> Server:
         folder = repository or home / f"repository{len(started)}"
         folder.mkdir(exist_ok=True)
-        one = Server(folder, models.home / "base", triton, ml_python, home / f"log{len(started)}")
+        one = Server(folder, models.home / "base", triton, ml_python, home / f"log{len(started)}", **how)
         started.append(one)
         one.start()
         return one

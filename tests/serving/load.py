@@ -115,7 +115,7 @@ def _client(kept: int) -> httpx.AsyncClient:
 async def _ask(client: httpx.AsyncClient, pod: str, question: dict[str, str], due: float) -> Answer:
     """Raises httpx's errors, and _UnavailableError."""
     sent = time.monotonic()
-    tensor = {"name": "input", "shape": [1], "datatype": "BYTES", "data": [json.dumps(question)]}
+    tensor = {"name": "input", "shape": [1, 1], "datatype": "BYTES", "data": [json.dumps(question)]}
     reply = await client.post(f"{pod}/v2/models/{MODEL}/infer", json={"inputs": [tensor]})
     if reply.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         raise _UnavailableError

@@ -8,10 +8,12 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from flywheel.serving.access import OPEN, Access
 from flywheel.serving.errors import ServingError
 from flywheel.serving.triton import TritonPod
 
@@ -89,16 +91,29 @@ def free_port() -> int:
 class Server:
     """One server, as the image starts it. Several may share a repository."""
 
-    def __init__(self, repository: Path, base: Path, triton: Path, python: Path, log: Path) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        base: Path,
+        triton: Path,
+        python: Path,
+        log: Path,
+        options: Sequence[str] = (),
+        access: Access = OPEN,
+        names: Sequence[str] = (MODEL,),
+    ) -> None:
         self.repository = repository
+        self.names = tuple(names)
         self.base = base
         self.ports = {name: free_port() for name in ("HTTP", "GRPC", "METRICS")}
         self.address = f"127.0.0.1:{self.ports['GRPC']}"
         self.url = f"http://127.0.0.1:{self.ports['HTTP']}"
         self.log = log
+        self._options, self._access = options, access
         self._triton = triton
         self._python = python
         self._process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}  # what a test adds
 
     def start(self) -> None:
         environment = {
@@ -106,17 +121,18 @@ class Server:
             **{f"{name}_PORT": str(port) for name, port in self.ports.items()},
             "PATH": f"{self._python.parent}:/usr/bin:/bin",
             "PYTHONPATH": ":".join(PATHS),
-            "MODEL_NAME": MODEL,
+            "MODEL_NAME": ",".join(self.names),
             "MODEL_REPOSITORY": str(self.repository),
             "BASE_MODEL": str(self.base),
             "TRITON_SERVER": str(self._triton),
             "HF_HUB_OFFLINE": "1",
+            **self.environment,
         }
         with self.log.open("ab") as log:
             seed = [self._python, "-m", "flywheel_triton.seed"]
             subprocess.run(seed, env=environment, stdout=log, stderr=log, check=True)
             self._process = subprocess.Popen(
-                [self._python, "-m", "flywheel_triton.serve"], env=environment, stdout=log, stderr=log
+                [self._python, "-m", "flywheel_triton.serve", *self._options], env=environment, stdout=log, stderr=log
             )
         self._until_it_answers()
 
@@ -125,7 +141,7 @@ class Server:
         while time.monotonic() < ends:
             self.must_live()
             try:
-                with TritonPod(self.address) as pod:
+                with TritonPod(self.address, access=self._access) as pod:
                     pod.loaded()
                 return
             except ServingError:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flywheel.api.adapterdeployment import AdapterDeployment
+from flywheel.serving.access import OPEN, Access
 from flywheel.serving.errors import LoadFailedError, ServingError
 from flywheel.serving.names import adapter_name
 from flywheel.serving.openai_server import OpenAiPod
@@ -39,6 +40,8 @@ class Double:
     python: Path
     log: Path
     options: tuple[str, ...] = ()
+    access: Access = OPEN
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -52,7 +55,7 @@ class Double:
 
     def start(self) -> None:
         command = [self.python, DOUBLES / f"{self.kind}_double.py"]
-        environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+        environment = {**os.environ, **self.environment, "HF_HUB_OFFLINE": "1"}
         if self.kind == "vllm":
             command += ["--model", self.base, "--served-model-name", BASE_MODEL, "--port", str(self.port)]
         environment |= {
@@ -79,7 +82,7 @@ class Double:
             pytest.fail(f"the double is dead: {self.log.read_text()[-3000:]}")
 
     def models(self) -> set[str]:
-        with OpenAiPod(self.address) as pod:
+        with OpenAiPod(self.address, access=self.access) as pod:
             return set(pod.models())
 
     def stop(self) -> None:
@@ -97,10 +100,11 @@ def double(models: Models, ml_python: Path, tmp_path: Path) -> Iterator[Start]:
     """Starts doubles; they are stopped with the test."""
     started: list[Double] = []
 
-    def start(kind: str, *options: str) -> Double:
+    def start(kind: str, *options: str, access: Access = OPEN, environment: Mapping[str, str] | None = None) -> Double:
         store = tmp_path / f"store{len(started)}"
         store.mkdir()
-        one = Double(kind, store, models.home / "base", ml_python, tmp_path / f"log{len(started)}", options)
+        log = tmp_path / f"log{len(started)}"
+        one = Double(kind, store, models.home / "base", ml_python, log, options, access, environment or {})
         started.append(one)
         one.start()
         return one
@@ -205,6 +209,27 @@ def test_good_candidates_serve_bad_ones_never_do(kind: str, double: Start, model
     bed.until_at_rest()
     assert server.models() == {BASE_MODEL, name(second)}
     assert [(pod.revision) for pod in bed.deployment.status.pods] == [second.digest]
+
+
+def test_other_teams_nemo_folders_on_the_same_nim_are_never_touched(
+    double: Start, models: Models, tmp_path: Path
+) -> None:
+    """One of them has a name that reads like an adapter's of ours, one begins with our model's name."""
+    first, second = models.adapters["critical"], models.adapters["trivial"]
+    server, theirs = double("nim"), {"triage", MODEL, f"{MODEL}-x", f"{MODEL}-0123456789ab"}
+    for folder in theirs:
+        (server.repository / folder).mkdir()
+        (server.repository / folder / f"{folder}.nemo").write_bytes(folder.encode())
+    before = {path: path.stat().st_mtime_ns for path in server.repository.glob("*/*")}
+    bed = bed_of(server, tmp_path)
+    for number, adapter in enumerate((first, second), start=1):
+        offer(bed, number, adapter, adapter.label, prompts_of(models))
+        bed.until_at_rest()
+        assert bed.deployment.status.alias == name(adapter)
+        assert {BASE_MODEL, name(adapter), *theirs} <= server.models()
+    bed.until(lambda deployment: deployment.status.stored == [name(second)])  # the first has drained
+    assert {path.name for path in server.repository.iterdir()} == {name(second), *theirs}
+    assert {path: path.stat().st_mtime_ns for path in server.repository.glob("*/*.nemo")} == before
 
 
 def test_an_adapter_of_a_higher_rank_is_refused_with_the_reason(double: Start, models: Models, tmp_path: Path) -> None:

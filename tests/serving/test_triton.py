@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from flywheel.api.target import BASE
@@ -48,6 +51,28 @@ def test_nothing_but_the_adapter_named_on_disk_is_served(server: Callable[..., S
     assert count is not None
     assert (count.answered, count.failed) == (4, 0), "what the model refuses is answered, too, to Triton; and one look"
     assert count.microseconds > 0
+
+
+def test_questions_that_wait_are_answered_in_one_pass_each_as_if_alone(
+    server: Callable[[], Server], models: Models
+) -> None:
+    one, adapter = server(), models.adapters["critical"]
+    commit(one.repository, MODEL, adapter.folder, adapter.digest)
+    questions = [QUESTION | {"code": f"x = {place}"} for place in range(40)]
+    with TritonPod(one.address) as pod:
+        pod.load(MODEL, adapter.digest)
+        alone = [pod.ask(MODEL, question).text for question in questions]
+    texts = [json.dumps(question) for question in questions[:32]]
+    tensor = {"name": "input", "shape": [len(texts), 1], "datatype": "BYTES", "data": texts}
+    reply = httpx.post(f"{one.url}/v2/models/{MODEL}/infer", json={"inputs": [tensor]}, timeout=60)
+    outputs = {entry["name"]: entry["data"] for entry in reply.json()["outputs"]}
+    assert outputs["output"] == alone[:32] and outputs["served_by"] == [adapter.digest] * 32
+    with ThreadPoolExecutor(len(questions)) as many, TritonPod(one.address) as pod:
+        together = list(many.map(lambda question: pod.ask(MODEL, question).text, questions))
+    assert together == alone
+    metrics = httpx.get(f"http://127.0.0.1:{one.ports['METRICS']}/metrics").text
+    passes = next(line for line in metrics.splitlines() if line.startswith("nv_inference_exec_count{"))
+    assert int(passes.split()[-1]) < 40 + 1 + 40, "some were asked together"
 
 
 def test_the_bare_student_serves_where_the_disk_says_so(server: Callable[[], Server], models: Models) -> None:

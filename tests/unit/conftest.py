@@ -1,7 +1,12 @@
-"""Hypothesis without a clock: a busy machine is no failure, and a failure says how to repeat it. And an S3 server."""
+"""Hypothesis without a clock or chance: what fails is the commit, not the day. `make search` draws new examples.
+
+A busy machine is no failure, and a failure says how to repeat it. No disk to wait for.
+And an S3 server.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 
@@ -9,10 +14,18 @@ import pytest
 from hypothesis import HealthCheck, settings
 from s3_server import Server, built, running
 
-settings.register_profile(
-    "unit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("unit", deadline=None, derandomize=True, suppress_health_check=_SLOW)
+settings.register_profile("search", deadline=None, print_blob=True, max_examples=500, suppress_health_check=_SLOW)
 settings.load_profile("unit")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _power_stays() -> Iterator[None]:
+    """No test here can take the power away, so waiting for the disk shows nothing; test_store looks at the order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from flywheel.api.item import Answer, Item
 from flywheel.data.tokens import TaskTokens, answer_text
+from flywheel.statistics.measurement import CANDIDATE, INCUMBENT
 from flywheel_student.bag_of_words import BagOfWords
 from flywheel_student.blanking import blanked
 from flywheel_student.freeform import Reply, reply_to
@@ -17,7 +18,6 @@ from flywheel_student.progress import Progress
 
 Untrained = Literal["base", "likelihood", "fewShot", "majority", "bagOfWords"]
 UNTRAINED: tuple[Untrained, ...] = ("base", "likelihood", "fewShot", "majority", "bagOfWords")
-CANDIDATE = "candidate"
 
 
 class Sitting:
@@ -32,6 +32,10 @@ class Sitting:
     def candidate(self, items: Sequence[Item]) -> list[Answer]:
         """Base with adapter, free-form: as it will be served."""
         return self._freeform(CANDIDATE, items)
+
+    def incumbent(self, items: Sequence[Item]) -> list[Answer]:
+        """The adapter that serves from another run, which the student wears."""
+        return self._freeform(INCUMBENT, items)
 
     def blanked(self, field: str, items: Sequence[Item]) -> list[Answer]:
         """The candidate once more, with one text field of each question left empty."""

@@ -24,15 +24,19 @@ def contract_of(tokens: TaskTokens, folder: Path, dtype: str) -> Contract:
     return tokens.contract(base, _digest_of(files, folder))
 
 
-def check_contract(adapter: Path, own: Contract) -> None:
-    """Raises BadInputError where the adapter was trained under another contract; the compute type may differ."""
+def differing(adapter: Path, own: Contract) -> list[str]:
+    """In what the contract that the adapter was trained under differs; the compute type may."""
     trained = Contract.model_validate_json((adapter / CONTRACT).read_bytes())
     free = {"base": {"dtype"}}
     left, right = trained.model_dump(exclude=free), own.model_dump(exclude=free)
-    differing = sorted(name for name in left if left[name] != right[name])
-    if differing:
+    return sorted(name for name in left if left[name] != right[name])
+
+
+def check_contract(adapter: Path, own: Contract) -> None:
+    """Raises BadInputError where the adapter was trained under another contract."""
+    if others := differing(adapter, own):
         raise BadInputError(
-            f"the adapter's {CONTRACT} differs from this student and task in {', '.join(differing)}: "
+            f"the adapter's {CONTRACT} differs from this student and task in {', '.join(others)}: "
             "it was trained for another model, tokenizer or template",
             Reason.CONTRACT_DIFFERS,
         )

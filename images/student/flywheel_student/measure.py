@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flywheel.api.item import Answer, Item, Probe
 from flywheel.api.request import MeasureParameters
-from flywheel.api.result import MeasureFigures, StepResult
+from flywheel.api.result import MeasureFigures, ServingFigures, StepResult
 from flywheel.api.task import PreparedTask, Task
-from flywheel.statistics.measurement import OtherItemsError, measurement
+from flywheel.statistics.measurement import CANDIDATE, INCUMBENT, OtherItemsError, measurement
 from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, BadInputError, run
 from flywheel_student.blanking import sampled, text_fields
@@ -37,9 +38,10 @@ def measure(attempt: Attempt) -> StepResult:
         return attempt.seal(refusal)
 
     # Torch takes seconds to import: bad input is refused before.
-    from flywheel_student.arms import CANDIDATE, Sitting
+    from flywheel_student.arms import Sitting
     from flywheel_student.opening import open_student
     from flywheel_student.preflight import check_lengths, check_targets
+    from flywheel_student.serving import incumbent
 
     student, tokens = open_student(attempt, prepared, parameters.model_path)
     if (wanted := parameters.preflight) is not None:
@@ -51,6 +53,11 @@ def measure(attempt: Attempt) -> StepResult:
         arms[CANDIDATE] = sitting.candidate(items)
     if parameters.untrained_arms:
         arms |= _untrained(attempt, sitting, items)
+    serving: ServingFigures | None = None
+    if attempt.input("serving") is not None:
+        again = partial(_earlier, attempt, INCUMBENT)
+        answers, serving = incumbent(attempt, parameters, student, tokens, items, again)
+        arms |= {INCUMBENT: answers} if answers else {}
     for arm, answers in arms.items():
         _write(attempt, f"answers/{arm}.jsonl", answers)
     blanked = _blanked(attempt, sitting, prepared.task, items, parameters.blanked) if CANDIDATE in arms else {}
@@ -66,7 +73,7 @@ def measure(attempt: Attempt) -> StepResult:
     except OtherItemsError as error:
         raise BadInputError(str(error)) from error
     spent = {"openings": opened.openings, "spent": float(opened.spent)} if opened else {}
-    return attempt.seal(figures.model_copy(update={"probes": len(probes), **spent}))
+    return attempt.seal(figures.model_copy(update={"probes": len(probes), "serving": serving, **spent}))
 
 
 def _pool(attempt: Attempt, pool: str) -> list[Item]:
@@ -84,15 +91,20 @@ def _untrained(attempt: Attempt, sitting: Sitting, items: Sequence[Item]) -> dic
     from flywheel_student.arms import UNTRAINED
 
     arms: dict[str, list[Answer]] = {}
-    wanted, pool = {item.id for item in items}, _pool(attempt, "curriculum")
+    pool = _pool(attempt, "curriculum")
     for arm in UNTRAINED:
-        earlier = _recorded(attempt, "reuse", arm) if attempt.input("reuse") is not None else []
-        if {answer.id for answer in earlier} == wanted:
-            log.info("arm %s: answers of an earlier measurement are used again", arm)
-            arms[arm] = earlier
-        else:
-            arms[arm] = sitting.untrained(arm, items, pool)
+        earlier = _earlier(attempt, arm, items)
+        arms[arm] = sitting.untrained(arm, items, pool) if earlier is None else earlier
     return arms
+
+
+def _earlier(attempt: Attempt, arm: str, items: Sequence[Item]) -> list[Answer] | None:
+    """An arm's answers in an earlier measurement of the same items."""
+    found = _recorded(attempt, "reuse", arm) if attempt.input("reuse") is not None else []
+    if {answer.id for answer in found} != {item.id for item in items}:
+        return None
+    log.info("arm %s: answers of an earlier measurement are used again", arm)
+    return found
 
 
 def _recorded(attempt: Attempt, name: str, arm: str) -> list[Answer]:
@@ -104,8 +116,6 @@ def _recorded(attempt: Attempt, name: str, arm: str) -> list[Answer]:
 
 def _others(attempt: Attempt, parameters: MeasureParameters, arms: dict[str, list[Answer]]) -> dict[str, list[Answer]]:
     """Every arm here that is not the candidate, and the recorded arms that the plan names."""
-    from flywheel_student.arms import CANDIDATE
-
     others = {arm: answers for arm, answers in arms.items() if arm != CANDIDATE}
     for comparison in parameters.comparisons:
         others[comparison.name] = _recorded(attempt, comparison.input, comparison.arm)

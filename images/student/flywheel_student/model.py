@@ -6,8 +6,9 @@ import json
 import logging
 import math
 import os
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from flywheel.workspace.program import BadInputError
 
 log = logging.getLogger(__name__)
+_WORN = "worn"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,25 @@ class Student:
     def base(self) -> AbstractContextManager[Any]:
         """While entered, the student answers without its adapter."""
         return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
+
+    @contextmanager
+    def wearing(self, adapter: Path) -> Iterator[Student]:
+        """While entered, the student that answers with this adapter instead of its own."""
+        if isinstance(self.model, PeftModel):
+            own = self.model.active_adapter
+            self.model.load_adapter(str(adapter), _WORN, torch_device=str(self.device))
+            self.model.set_adapter(_WORN)
+            try:
+                yield self
+            finally:
+                self.model.set_adapter(own)
+                self.model.delete_adapter(_WORN)
+        else:
+            worn = PeftModel.from_pretrained(self.model, str(adapter), torch_device=str(self.device))
+            try:
+                yield replace(self, model=worn.eval())
+            finally:
+                worn.unload()
 
 
 def model_folder(model_path: str) -> Path:

@@ -1,5 +1,6 @@
 """Puts the stable model into a model repository where it is not there yet: an init container's work, so that the server
-itself can have the repository read-only. MODEL_NAME and MODEL_REPOSITORY come from the environment.
+itself can have the repository read-only. MODEL_NAME (several with commas between) and MODEL_REPOSITORY come from the
+environment.
 """
 
 from __future__ import annotations
@@ -31,4 +32,5 @@ def seed(repository: Path, model: str) -> None:
 
 
 if __name__ == "__main__":
-    seed(Path(os.environ["MODEL_REPOSITORY"]), os.environ["MODEL_NAME"])
+    for name in os.environ["MODEL_NAME"].split(","):
+        seed(Path(os.environ["MODEL_REPOSITORY"]), name)

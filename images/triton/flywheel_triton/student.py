@@ -36,24 +36,31 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer requests, all in one pass."""
-        return [self._response(answer) for answer in self._served.answer([_question(request) for request in requests])]
+        asked = [_questions(request) for request in requests]
+        answers = iter(self._served.answer([question for questions in asked for question in questions]))
+        return [self._response([next(answers) for _ in questions]) for questions in asked]
 
-    def _response(self, answer: Any) -> Any:
-        if not isinstance(answer, str):
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(answer.why))
-        return pb_utils.InferenceResponse(
-            output_tensors=[_tensor("output", answer), _tensor("served_by", self._revision)]
-        )
+    def _response(self, answers: list[Any]) -> Any:
+        """A request is refused as a whole."""
+        refused = next((answer for answer in answers if not isinstance(answer, str)), None)
+        if refused is not None:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(refused.why))
+        revisions = [self._revision] * len(answers)
+        return pb_utils.InferenceResponse(output_tensors=[_tensor("output", answers), _tensor("served_by", revisions)])
 
 
-def _question(request: Any) -> Any:
-    """The question of a request; None for text that is no JSON, which is then refused."""
-    text = pb_utils.get_input_tensor_by_name(request, "input").as_numpy().reshape(-1)[0]
+def _questions(request: Any) -> list[Any]:
+    """The questions of a request, most often one; None for text that is no JSON, which is then refused."""
+    texts = pb_utils.get_input_tensor_by_name(request, "input").as_numpy().reshape(-1)
+    return [_question(text) for text in texts]
+
+
+def _question(text: bytes) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return None
 
 
-def _tensor(name: str, text: str) -> Any:
-    return pb_utils.Tensor(name, np.array([text.encode()], dtype=np.object_))
+def _tensor(name: str, texts: list[str]) -> Any:
+    return pb_utils.Tensor(name, np.array([[text.encode()] for text in texts], dtype=np.object_))

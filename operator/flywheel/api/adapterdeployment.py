@@ -15,7 +15,6 @@ from flywheel.api.flywheelrun_status import AcceptedStep
 from flywheel.api.jobs import Jobs
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
-    IMMUTABLE,
     Closed,
     Digest,
     Duration,
@@ -37,6 +36,12 @@ MOST_STORED = 64
 AS_SERVED_OF_TRITON = "verification.asServed is for target.triton: vllm and nim are asked the probes only"
 # Under vLLM and NIM every pod has both names from the start: no pod is first, and no load can be compared.
 CANARY_OF_TRITON = "rollout.canary is for target.triton: vllm and nim have both adapters on every pod"
+# An engine of vLLM reads its adapter when it is first asked, and again later: what serves must stay on the volume.
+KEEP_UNDER_VLLM = (
+    "keep must be at least 1 under target.triton.backend Vllm: engines read adapters again while they serve"
+)
+BASE_UNDER_VLLM = "pin: Base is not for target.triton.backend Vllm: there clients get the base by naming no lora_name"
+_VLLM = "has(self.target.triton) && self.target.triton.backend == 'Vllm'"
 
 
 class AsServed(Closed):
@@ -92,9 +97,11 @@ class AdapterDeploymentSpec(Closed):
                 "!has(self.verification) || !has(self.verification.asServed) || has(self.target.triton)",
                 AS_SERVED_OF_TRITON,
             ),
+            Rule(f"!({_VLLM}) || self.keep > 0", KEEP_UNDER_VLLM),
+            Rule(f"!({_VLLM}) || !has(self.pin) || self.pin != '{BASE}'", BASE_UNDER_VLLM),
         )
     }
-    target: Target = Field(description="Where adapters are served. Immutable.", json_schema_extra=rules(IMMUTABLE))
+    target: Target = Field(description="Where adapters are served. Immutable but for tls and credentialsRef.")
     approval: Literal["Automatic", "Manual"] = Field(
         default="Automatic", description="Whether a candidate waits for approvedDigest to name it."
     )
@@ -124,6 +131,17 @@ class AdapterDeploymentSpec(Closed):
             raise ValueError(CANARY_OF_TRITON)
         if self.verification.as_served is not None and self.target.triton is None:
             raise ValueError(AS_SERVED_OF_TRITON)
+        return self
+
+    @model_validator(mode="after")
+    def _some_are_not_for_vllm_on_triton(self) -> Self:
+        """As above."""
+        if self.target.triton is None or self.target.triton.backend != "Vllm":
+            return self
+        if self.keep == 0:
+            raise ValueError(KEEP_UNDER_VLLM)
+        if self.pin == BASE:
+            raise ValueError(BASE_UNDER_VLLM)
         return self
 
 

@@ -13,13 +13,13 @@ from flywheel.api.model import Open
 ConditionType = Literal[
     "Ready", "Reconciling", "Stalled", "Completed", "Failed", "HeldOutExhausted", "Underpowered", "PromptingSuffices",
     "TeacherRefusals", "LeakageChecked", "HeldOutNotHuman", "TeacherUnreliable", "QuotasShort",
-    "PreferenceLeakageRisk",
+    "PreferenceLeakageRisk", "IncumbentContaminated",
 ]  # fmt: skip
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 COMPLETED, FAILED = "Completed", "Failed"
 HELD_OUT_EXHAUSTED, UNDERPOWERED, PROMPTING_SUFFICES = "HeldOutExhausted", "Underpowered", "PromptingSuffices"
 TEACHER_REFUSALS, TEACHER_UNRELIABLE, QUOTAS_SHORT = "TeacherRefusals", "TeacherUnreliable", "QuotasShort"
-PREFERENCE_LEAKAGE_RISK = "PreferenceLeakageRisk"
+PREFERENCE_LEAKAGE_RISK, INCUMBENT_CONTAMINATED = "PreferenceLeakageRisk", "IncumbentContaminated"
 LEAKAGE_CHECKED, HELD_OUT_NOT_HUMAN = "LeakageChecked", "HeldOutNotHuman"
 
 
@@ -79,12 +79,17 @@ class Reason(StrEnum):
     GATE_LABELS = "GateLabels"
     NOTHING_TO_JUDGE = "NothingToJudge"
     LABEL_ALONE = "LabelAlone"
+    INCUMBENT_NOT_COMPARABLE = "IncumbentNotComparable"
     TRY_LATER = "TryLater"
     TARGET_UNAVAILABLE = "TargetUnavailable"
     AWAITING_APPROVAL = "AwaitingApproval"
     PIN_UNKNOWN = "PinUnknown"
     TARGET_NOT_FOUND = "TargetNotFound"
+    TARGET_SECRET = "TargetSecret"  # noqa: S105 - a reason, not a secret
+    TARGET_KEY_REFUSED = "TargetKeyRefused"
+    TARGET_CERTIFICATE = "TargetCertificate"
     ALIAS_TAKEN = "AliasTaken"
+    MODEL_TAKEN = "ModelTaken"
     SOURCE_MISSING = "SourceMissing"
     SOURCE_SECRET = "SourceSecret"  # noqa: S105 - a reason, not a secret
     SOURCE_KEY_REFUSED = "SourceKeyRefused"
@@ -117,6 +122,7 @@ class Reason(StrEnum):
     HELD_OUT_SPENT = "HeldOutSpent"
     # information, whatever the state
     TOO_FEW_ITEMS = "TooFewItems"
+    GROUPS_UNKNOWN = "GroupsUnknown"
     PLATEAU_UNCLEAR = "PlateauUnclear"
     ENOUGH_ITEMS = "EnoughItems"
     PROMPTING_AS_GOOD = "PromptingAsGood"

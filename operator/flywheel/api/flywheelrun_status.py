@@ -13,7 +13,7 @@ from flywheel.api.jobs import StepName
 from flywheel.api.judge_status import JudgeReport, PreferenceReport
 from flywheel.api.model import DecimalText, Digest, Open, Ordinal, SpentText, list_map
 from flywheel.api.pinned import PinnedRevision
-from flywheel.api.result import ServedModel
+from flywheel.api.result import Obstacle, ServedModel
 from flywheel.api.workspace import WorkspaceRef
 
 
@@ -32,7 +32,9 @@ class Arm(Measured):
     """One way of answering without training."""
 
     name: str = Field(
-        max_length=32, description="base, likelihood or fewShot of the student; majority or bagOfWords without it."
+        max_length=32,
+        description="base, likelihood or fewShot of the student; majority or bagOfWords without it; incumbent for what"
+        " serves from another run.",
     )
 
 
@@ -112,6 +114,33 @@ class Candidate(Open):
     train: AcceptedStep = Field(description="The attempt that trained it.")
     validated: AcceptedStep = Field(description="The attempt that validated it.")
     test: AcceptedStep = Field(description="The attempt that tested it, with its probes.")
+
+
+class LeftItems(Open):
+    """The items of a held-out pool that what serves may be measured on: those of groups that it was not trained on."""
+
+    items: int = Field(ge=0, description="How many are left.")
+    left_out: int = Field(ge=0, description="How many are of groups that it was trained on.")
+    smallest_gain: DecimalText | None = Field(
+        default=None, description="The smallest gain over it that they can show; absent where they can show none."
+    )
+
+
+class ServingIncumbent(Open):
+    """What the deployment served, from another run, when this run started."""
+
+    digest: Digest = Field(description="Digest of the adapter.")
+    run: str = Field(max_length=253, description="The FlywheelRun that it came from.")
+    iteration: int = Field(ge=1, description="The iteration that trained it.")
+    path: str = Field(max_length=512, description="Its published folder in the workspace.")
+    manifest: Digest | None = Field(default=None, description="Digest of that folder's manifest.")
+    obstacle: Obstacle | None = Field(
+        default=None,
+        description="Why it cannot be measured: NotInWorkspace, ContractDiffers (another base model, tokenizer or"
+        " template), or GroupsUnknown (its card does not say what it was trained on).",
+    )
+    validation: LeftItems | None = Field(default=None, description="What is left of the validation pool.")
+    test: LeftItems | None = Field(default=None, description="What is left of the test pool.")
 
 
 class FloorReport(Open):
@@ -264,11 +293,15 @@ class FlywheelRunStatus(Open):
         default_factory=list[Condition],
         max_length=16,
         description="Ready, Reconciling, Stalled, Completed, Failed, HeldOutExhausted, Underpowered,"
-        " PromptingSuffices, TeacherRefusals, TeacherUnreliable, QuotasShort, LeakageChecked, PreferenceLeakageRisk.",
+        " PromptingSuffices, TeacherRefusals, TeacherUnreliable, QuotasShort, LeakageChecked, PreferenceLeakageRisk,"
+        " IncumbentContaminated.",
         json_schema_extra=list_map("type"),
     )
     curriculum: PinnedRevision | None = Field(default=None, description="The revision that the run is pinned to.")
     workspace: WorkspaceRef | None = Field(default=None, description="Where its files are.")
+    serving: ServingIncumbent | None = Field(
+        default=None, description="What the deployment served from another run when this one started."
+    )
     iteration: Ordinal = Field(default=0, description="Iteration at work; 0 measures the untrained student.")
     step: str | None = Field(default=None, max_length=32, description="Step at work.")
     attempt: Attempt | None = Field(default=None, description="Attempts of the step at work.")

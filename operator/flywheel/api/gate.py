@@ -57,6 +57,11 @@ class Gate(Closed):
         description="Balanced accuracy may not fall by more than this below the first promoted adapter, by the lower"
         " bound of the paired difference: small losses do not add up.",
     )
+    serving: Literal["Required", "Shown"] = Field(
+        default="Required",
+        description="What the deployment serves from another run when this one starts: the first candidate must be"
+        " better than it, on items of groups that it was not trained on; or the difference is only shown.",
+    )
     labels: list[LabelFloor] = Field(
         default_factory=list[LabelFloor],
         max_length=16,

@@ -20,6 +20,7 @@ from flywheel.api.model import Closed, Digest, RelativePath, Share, list_type
 from flywheel.api.money import Allowance
 from flywheel.api.privacy import Redact
 from flywheel.api.repository import Selection
+from flywheel.api.target import ServerTls
 from flywheel.api.task import Task
 from flywheel.api.workspace import S3Object
 
@@ -203,7 +204,8 @@ class MeasureParameters(Closed):
     """validate and test: answer the held-out pool and compare.
 
     Inputs: curriculum (task.json, pools/<pool>, and pools/curriculum for fewShot and bagOfWords), adapter (the arm
-    `candidate`; absent: untrained arms only), and the inputs that `comparisons` name.
+    `candidate`; absent: untrained arms only), serving (a published adapter: the arm `incumbent`, over the items of
+    groups that its card does not name), and the inputs that `comparisons` name.
     """
 
     step: Literal["validate", "test"]
@@ -262,6 +264,7 @@ class PublishParameters(Closed):
     `output` is adapters/<ns>; the adapter's folder there is sealed with a manifest of its own.
     phase stage: adapters/<ns>/<digest>, and the candidate model in the server's repository.
     phase commit: the stable model's configuration on disk names the adapter.
+    mount_path: of Triton's vLLM backend, where the serving pods have the repository; None for our own model.
     layout Folders (vLLM, NIM): a folder in the store instead, named candidate_model; there is no commit.
     phase retire: the folders named `retired` are removed from the store.
     """
@@ -274,6 +277,7 @@ class PublishParameters(Closed):
         default=False, description="The bare student answers, asked as this adapter's contract says."
     )
     repository_path: str = Field(description="Folder of the server's model repository, mounted writable.")
+    mount_path: str | None = None
     model: str
     candidate_model: str
     drop: list[Digest] = Field(
@@ -300,6 +304,8 @@ class VerifyParameters(Closed):
         description="What serves now: under vllm and nim only probes that it answers otherwise tell the two apart.",
     )
     addresses: list[str] = Field(description="host:port of every serving pod: gRPC of Triton, else HTTP.")
+    tls: ServerTls | None = None
+    credentials: bool = Field(default=False, description="Whether the pod has FLYWHEEL_SERVING_*, from the Secret.")
     agreement: Share = Field(description="Share of probes whose parsed label must equal the recorded one.")
     minimum_probes: int = 20
     margin: Share | None = Field(

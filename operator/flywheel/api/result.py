@@ -177,6 +177,22 @@ class TrainFigures(Open):
     over_long: _Count = Field(default=0, description="Examples left out: they do not fit into the model's context.")
 
 
+# Why what serves from another run cannot be measured.
+Obstacle = Literal["NotInWorkspace", "ContractDiffers", "GroupsUnknown"]
+
+
+class ServingFigures(Open):
+    """What serves from another run, on a held-out pool, without the items of groups that it was trained on.
+
+    smallest: the smallest gain over it that the others can show; None where they can show none.
+    """
+
+    items: _Count
+    left_out: _Count
+    smallest: _Share | None = None
+    obstacle: Obstacle | None = None
+
+
 class MeasureFigures(Open):
     """Arms on a held-out pool; `differences` are candidate minus the named arm.
 
@@ -193,6 +209,7 @@ class MeasureFigures(Open):
     differences: dict[_Name, Difference] = Field(default_factory=dict[str, Difference], max_length=8)
     recall_lows: list[_Gain] = Field(default_factory=list[float], max_length=16)
     blanked: dict[_BlankedField, Difference] = Field(default_factory=dict[str, Difference], max_length=MOST_BLANKED)
+    serving: ServingFigures | None = Field(default=None, description="Of the arm `incumbent`, which serves.")
     probes: _Count = 0
     openings: Annotated[int, Field(ge=0, le=10**6)] = 0
     spent: _Spent = 0.0

@@ -1,6 +1,7 @@
 """A thin client of the API server: plain objects in and out, gentle, counted. Calls block; they run in worker threads.
 
-Has no verb on Secrets. Texts of the API server stay in ApiError for the log; they never go into a status.
+Of Secrets it reads one by its name, where somebody granted that. Texts of the API server stay in ApiError for the log;
+they never go into a status.
 """
 
 from __future__ import annotations

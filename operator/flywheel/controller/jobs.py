@@ -12,11 +12,13 @@ from typing import Any
 
 from flywheel.api.jobs import JobSettings, Resources
 from flywheel.api.model import duration_seconds
+from flywheel.api.request import VerifyParameters
 from flywheel.controller import labels
-from flywheel.controller.mounts import TEACHER_CA, WORKSPACE_PATH, ca_bundle, volumes
+from flywheel.controller.mounts import WORKSPACE_PATH, ca_bundle, volumes
 from flywheel.controller.sidecar import sidecar_containers, sidecar_environment
 from flywheel.controller.step_defaults import STEP_DEFAULTS, ImageName, StepDefaults
 from flywheel.loop.plan import StepJob
+from flywheel.serving.access import SECRET_KEYS
 
 PYTHON = "/opt/venv/bin/python"
 USER = 65532
@@ -167,8 +169,12 @@ def _environment(job: StepJob) -> list[Object]:
         ]
     if job.hub_secret is not None:
         found.append(_secret("FLYWHEEL_HUB_TOKEN", job.hub_secret, "hubToken"))
-    if ca_bundle(job.request) is not None:
-        found.append({"name": "FLYWHEEL_TEACHER_CA", "value": TEACHER_CA})
+    if (bundle := ca_bundle(job.request)) is not None:
+        found.append({"name": bundle.variable, "value": bundle.path})
+    parameters = job.request.parameters
+    if job.serving_secret is not None and isinstance(parameters, VerifyParameters):
+        variables = SECRET_KEYS[parameters.server].items()
+        found += [_secret(variable, job.serving_secret, key) for key, variable in variables]
     for prefix, secret in job.other_secrets:
         found += [
             _secret(f"FLYWHEEL_{prefix}_API_KEY", secret, "apiKey"),

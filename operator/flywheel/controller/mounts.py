@@ -1,13 +1,14 @@
 """What a step's pod mounts: only the paths that its request names, read-only but for its own. Pure.
 
-Of a workspace in a bucket nothing is mounted: a folder of the pod's own takes its place, and the sidecar fills it.
+Of a workspace in a bucket nothing is mounted: a folder of the pod's own takes its place, and the sidecar fills it. The
+same holds of what servers read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from flywheel.api.endpoint import ConfigMapKeyRef
 from flywheel.api.request import (
@@ -17,6 +18,7 @@ from flywheel.api.request import (
     PrepareParameters,
     PublishParameters,
     StepRequest,
+    VerifyParameters,
 )
 from flywheel.api.workspace import Bucket
 from flywheel.loop.curriculum import FETCHED
@@ -25,7 +27,6 @@ from flywheel.workspace.reach import read_paths, within_any, writable_paths
 
 WORKSPACE_PATH = "/workspace"
 MODEL_PATH = "/model"
-TEACHER_CA = "/etc/flywheel/teacher/ca.pem"
 Object = dict[str, Any]
 # Of a workspace in a bucket, in the step's container and in the sidecar's.
 WORKSPACE_MOUNT: Object = {"mountPath": WORKSPACE_PATH}
@@ -59,12 +60,16 @@ def volumes(request: StepRequest, claims: Claims, scratch: str, shared_memory: s
             mount["subPath"] = claims.model_folder
         _add_claim(found, "model", claims.model, [mount])
     if claims.repository is not None and isinstance(request.parameters, PublishParameters):
-        _add_claim(found, "repository", claims.repository, [{"mountPath": request.parameters.repository_path}])
+        claim, mount = claims.repository.persistent_volume_claim, {"mountPath": request.parameters.repository_path}
+        if claim is not None:
+            _add_claim(found, "repository", claim.claim_name, [mount])
+        else:
+            _add(found, "repository", {"emptyDir": {"sizeLimit": _MOST}}, [mount])
     if (bundle := ca_bundle(request)) is not None:
-        folder, _, file = TEACHER_CA.rpartition("/")
+        folder, _, file = bundle.path.rpartition("/")
         # Optional: the step says what is missing, where the kubelet would wait in silence.
-        source = {"name": bundle.name, "optional": True, "items": [{"key": bundle.key, "path": file}]}
-        _add(found, "teacher-ca", {"configMap": source}, [{"mountPath": folder, "readOnly": True}])
+        source = {"name": bundle.ref.name, "optional": True, "items": [{"key": bundle.ref.key, "path": file}]}
+        _add(found, f"{bundle.whose}-ca", {"configMap": source}, [{"mountPath": folder, "readOnly": True}])
     for place, source in enumerate(claims.sources):
         _add_source(found, f"source-{place}", source)
     _add(found, "tmp", {"emptyDir": {"sizeLimit": scratch}}, [{"mountPath": "/tmp"}])  # noqa: S108 - inside the pod
@@ -81,11 +86,33 @@ def bucket_sources(request: StepRequest) -> dict[int, Bucket]:
     return {place: source.s3 for place, source in enumerate(request.parameters.sources) if source.s3 is not None}
 
 
-def ca_bundle(request: StepRequest) -> ConfigMapKeyRef | None:
-    """The certificates that a step trusts its teacher by, where it has a teacher and the run names them."""
+@dataclass(frozen=True)
+class CaBundle:
+    """Certificates that a step trusts its teacher by, or the serving pods."""
+
+    whose: Literal["teacher", "serving"]
+    ref: ConfigMapKeyRef
+
+    @property
+    def path(self) -> str:
+        """In the pod, which is told by `variable`."""
+        return f"/etc/flywheel/{self.whose}/ca.pem"
+
+    @property
+    def variable(self) -> str:
+        """Name of it."""
+        return f"FLYWHEEL_{self.whose.upper()}_CA"
+
+
+def ca_bundle(request: StepRequest) -> CaBundle | None:
+    """What a step has of them, where its resource names any."""
     parameters = request.parameters
     if isinstance(parameters, PreflightParameters | ExamParameters | EvaluateParameters):
-        return parameters.teacher.ca_bundle
+        ref = parameters.teacher.ca_bundle
+        return CaBundle("teacher", ref) if ref is not None else None
+    if isinstance(parameters, VerifyParameters) and parameters.tls is not None:
+        ref = parameters.tls.ca_bundle_ref
+        return CaBundle("serving", ref) if ref is not None else None
     return None
 
 

@@ -5,12 +5,15 @@ Calls may take minutes; these reconciles have workers of their own.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.conditions import Reason
 from flywheel.api.flywheelrun import FlywheelRun
+from flywheel.api.target import Target
+from flywheel.controller.access import serving_access
 from flywheel.controller.alias import observe_alias, write_alias
 from flywheel.controller.apply import Tools, apply
 from flywheel.controller.fields import entries, mapping, text
@@ -19,8 +22,10 @@ from flywheel.controller.observe import InvalidResourceError, job_views, parse, 
 from flywheel.controller.resources import DEPLOYMENT, ENDPOINT_SLICE, RUN, SERVICE
 from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError
-from flywheel.serving.calls import CallFailure, Endpoint
+from flywheel.serving.access import OPEN, Access
+from flywheel.serving.calls import CallFailure, Endpoint, ServingPodView
 from flywheel.serving.drivers import look_at_all, look_seconds, perform, perform_seconds
+from flywheel.serving.errors import ServingError
 from flywheel.serving.observed import DeploymentObserved
 from flywheel.serving.planner import decide_deployment
 from flywheel.serving.triton_metrics import with_counts
@@ -57,11 +62,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         return None
     target, server = deployment.spec.target, deployment.spec.target.server
     endpoints = serving_endpoints(tools, namespace, server.service_ref.name, server.port)
-    within, patience = tools.api.deadlines.within, look_seconds(target, len(endpoints or ()))
-    with within("looking at serving pods", patience):
-        pods = look_at_all(endpoints or (), target, tools.guard)
-        if target.triton is not None and _watches_canary(deployment):
-            pods = with_counts(pods, target.triton.metrics_port, target.model)
+    pods, access = _look(tools, deployment, endpoints or ())
     alias = observe_alias(tools, deployment)
     told, status = failures.take(entry.uid), deployment.status
     observed = DeploymentObserved(
@@ -72,6 +73,7 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         jobs=job_views(tools, entry, unjudged(status.step, status.rollouts, status.attempt)),
         failures=told,
         alias_taken=alias.taken,
+        others=_others(tools, namespace, deployment),
     )
     try:
         plan = decide_deployment(observed, now)
@@ -85,14 +87,42 @@ def reconcile_deployment(tools: Tools, failures: Failures, namespace: str, name:
         failures.keep(entry.uid, told)  # nobody has heard of them yet
         raise
     write_alias(tools, subject.owner, alias, plan.status)
-    with within("calls to serving pods", perform_seconds(target, len(plan.calls))):
-        failures.keep(entry.uid, perform(plan.calls, target, tools.guard))
+    with tools.api.deadlines.within("calls to serving pods", perform_seconds(target, len(plan.calls))):
+        failures.keep(entry.uid, perform(plan.calls, target, tools.guard, access))
     return again
+
+
+def _look(
+    tools: Tools, deployment: AdapterDeployment, endpoints: tuple[Endpoint, ...]
+) -> tuple[tuple[ServingPodView, ...], Access]:
+    """What the pods say, and how they were asked. Without what they want none is asked, and all views say why."""
+    target = deployment.spec.target
+    try:
+        access = serving_access(tools, deployment)
+    except ServingError as error:
+        return tuple(ServingPodView(one, error=str(error), reason=error.reason) for one in endpoints), OPEN
+    with tools.api.deadlines.within("looking at serving pods", look_seconds(target, len(endpoints))):
+        pods = look_at_all(endpoints, target, tools.guard, access)
+        if target.triton is not None and _watches_canary(deployment):
+            pods = with_counts(pods, target.triton.metrics_port, target.model)
+    return pods, access
 
 
 def _watches_canary(deployment: AdapterDeployment) -> bool:
     rollout = deployment.status.rollout
     return deployment.spec.rollout.canary is not None and rollout is not None and rollout.committed
+
+
+def _others(tools: Tools, namespace: str, deployment: AdapterDeployment) -> tuple[AdapterDeployment, ...]:
+    """With the same model name; one that does not fit its type does nothing."""
+    found: list[AdapterDeployment] = []
+    for entry in tools.cache.all(DEPLOYMENT, namespace):
+        names = {text(entry.value, "spec", "target", kind, "model") for kind in Target.model_fields}
+        if entry.uid == deployment.metadata.uid or deployment.spec.target.model not in names:
+            continue
+        with suppress(InvalidResourceError):
+            found.append(parse(AdapterDeployment, entry.value))
+    return tuple(found)
 
 
 def _runs(tools: Tools, namespace: str, name: str) -> tuple[FlywheelRun, ...]:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
+from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
@@ -16,7 +17,7 @@ from flywheel.controller.metrics import Metrics
 from flywheel.controller.mounts import MODEL_PATH
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of, unjudged
 from flywheel.controller.progress import ProgressReader
-from flywheel.controller.resources import CURRICULUM, RUN
+from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, RUN
 from flywheel.controller.workqueue import NEVER
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.decide import decide_run
@@ -39,7 +40,8 @@ def reconcile_run(
         run = parse(FlywheelRun, entry.value)
         curriculum = _curriculum(tools, namespace, run.spec.curriculum_ref.name)
         known = unjudged(run.status.step, run.status.iteration, run.status.attempt)
-        observed = RunObserved(run, curriculum, job_views(tools, entry, known), MODEL_PATH)
+        deployment = _deployment(tools, run) if run.status.curriculum is None else None
+        observed = RunObserved(run, curriculum, job_views(tools, entry, known), MODEL_PATH, deployment=deployment)
         plan = decide_run(observed, now)
     except InvalidResourceError as error:
         stall(tools, subject, entry.value, Reason.SPEC_INVALID, str(error), now)
@@ -60,6 +62,12 @@ def reconcile_run(
 def _curriculum(tools: Tools, namespace: str, name: str) -> Curriculum | None:
     entry = tools.cache.get(CURRICULUM, namespace, name)
     return parse(Curriculum, entry.value) if entry is not None else None
+
+
+def _deployment(tools: Tools, run: FlywheelRun) -> AdapterDeployment | None:
+    reference = run.spec.deployment_ref
+    entry = tools.cache.get(DEPLOYMENT, run.metadata.namespace, reference.name) if reference is not None else None
+    return parse(AdapterDeployment, entry.value) if entry is not None else None
 
 
 def _with_progress(

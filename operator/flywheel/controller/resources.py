@@ -32,6 +32,7 @@ DEPLOYMENT = Resource("flywheel.dev", "v1alpha1", "adapterdeployments", "Adapter
 JOB = Resource("batch", "v1", "jobs", "Job")
 POD = Resource("", "v1", "pods", "Pod")
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
+SECRET = Resource("", "v1", "secrets", "Secret")
 SERVICE = Resource("", "v1", "services", "Service")
 ENDPOINT_SLICE = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 EVENT = Resource("events.k8s.io", "v1", "events", "Event")

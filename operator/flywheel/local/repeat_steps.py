@@ -28,13 +28,21 @@ from flywheel.api.result import (
     TrainFigures,
 )
 from flywheel.api.task import PreparedTask
-from flywheel.statistics.measurement import CANDIDATE, OtherItemsError, measurement, score
+from flywheel.data.contamination import TrainedOn, untouched
+from flywheel.statistics.measurement import (
+    CANDIDATE,
+    INCUMBENT,
+    OtherItemsError,
+    left_for_serving,
+    measurement,
+    score,
+)
 from flywheel.steps.evaluate import evaluate
 from flywheel.steps.exam import exam
 from flywheel.steps.judge import judge
 from flywheel.steps.preflight import preflight
 from flywheel.teacher.ledger import NotRecordedError
-from flywheel.workspace.adapter import FOLDER, BadAdapterError, adapter_digest
+from flywheel.workspace.adapter import CARD, FOLDER, BadAdapterError, adapter_digest
 from flywheel.workspace.digest import canonical_json, digest_bytes
 from flywheel.workspace.manifest import MANIFEST, Manifest, WrongInputError, check_input, read_manifest
 from flywheel.workspace.program import (
@@ -229,15 +237,27 @@ def _measured(attempt: Attempt, figures: MeasureFigures) -> MeasureFigures:
         return figures
     task = _task(attempt).task
     pool = attempt.workspace.read_jsonl(attempt.input_path("curriculum", f"pools/{parameters.pool}/items.jsonl"))
-    truth = {item.id: str(item.output[task.label.path]) for item in map(Item.model_validate, pool)}
+    items = [Item.model_validate(line) for line in pool]
+    truth = {item.id: str(item.output[task.label.path]) for item in items}
+    left = _left_for_serving(attempt, items) if figures.serving is not None and figures.serving.obstacle is None else []
     arms = {arm: _answers(attempt, attempt.path(f"answers/{arm}.jsonl")) for arm in figures.arms}
     for arm, answers in arms.items():
-        if {answer.id: answer.truth for answer in answers} != truth:
+        asked = {item.id: truth[item.id] for item in left} if arm == INCUMBENT else truth
+        if {answer.id: answer.truth for answer in answers} != asked:
             raise DifferentError(f"the answers of {arm} are not for the items of the pool {parameters.pool}")
     others = {arm: answers for arm, answers in arms.items() if arm != CANDIDATE}
     for entry in parameters.comparisons:
         others[entry.name] = _answers(attempt, attempt.input_path(entry.input, f"answers/{entry.arm}.jsonl"))
     blanked = {field: _answers(attempt, attempt.path(f"blanked/{field}.jsonl")) for field in figures.blanked}
     again = measurement(parameters, task, arms, others, blanked, len(truth), seed=attempt.request.seed)
-    kept = {name: getattr(figures, name) for name in ("probes", "openings", "spent")}
+    kept = {name: getattr(figures, name) for name in ("probes", "serving", "openings", "spent")}
+    if figures.serving is not None and figures.serving.obstacle is None:
+        labels = [truth[item.id] for item in left]
+        kept["serving"] = left_for_serving(labels, len(truth), level=float(parameters.level))
     return again.model_copy(update=kept)
+
+
+def _left_for_serving(attempt: Attempt, items: list[Item]) -> list[Item]:
+    """The items of groups that what serves was not trained on."""
+    card = attempt.workspace.read_json(attempt.input_path("serving", CARD))
+    return untouched(items, TrainedOn.model_validate(card))

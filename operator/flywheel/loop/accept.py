@@ -39,12 +39,14 @@ from flywheel.loop.attempts import Accepted
 from flywheel.loop.budget import charged
 from flywheel.loop.floors import floor_reports
 from flywheel.loop.gate import passes
-from flywheel.loop.inputs import CANDIDATE_ARM, accepted
+from flywheel.loop.inputs import accepted
 from flywheel.loop.judging import BASE, judge_charged, judge_told, objection
 from flywheel.loop.leakage import counted
 from flywheel.loop.openings import opened
+from flywheel.loop.serving_incumbent import serving_measured
 from flywheel.loop.shortages import noted
 from flywheel.loop.teacher_error import with_teacher_error
+from flywheel.statistics.measurement import CANDIDATE, INCUMBENT
 
 _MOST_RUNGS = 16
 
@@ -160,10 +162,15 @@ def _measured(arm: Accuracy, items: int) -> dict[str, object]:
 
 def _arms(figures: MeasureFigures) -> list[Arm]:
     return [
-        Arm.model_validate({"name": name} | _measured(arm, figures.items))
+        Arm.model_validate({"name": name} | _measured(arm, _items_of(name, figures)))
         for name, arm in figures.arms.items()
-        if name != CANDIDATE_ARM
+        if name != CANDIDATE
     ]
+
+
+def _items_of(arm: str, figures: MeasureFigures) -> int:
+    """How many items an arm answered: what serves may have been asked fewer."""
+    return figures.serving.items if arm == INCUMBENT and figures.serving is not None else figures.items
 
 
 def _gains(differences: Mapping[str, Difference], prefix: str = "") -> list[Gain]:
@@ -186,9 +193,10 @@ def _validated(
         if not arms:
             raise UnexpectedResultError("iteration 0: validate measured no untrained student")
         words = ", ".join(f"{arm.name} {arm.accuracy}" for arm in arms)
-        status = status.model_copy(update={"baseline": arms, "baseline_step": entry})
+        update = serving_measured(status, "validation", figures.serving)
+        status = status.model_copy(update={"baseline": arms, "baseline_step": entry} | update)
         return status, (_done(current, "validate", f"untrained: {words}"),)
-    arm = figures.arms.get(CANDIDATE_ARM)
+    arm = figures.arms.get(CANDIDATE)
     if arm is None or current.adapter is None:
         raise UnexpectedResultError(f"iteration {current.number}: validate measured no adapter")
     if not figures.differences:
@@ -214,7 +222,7 @@ def _validated(
 def _tested(
     status: FlywheelRunStatus, spec: FlywheelRunSpec, current: Iteration, entry: AcceptedStep, figures: MeasureFigures
 ) -> tuple[FlywheelRunStatus, tuple[Event, ...]]:
-    arm = figures.arms.get(CANDIDATE_ARM)
+    arm = figures.arms.get(CANDIDATE)
     if not figures.arms and figures.openings:
         words = f"iteration {current.number} is not tested: the test pool was opened {figures.openings} times"
         status = _update_current(status, refused=True).model_copy(update=opened(status, figures))
@@ -228,7 +236,7 @@ def _tested(
         | {"blanked": _gains(figures.blanked, "blank:")}
     )
     passed = passes(spec.gate, status, report)
-    update = opened(status, figures) | {"test": report}
+    update = opened(status, figures) | {"test": report} | serving_measured(status, "test", figures.serving)
     if status.first_test is None:
         update |= {"first_test": entry, "first_test_iteration": current.number}
     status = _update_current(status, tested=True).model_copy(update=update)

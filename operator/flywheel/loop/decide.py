@@ -12,6 +12,7 @@ from flywheel.api.conditions import (
     COMPLETED,
     FAILED,
     HELD_OUT_EXHAUSTED,
+    INCUMBENT_CONTAMINATED,
     LEAKAGE_CHECKED,
     PREFERENCE_LEAKAGE_RISK,
     PROMPTING_SUFFICES,
@@ -33,6 +34,7 @@ from flywheel.api.workspace import WorkspaceRef
 from flywheel.loop.accept import accept
 from flywheel.loop.attempts import Accepted, GaveUp, Outcome, Start, Wait, advance, halt
 from flywheel.loop.budget import charged, out_of_budget, seconds_left
+from flywheel.loop.contamination import contaminated, incomparable
 from flywheel.loop.exits import known_reason
 from flywheel.loop.finding import Finding, with_finding
 from flywheel.loop.floors import floors_blocked
@@ -51,6 +53,7 @@ from flywheel.loop.privacy import refusal
 from flywheel.loop.prompting import prompting_suffices
 from flywheel.loop.refusals import refusals
 from flywheel.loop.retention import expired_through
+from flywheel.loop.serving_incumbent import serving_incumbent
 from flywheel.loop.shortages import shortages
 from flywheel.loop.soundness import FETCH, HISTORY_MAX, ITERATION_STEPS, START_STEPS, damage, next_number
 from flywheel.loop.state import State, conditions, holds, news
@@ -154,6 +157,7 @@ def _pin(observed: RunObserved) -> tuple[State | None, FlywheelRunStatus]:
         pinned = {
             "curriculum": PinnedRevision.of(curriculum.status.revision, curriculum.status.pools),
             "workspace": curriculum.spec.workspace,
+            "serving": serving_incumbent(observed.deployment, curriculum.spec.workspace),
             "current": Iteration(number=0),
         }
         return None, status.model_copy(update=pinned)
@@ -196,6 +200,8 @@ def _advance_run(observed: RunObserved, status: FlywheelRunStatus, now: datetime
         strays = [job for job in observed.jobs if job.active and job not in own]
         if isinstance(outcome, Start) and strays:
             return _clean_up(observed, status, strays, now, events)
+        if isinstance(outcome, Start) and (blocked := incomparable(spec, status)) is not None:
+            return _settled(observed, status, blocked, now, events)
         return _apply(observed, status, step, outcome, now, events)
 
 
@@ -341,6 +347,8 @@ def _settled(
     risk = preference_leakage(observed.run.spec)
     status = with_finding(status, PREFERENCE_LEAKAGE_RISK, risk, generation, now)
     status = with_finding(status, PROMPTING_SUFFICES, prompting_suffices(status), generation, now)
+    found = contaminated(observed.run.spec, status)
+    status = with_finding(status, INCUMBENT_CONTAMINATED, found, generation, now)
     status = with_finding(status, LEAKAGE_CHECKED, leakage_checked(status), generation, now)
     if observed.run.spec.control and state.kind in ("completed", "failed"):
         state = replace(state, message=f"{_CONTROL}: {state.message}")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.flywheelrun_status import Arm, Candidate, FlywheelRunStatus, Gain, Iteration, TestReport
 from flywheel.api.gate import Gate
+from flywheel.statistics.measurement import INCUMBENT
 
 # What could serve instead of an adapter: majority and bagOfWords are no language models, and only shown.
 UNTRAINED_ARMS = ("base", "likelihood", "fewShot")
@@ -24,8 +25,13 @@ def proven_better(gains: Sequence[Gain], versus: str) -> bool:
     return any(gain.versus == versus and Decimal(gain.low) > 0 for gain in gains)
 
 
+def has_incumbent(gate: Gate, status: FlywheelRunStatus) -> bool:
+    """Whether there is one to beat: the run's last candidate or, before it has one, what serves from another run."""
+    return status.candidate is not None or (status.serving is not None and gate.serving == "Required")
+
+
 def deserves_test(spec: FlywheelRunSpec, status: FlywheelRunStatus, iteration: Iteration) -> bool:
-    """A new best on validation, proven better there than the best untrained arm and than the last candidate.
+    """A new best on validation, proven better there than the best untrained arm and than the incumbent.
 
     Never that of a control: it is not there to be promoted, and an opening spent is spent.
     """
@@ -34,7 +40,7 @@ def deserves_test(spec: FlywheelRunSpec, status: FlywheelRunStatus, iteration: I
     untrained = best_untrained(status.baseline)
     if untrained is None or not proven_better(iteration.gains, untrained.name):
         return False
-    return status.candidate is None or proven_better(iteration.gains, "incumbent")
+    return not has_incumbent(spec.gate, status) or proven_better(iteration.gains, INCUMBENT)
 
 
 def passes(gate: Gate, status: FlywheelRunStatus, report: TestReport) -> bool:
@@ -45,7 +51,7 @@ def passes(gate: Gate, status: FlywheelRunStatus, report: TestReport) -> bool:
     untrained = best_untrained(report.arms)
     if untrained is None or not proven_better(report.gains, untrained.name):
         return False
-    if status.candidate is not None and not proven_better(report.gains, "incumbent"):
+    if has_incumbent(gate, status) and not proven_better(report.gains, INCUMBENT):
         return False
     if further_first(status) is not None and not _not_far_below(report.gains, "first", gate.first_margin):
         return False

@@ -30,8 +30,8 @@ from flywheel.api.request import (
     TrainParameters,
 )
 from flywheel.loop.budget import left
-from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first
-from flywheel.loop.judging import BASE, INCUMBENT, endpoint_left, endpoints
+from flywheel.loop.gate import UNTRAINED_ARMS, best_untrained, further_first, has_incumbent
+from flywheel.loop.judging import BASE, endpoint_left, endpoints
 from flywheel.loop.naming import (
     attempt_folder,
     judged_folder,
@@ -44,8 +44,9 @@ from flywheel.loop.naming import (
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.openings import share_of_alpha
 from flywheel.loop.retention import expired_through, still_needed
+from flywheel.loop.serving_incumbent import answered_by_serving, serving_input
+from flywheel.statistics.measurement import CANDIDATE, INCUMBENT
 
-CANDIDATE_ARM = "candidate"
 RECORDED_PROBES = 60
 BLANKED_ITEMS = 100
 VALIDATION_LEVEL = Decimal("0.95")
@@ -248,7 +249,7 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
             batch_size=batch,
             preflight=spec.training.lora,
         )
-        return _Plan(parameters, [_curriculum(status, "validation", "curriculum")])
+        return _Plan(parameters, [_curriculum(status, "validation", "curriculum"), *serving_input(status)])
     inputs = [
         _curriculum(status, "validation"),
         _of(observed, "adapter", current.number, accepted(current, "train"), "adapter"),
@@ -256,12 +257,14 @@ def _validate(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     ]
     comparisons = [Comparison(name=arm, input="baseline", arm=arm) for arm in UNTRAINED_ARMS]
     if status.candidate is not None:
-        inputs.append(_of(observed, "incumbent", status.candidate.iteration, status.candidate.validated, "answers"))
-        comparisons.append(Comparison(name="incumbent", input="incumbent", arm=CANDIDATE_ARM))
+        inputs.append(_of(observed, INCUMBENT, status.candidate.iteration, status.candidate.validated, "answers"))
+        comparisons.append(Comparison(name=INCUMBENT, input=INCUMBENT, arm=CANDIDATE))
+    elif answered_by_serving(status, "validation"):
+        comparisons.append(Comparison(name=INCUMBENT, input="baseline", arm=INCUMBENT))
     patience = spec.stop.plateau.patience if spec.stop.plateau is not None else 0
     if patience and (before := past(status, current.number - patience)) is not None:
         inputs.append(_of(observed, "patience", before.number, accepted(before, "validate"), "answers"))
-        comparisons.append(Comparison(name="patience", input="patience", arm=CANDIDATE_ARM))
+        comparisons.append(Comparison(name="patience", input="patience", arm=CANDIDATE))
     parameters = MeasureParameters(
         step="validate",
         model_path=observed.model_path,
@@ -279,17 +282,19 @@ def _test(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     inputs = [
         _curriculum(status, "test", "curriculum", "probe"),
         _of(observed, "adapter", current.number, accepted(current, "train"), "adapter"),
+        *serving_input(status),
     ]
     comparisons: list[Comparison] = []
     if status.first_test is not None and status.first_test_iteration is not None:
         inputs.append(_of(observed, "reuse", status.first_test_iteration, status.first_test, "answers"))
-    for name, other in (("incumbent", status.candidate), ("first", further_first(status))):
+    for name, other in ((INCUMBENT, status.candidate), ("first", further_first(status))):
         if other is not None:
             inputs.append(_of(observed, name, other.iteration, other.test, "answers"))
-            comparisons.append(Comparison(name=name, input=name, arm=CANDIDATE_ARM))
+            comparisons.append(Comparison(name=name, input=name, arm=CANDIDATE))
     # Of the untrained arms the one that validation found best: declared before the test pool is opened.
     untrained = best_untrained(status.baseline)
-    recall_versus = [entry.name for entry in comparisons] or ([untrained.name] if untrained is not None else [])
+    versus = [INCUMBENT] if has_incumbent(spec.gate, status) else [untrained.name] if untrained is not None else []
+    recall_versus = [*versus, *(entry.name for entry in comparisons if entry.name not in versus)]
     parameters = MeasureParameters(
         step="test",
         model_path=observed.model_path,
@@ -322,7 +327,9 @@ def _judge(observed: RunObserved, status: FlywheelRunStatus) -> _Plan:
     versus = [Comparison(name=BASE, input="tested", arm="base")]
     if (other := status.candidate) is not None:
         inputs.append(_of(observed, INCUMBENT, other.iteration, other.test, "answers"))
-        versus.append(Comparison(name=INCUMBENT, input=INCUMBENT, arm=CANDIDATE_ARM))
+        versus.append(Comparison(name=INCUMBENT, input=INCUMBENT, arm=CANDIDATE))
+    elif has_incumbent(spec.gate, status) and answered_by_serving(status, "test"):
+        versus.append(Comparison(name=INCUMBENT, input="tested", arm=INCUMBENT))
     served = status.judge.served_model if status.judge is not None else None
     (_, _, judge), *compared = endpoints(spec.evaluation)
     parameters = JudgeParameters(

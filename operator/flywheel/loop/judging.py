@@ -21,8 +21,9 @@ from flywheel.loop.gate import passes
 from flywheel.loop.observed import RunObserved
 from flywheel.loop.preference_leakage import risk_blocks
 from flywheel.loop.state import State
+from flywheel.statistics.measurement import INCUMBENT
 
-JUDGE, BASE, INCUMBENT = "judge", "base", "incumbent"
+JUDGE, BASE = "judge", "base"
 _CENT_OF_CENTS, _MOST_SHOWN, _MOST_COUNTED = Decimal("0.0001"), Decimal("999999999"), 10**15
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
 
@@ -78,5 +79,6 @@ class RunObserved:
     curriculum: Curriculum | None
     jobs: tuple[JobView, ...] = ()
     model_path: str = "/model"
+    deployment: AdapterDeployment | None = field(default=None, kw_only=True)  # looked at when the run starts
     shuffle_labels: bool = field(default=False, kw_only=True)  # control experiment: must fall to chance
     unguarded: bool = field(default=False, kw_only=True)  # experiment: what the guards against the teacher are worth

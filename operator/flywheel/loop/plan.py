@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from flywheel.api.conditions import Event
 from flywheel.api.jobs import JobSettings
 from flywheel.api.request import StepRequest
+from flywheel.api.target import Repository
 from flywheel.api.workspace import WorkspaceRef
 
 Status = TypeVar("Status")
@@ -33,7 +34,7 @@ class Claims:
     workspace: WorkspaceRef
     model: str | None = None
     model_folder: str | None = None
-    repository: str | None = None
+    repository: Repository | None = None
     sources: tuple[SourceVolume, ...] = ()
 
 
@@ -49,6 +50,7 @@ class StepJob:
     teacher_secret: str | None = None
     rereads: int | None = None
     hub_secret: str | None = None
+    serving_secret: str | None = None
     other_secrets: tuple[tuple[str, str], ...] = ()  # prefix of the variables, and the Secret
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration
+from flywheel.statistics.measurement import INCUMBENT
 
 # Iteration 0: nothing is paid before the base model was loaded and measured. A model on a hub is fetched first.
 FETCH = "fetch"
@@ -85,6 +86,8 @@ def _steps(entry: Iteration, current: Iteration) -> str | None:
 def _baseline(status: FlywheelRunStatus, current: Iteration) -> str | None:
     if (current.number or _measured(current)) and (status.baseline_step is None or not status.baseline):
         return "status.baseline or baselineStep is missing"
+    if status.serving is None and any(arm.name == INCUMBENT for arm in status.baseline):
+        return "status.baseline has the arm incumbent, and status.serving is missing"
     return None
 
 

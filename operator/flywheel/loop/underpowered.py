@@ -13,10 +13,7 @@ from flywheel.loop.finding import Finding
 from flywheel.loop.gate import best_untrained
 from flywheel.loop.inputs import VALIDATION_LEVEL
 from flywheel.loop.openings import share_of_alpha
-from flywheel.statistics.power import detectable_gain, even_items
-
-# Of the answers of two arms, before anything is measured: what SCIENCE assumes.
-DISCORDANT = 0.15
+from flywheel.statistics.power import shown_gain
 
 
 def underpowered(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Finding | None:
@@ -25,7 +22,7 @@ def underpowered(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Finding | 
     None where nothing is asked or the sizes are not known.
     """
     pools = status.curriculum.pools if status.curriculum is not None else []
-    shown, asked = smallest_gains(spec, pools), list(_asked(spec, status))
+    shown, asked = smallest_gains(spec, pools), list(gains_asked(spec, status))
     sizes = f"{' and '.join(_can_show(*entry) for entry in shown.items())} (80 % power, 15 % of the answers differing)"
     missed = [
         f"{gain:.4f} ({field})"
@@ -48,13 +45,12 @@ def smallest_gains(spec: FlywheelRunSpec, pools: Sequence[PoolItems]) -> dict[st
         pool = next((entry for entry in pools if entry.name == name), None)
         if pool is None or pool.items == 0:
             continue
-        strata = [entry.items for entry in pool.labels if entry.items]
-        items = even_items(strata) if strata else pool.items
-        found[name] = (pool.items, detectable_gain(items, DISCORDANT, level=float(level)))
+        strata = [entry.items for entry in pool.labels] or [pool.items]
+        found[name] = (pool.items, shown_gain(strata, level=float(level)))
     return found
 
 
-def _asked(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Iterator[tuple[str, Decimal, tuple[str, ...]]]:
+def gains_asked(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Iterator[tuple[str, Decimal, tuple[str, ...]]]:
     """Which field asks for which gain, and the pools that must show it."""
     if spec.stop.plateau is not None:
         yield "stop.plateau.minDelta", spec.stop.plateau.min_delta, ("validation",)

@@ -73,6 +73,12 @@ def _not_started(job: JobView, pod: PodView) -> State:
             Reason.HUB_TOKEN,
             "step fetch: the Secret of spec.student.model.hub.tokenSecretRef is missing or lacks hubToken: mend it",
         )
+    if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower() and job.step == "verify":
+        return State(
+            "blocked",
+            Reason.TARGET_SECRET,
+            "step verify: the Secret of the target's credentialsRef is missing or lacks a key: mend it",
+        )
     if pod.waiting_reason in _REFUSED and "secret" in pod.waiting_message.lower():
         return State(
             "blocked",

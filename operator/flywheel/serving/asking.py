@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from functools import cache
+from typing import Any, Protocol
 
+from flywheel.api.conditions import Reason
 from flywheel.api.item import Probe
 from flywheel.data.tokens import Contract, parse_answer, prompt_text
+from flywheel.serving.access import OPEN, Access, Server
 from flywheel.serving.openai_server import OpenAiPod
 from flywheel.serving.triton import TritonPod
-
-Server = Literal["triton", "vllm", "nim"]
+from flywheel.workspace.program import BadInputError
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,30 @@ class NoPromptError(Exception):
 class _Triton:
     pod: TritonPod
     contract: Contract
+    lora_name: Callable[[str], str | None]
 
     def ask(self, model: str, probe: Probe) -> Said:
+        if (lora_name := self.lora_name(model)) is not None:
+            return self._ask_vllm(model, lora_name, probe)
         reply = self.pod.ask(model, probe.input)
         return Said(parse_answer(reply.text, self.contract.prepared.task), reply.served_by)
+
+    def _ask_vllm(self, model: str, lora_name: str, probe: Probe) -> Said:
+        """The vLLM backend does not say which adapter answers: what its loaded configuration names is taken for it."""
+        if self.contract.chat_template is not None:
+            words = (
+                "it was trained with a chat template, and Triton's vLLM backend renders none: serve it by target.vllm"
+            )
+            raise BadInputError(words, Reason.CONTRACT_DIFFERS)
+        sampling = _sampling(self.contract) | {"lora_name": lora_name}
+        text = self.pod.ask_vllm(model, prompt_text(self.contract.prepared, probe.input), sampling)
+        return Said(parse_answer(text or "", self.contract.prepared.task), self.pod.revision(model))
+
+
+def _sampling(contract: Contract) -> dict[str, Any]:
+    """What vLLM is told, all of it: the model's own generation_config must not decide."""
+    settings = {"temperature": 0, "repetition_penalty": 1.0, "stop_token_ids": contract.stop_ids}
+    return settings | {"max_tokens": contract.max_new_tokens}
 
 
 @dataclass(frozen=True)
@@ -53,10 +75,7 @@ class _Vllm:
     def ask(self, model: str, probe: Probe) -> Said:
         if probe.prompt is None:
             raise NoPromptError
-        # Every setting is said here: the model's own generation_config must not decide.
-        settings = {"temperature": 0, "repetition_penalty": 1.0, "stop_token_ids": self.contract.stop_ids}
-        limit = {"max_tokens": self.contract.max_new_tokens}
-        text = self.pod.complete({"model": model, "prompt": probe.prompt, **settings, **limit})
+        text = self.pod.complete({"model": model, "prompt": probe.prompt, **_sampling(self.contract)})
         return Said(parse_answer(text or "", self.contract.prepared.task))
 
 
@@ -78,11 +97,11 @@ class _Nim:
 
 
 @contextmanager
-def asking(server: Server, address: str, contract: Contract) -> Generator[Asker]:
+def asking(server: Server, address: str, contract: Contract, access: Access = OPEN) -> Generator[Asker]:
     """A pod, while it is asked."""
     if server == "triton":
-        with TritonPod(address) as pod:
-            yield _Triton(pod, contract)
+        with TritonPod(address, access=access) as pod:
+            yield _Triton(pod, contract, cache(pod.lora_name))  # a call less for each question
     else:
-        with OpenAiPod(address) as pod:
+        with OpenAiPod(address, access=access) as pod:
             yield (_Vllm if server == "vllm" else _Nim)(pod, contract)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from flywheel.api.adapterdeployment import PodCount
+from flywheel.api.conditions import Reason
+
+# Called before every request; raises where nothing may be asked any more.
+Guard = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class ServingPodView:
 
     `count`: what it counted of the stable model, where a canary wants to know.
     Of a model that is loaded and whose process is dead it is empty: no adapter answers. `dead`: that is so of the
-    stable model.
+    stable model. `error`: why it was not to be asked; `reason`: of which kind that is.
     """
 
     endpoint: Endpoint
@@ -31,6 +35,7 @@ class ServingPodView:
     candidates: Mapping[str, str] = field(default_factory=dict[str, str])
     dead: bool = False
     error: str = ""
+    reason: Reason = Reason.TARGET_UNAVAILABLE
     count: PodCount | None = None
 
 
@@ -56,7 +61,8 @@ Call = LoadModel | UnloadModel
 
 @dataclass(frozen=True)
 class CallFailure:
-    """A call of the plan before that failed, in our own words."""
+    """A call of the plan before that failed, in our own words. `not_there`: on what the pod reads from."""
 
     call: Call
     message: str
+    not_there: bool = False

@@ -9,7 +9,7 @@ from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
 from flywheel.loop.attempts import BACKOFF_FIRST, BACKOFF_MOST, DEFAULT_ATTEMPTS, seconds_until
 from flywheel.loop.state import State
-from flywheel.serving.calls import LoadModel
+from flywheel.serving.calls import CallFailure, LoadModel
 from flywheel.serving.ending import AT_ONCE_SECONDS, reject, serving_state
 from flywheel.serving.names import short
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
@@ -18,6 +18,9 @@ from flywheel.serving.status import settled, strays
 # Pods lose and regain models without any event that would be seen here.
 LOOK_AGAIN_SECONDS = 60.0
 _MOST_DOUBLINGS = 10
+# A pod looks into the bucket every 5 seconds. What it has not pulled after 5 minutes is said to be wrong.
+_PULL_FIRST, _PULL_MOST = 5.0, 60.0
+_MOST_PULLS = 8
 
 
 def load(
@@ -27,24 +30,49 @@ def load(
     step: str,
     now: datetime,
 ) -> DeploymentPlan:
-    """Ask pods to load. A candidate that cannot be loaded is rejected; the stable model is tried for ever."""
+    """Ask pods to load. A candidate that cannot be loaded is rejected; the stable model is tried for ever.
+
+    What a pod has not pulled from the bucket yet is waited for, and no adapter is to blame.
+    """
     attempt = status.attempt if status.attempt is not None and status.step == step else Attempt()
     failed = [failure for failure in observed.failures if failure.call in calls]
-    if failed:
+    broken = [failure for failure in failed if not (failure.not_there and _in_bucket(observed))]
+    if failed and not broken:
+        attempt = _not_pulled(attempt, failed[0], now)
+    elif broken:
         count = attempt.failures + 1
         seconds = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
         retry_at = now + timedelta(seconds=seconds)
         attempt = attempt.model_copy(
-            update={"failures": count, "retry_at": retry_at, "message": failed[0].message[:512]}
+            update={"failures": count, "waits": 0, "retry_at": retry_at, "message": broken[0].message[:512]}
         )
         if step in ("load", "canary") and count >= DEFAULT_ATTEMPTS and status.rollout is not None:
-            return reject(observed, status, status.rollout, failed[0].message, now)
+            return reject(observed, status, status.rollout, broken[0].message, now)
     status = status.model_copy(update={"step": step, "attempt": attempt})
     wait = seconds_until(attempt.retry_at, now)
     if attempt.retry_at is not None and wait > 0:
         words = f"{attempt.message}; tried again at {attempt.retry_at.isoformat()}"
-        return settled(observed, status, State("blocked", Reason.TARGET_UNAVAILABLE, words), now, requeue_after=wait)
+        state = State("blocked", Reason.TARGET_UNAVAILABLE, words)
+        if 0 < attempt.waits <= _MOST_PULLS:
+            state = State("working", Reason.LOADING, words)
+        return settled(observed, status, state, now, requeue_after=wait)
     return settled(observed, status, _loading(observed, calls), now, calls=calls, requeue_after=AT_ONCE_SECONDS)
+
+
+def _in_bucket(observed: DeploymentObserved) -> bool:
+    return observed.deployment.spec.target.repository.s3 is not None
+
+
+def _not_pulled(attempt: Attempt, failure: CallFailure, now: datetime) -> Attempt:
+    waits, call = attempt.waits + 1, failure.call
+    what = f"{call.model} with {short(call.revision)}" if isinstance(call, LoadModel) else call.model
+    words = f"pod {call.endpoint.pod} has not pulled {what} from the bucket yet"
+    if waits > _MOST_PULLS:
+        words += f", asked {waits} times: see the log of its container that pulls"
+    seconds = min(_PULL_FIRST * 2 ** min(waits - 1, _MOST_DOUBLINGS), _PULL_MOST)
+    return attempt.model_copy(
+        update={"waits": waits, "retry_at": now + timedelta(seconds=seconds), "message": words[:512]}
+    )
 
 
 def _loading(observed: DeploymentObserved, calls: tuple[LoadModel, ...]) -> State:

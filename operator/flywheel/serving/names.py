@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 
-from flywheel.api.target import BASE, Target, TritonTarget
+from flywheel.api.target import ADAPTER_ENDING, BASE, CANDIDATE_ENDING, Target, TritonTarget
 
 # The parameter of a model's configuration that ties it to an adapter.
 REVISION = "adapter_revision"
 # Where the revision is Base: the adapter whose contract says how the bare student is asked.
 CONTRACT_OF = "adapter_contract"
+# Under Triton's vLLM backend: the name under which multi_lora.json has the adapter, which clients name too.
+LORA_NAME = "lora_name"
 # One that only counts how often a dead process was started anew.
 REVIVED = "revived"
 
 
-def candidate_prefix(model: str) -> str:
-    """What the names of all candidates of a model begin with."""
-    return f"{model}-cand-"
-
-
 def candidate_name(model: str, digest: str) -> str:
     """The name under which a candidate is tried: `<model>-cand-<digest8>`."""
-    return f"{candidate_prefix(model)}{digest.removeprefix('sha256:')[:8]}"
+    return f"{model}-cand-{short(digest)}"
+
+
+def is_candidate_name(model: str, name: str) -> bool:
+    """Whether a name is that of a candidate of this model, and of no other whose name begins alike."""
+    return re.fullmatch(f"{re.escape(model)}{CANDIDATE_ENDING}", name) is not None
 
 
 def adapter_name(model: str, digest: str) -> str:
@@ -31,7 +33,7 @@ def adapter_name(model: str, digest: str) -> str:
 
 def is_adapter_name(model: str, name: str) -> bool:
     """Whether a name is that of an adapter of this model, and of no other whose name begins alike."""
-    return re.fullmatch(rf"{re.escape(model)}-[0-9a-f]{{12}}", name) is not None
+    return re.fullmatch(f"{re.escape(model)}{ADAPTER_ENDING}", name) is not None
 
 
 def alias_of(target: Target, digest: str) -> str:

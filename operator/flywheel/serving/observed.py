@@ -16,7 +16,7 @@ class DeploymentObserved:
     """`runs` reference the deployment. `failures`: of the calls that the plan before asked for, told once.
 
     `repository_path` is where a publish step finds the server's model repository, or the store.
-    `alias_taken`: somebody else's ConfigMap has the alias' name.
+    `alias_taken`: somebody else's ConfigMap has the alias' name. `others`: of this namespace, with the same model name.
     """
 
     deployment: AdapterDeployment
@@ -27,6 +27,7 @@ class DeploymentObserved:
     failures: tuple[CallFailure, ...] = ()
     repository_path: str = "/repository"
     alias_taken: bool = False
+    others: tuple[AdapterDeployment, ...] = ()
 
     @property
     def ready_pods(self) -> tuple[ServingPodView, ...]:

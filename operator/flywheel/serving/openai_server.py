@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+import ssl
 from types import TracebackType
 from typing import Any
 
@@ -17,17 +15,29 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from flywheel.api.target import NimTarget, VllmTarget
-from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
-from flywheel.serving.errors import LoadFailedError, ModelMissingError, PodUnreachableError, ServingError
+from flywheel.serving.access import OPEN, Access, Trust
+from flywheel.serving.calls import Call, CallFailure, Endpoint, Guard, LoadModel, ServingPodView
+from flywheel.serving.errors import (
+    KeyRefusedError,
+    LoadFailedError,
+    ModelMissingError,
+    NotThereError,
+    PodUnreachableError,
+    ServingError,
+    unreachable,
+)
 from flywheel.serving.names import is_adapter_name
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 LOOK_SECONDS, LOAD_SECONDS, ANSWER_SECONDS = 5.0, 120.0, 120.0
-_AT_ONCE = 8
+# Two calls, and as many again for a slow network.
+POD_SECONDS = 4 * LOOK_SECONDS
+CALL_SECONDS = LOAD_SECONDS + POD_SECONDS
+# X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_OTHER_NAME = (62, 64)
 _RANK = re.compile(r"rank (\d{1,6}) is greater than max_lora_rank (\d{1,6})")
-Guard = Callable[[], None]
 ByName = VllmTarget | NimTarget
 
 
@@ -65,11 +75,18 @@ class _Refusal(ServingError):
 class OpenAiPod:
     """One pod's server. Use as a context manager. `guard` is called before every request, and may raise."""
 
-    def __init__(self, address: str, guard: Guard = lambda: None) -> None:
+    def __init__(self, address: str, guard: Guard = lambda: None, access: Access = OPEN) -> None:
         self.address = address
-        self._guard = guard
+        self._guard, self._access, trust = guard, access, access.trust
         # A pod is asked itself, whatever proxy the environment names.
-        self._http = httpx2.Client(base_url=f"http://{address}", trust_env=False)
+        self._http = httpx2.Client(
+            base_url=f"{'http' if trust is None else 'https'}://{address}",
+            headers=access.headers,
+            verify=trust.context() if trust is not None else True,
+            trust_env=False,
+        )
+        # What the certificate is checked against, in place of the pod's address.
+        self._extensions = {"sni_hostname": trust.server_name} if trust is not None else {}
 
     def __enter__(self) -> OpenAiPod:
         return self
@@ -138,15 +155,34 @@ class OpenAiPod:
     def _send(self, method: str, path: str, seconds: float, body: dict[str, Any] | None = None) -> httpx2.Response:
         self._guard()
         try:
-            response = self._http.request(method, path, json=body, timeout=seconds)
+            response = self._http.request(method, path, json=body, timeout=seconds, extensions=self._extensions)
         except httpx2.HTTPError as error:
             log.warning("%s%s: %s: %s", self.address, path, type(error).__name__, error)
-            words = f"{self.address} cannot be reached: is the port right, and the pod running?"
-            raise PodUnreachableError(words) from error
+            raise _unreachable(self.address, error, self._access.trust) from error
+        if response.status_code in (401, 403):
+            raise KeyRefusedError(f"{self.address} {_why_refused(self._access)}")
         if response.status_code != 200:
-            log.warning("%s%s answered %s: %s", self.address, path, response.status_code, response.text[:2000])
+            said = self._access.hidden(response.text)[:2000]
+            log.warning("%s%s answered %s: %s", self.address, path, response.status_code, said)
             raise _Refusal(self.address, response.status_code, response.text)
         return response
+
+
+def _why_refused(access: Access) -> str:
+    if access.credential is None:
+        return "wants a key: name a Secret with its apiKey in credentialsRef of the target"
+    return "refuses the key: is apiKey of the target's credentialsRef the server's?"
+
+
+def _unreachable(address: str, error: Exception, trust: Trust | None) -> ServingError:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None or trust is None:
+        return unreachable(address)
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return trust.refused(address, "no TLS")
+    return trust.refused(address, "other name" if cause.verify_code in _OTHER_NAME else "not trusted")
 
 
 def _load_failure(address: str, path: str, error: _Refusal) -> ServingError:
@@ -158,7 +194,7 @@ def _load_failure(address: str, path: str, error: _Refusal) -> ServingError:
         return LoadFailedError(f"{address}: {words}")
     if "No adapter found" in error.text:
         words = f"finds no adapter at {path}: mount the claim target.vllm.store there (target.vllm.mountPath), readable"
-        return LoadFailedError(f"{address} {words}")
+        return NotThereError(f"{address} {words}")
     if "deserializing" in error.text:
         return LoadFailedError(f"{address} cannot read the adapter's weights at {path}: the file is damaged")
     if error.status in (404, 405):
@@ -172,17 +208,17 @@ def adapter_path(target: VllmTarget, name: str) -> str:
     return f"{target.mount_path}/{name}"
 
 
-def look(endpoint: Endpoint, target: ByName, guard: Guard) -> ServingPodView:
+def look(endpoint: Endpoint, target: ByName, guard: Guard, access: Access = OPEN) -> ServingPodView:
     """The adapters of a model that a pod lists, ready or not, and its base model: by name, each by its own name.
 
     One that was loaded from elsewhere than the store is told by where it is from.
     """
     try:
-        with OpenAiPod(endpoint.address, guard) as pod:
+        with OpenAiPod(endpoint.address, guard, access) as pod:
             pod.check_health("/health" if isinstance(target, VllmTarget) else "/v1/health/ready")
             models = pod.models()
     except ServingError as error:
-        return ServingPodView(endpoint, error=str(error))
+        return ServingPodView(endpoint, error=str(error), reason=error.reason)
     found: dict[str, str] = {name: name for name in models if name == target.base_model}
     for name, root in models.items():
         if is_adapter_name(target.model, name):
@@ -191,38 +227,16 @@ def look(endpoint: Endpoint, target: ByName, guard: Guard) -> ServingPodView:
     return ServingPodView(endpoint, candidates=found)
 
 
-def look_seconds(pods: int) -> float:
-    """The longest that looking at so many pods may take: two calls each, a few pods at a time."""
-    return (1 + pods // _AT_ONCE) * 4 * LOOK_SECONDS
-
-
-def perform_seconds(calls: int) -> float:
-    """The longest that so many calls may take."""
-    return (1 + calls // _AT_ONCE) * (LOAD_SECONDS + 4 * LOOK_SECONDS)
-
-
-def look_at_all(endpoints: Sequence[Endpoint], target: ByName, guard: Guard) -> tuple[ServingPodView, ...]:
-    """All pods at once; slow ones do not wait for each other."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return tuple(pool.map(look, endpoints, repeat(target), repeat(guard)))
-
-
-def perform(calls: Sequence[Call], target: ByName, guard: Guard) -> tuple[CallFailure, ...]:
-    """Carry out a plan's calls, and say which failed; the next observation is told of them once."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        done = pool.map(_perform, calls, repeat(target), repeat(guard))
-        return tuple(failure for failure in done if failure is not None)
-
-
-def _perform(call: Call, target: ByName, guard: Guard) -> CallFailure | None:
+def perform(call: Call, target: ByName, guard: Guard, access: Access = OPEN) -> CallFailure | None:
+    """Carry out a call; what failed, if it did."""
     if not isinstance(target, VllmTarget):
         return CallFailure(call, "NIM loads and unloads by itself: it has no such call")
     try:
-        with OpenAiPod(call.endpoint.address, guard) as pod:
+        with OpenAiPod(call.endpoint.address, guard, access) as pod:
             if isinstance(call, LoadModel):
                 pod.load(call.model, adapter_path(target, call.model))
             else:
                 pod.unload(call.model)
     except ServingError as error:
-        return CallFailure(call, str(error))
+        return CallFailure(call, str(error), not_there=isinstance(error, NotThereError))
     return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -28,7 +30,7 @@ def place(home: Path, name: str, source: Path, digest: str, *, replace_damaged: 
     if missing:
         raise BadInputError(f"the published adapter {digest} has no {' and no '.join(missing)}", Reason.ADAPTER_DAMAGED)
     if target.exists():
-        if filecmp.cmpfiles(source, target, SERVED_FILES, shallow=False)[0] == list(SERVED_FILES):
+        if _same(source, target):
             return
         if not replace_damaged:
             raise TryLaterError(
@@ -36,25 +38,51 @@ def place(home: Path, name: str, source: Path, digest: str, *, replace_damaged: 
                 " unload it everywhere and remove the folder",
                 Reason.TARGET_UNAVAILABLE,
             )
-        shutil.rmtree(target)
+        remove(target)
     if not home.exists():
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         home.chmod(FOLDER_MODE)
-    temporary = home / f".tmp-{token_hex(6)}"
+    try:
+        bring_folder(target, {file: (source / file).read_bytes() for file in SERVED_FILES})
+    except OSError:
+        if not _same(source, target):  # else another deployment has brought it meanwhile
+            raise
+        sync_folder(home)
+
+
+def bring_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """By rename, with its files, which may be in folders of it. Raises OSError where there is one."""
+    temporary = target.parent / f".tmp-{token_hex(6)}"
     temporary.mkdir()
-    for file in SERVED_FILES:
-        write(temporary / file, (source / file).read_bytes())
-    temporary.chmod(FOLDER_MODE)
-    temporary.rename(target)
-    sync_folder(home)
+    for name, data in files.items():
+        (temporary / name).parent.mkdir(exist_ok=True)
+        write(temporary / name, data)
+    for folder in {temporary, *((temporary / name).parent for name in files)}:
+        folder.chmod(FOLDER_MODE)
+    try:
+        temporary.rename(target)
+    except OSError:
+        shutil.rmtree(temporary)
+        raise
+    sync_folder(target.parent)
 
 
-def remove(folder: Path) -> None:
-    """First out of every server's sight, at once; then file by file."""
-    if folder.exists():
-        gone = folder.parent / f".tmp-{token_hex(6)}"
+def _same(source: Path, target: Path) -> bool:
+    return filecmp.cmpfiles(source, target, SERVED_FILES, shallow=False)[0] == list(SERVED_FILES)
+
+
+def remove(folder: Path, unless: Callable[[], bool] = lambda: False) -> None:
+    """First out of every server's sight, at once; then file by file. `unless` it is wanted after all by then."""
+    gone = folder.parent / f".tmp-{token_hex(6)}"
+    try:
         folder.rename(gone)
-        shutil.rmtree(gone)
+    except FileNotFoundError:
+        return
+    if unless():
+        with suppress(OSError):  # who wants it has brought it again
+            gone.rename(folder)
+            return
+    shutil.rmtree(gone)
 
 
 def write(path: Path, data: bytes) -> None:

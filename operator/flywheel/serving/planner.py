@@ -17,6 +17,7 @@ from flywheel.serving.by_name import keep_by_name, roll_out_by_name, with_revisi
 from flywheel.serving.candidates import PinError, again, newest, pinned, revision_of, unapproved
 from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, serving_state
 from flywheel.serving.loading import heal_first, keep
+from flywheel.serving.neighbours import elder
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.rollout import roll_out
 from flywheel.serving.status import settled, with_pods
@@ -137,6 +138,14 @@ def _at_work(observed: DeploymentObserved) -> tuple[str, ...]:
 def _target_fault(observed: DeploymentObserved) -> State | None:
     target = observed.deployment.spec.target
     service, where = target.server.service_ref.name, f"target.{target.kind}"
+    if (older := elder(observed.deployment, observed.others)) is not None:
+        name = older.metadata.name
+        return State(
+            "blocked",
+            Reason.MODEL_TAKEN,
+            f"AdapterDeployment {name}, which is older, has the model name {target.model} on the same Service or"
+            f" volume: delete this one and create it with another {where}.model, or delete {name}",
+        )
     if not observed.service_found:
         return State(
             "blocked",
@@ -149,11 +158,14 @@ def _target_fault(observed: DeploymentObserved) -> State | None:
             Reason.TARGET_UNAVAILABLE,
             f"Service {service} has no ready pod: see kubectl get pods and kubectl get endpointslices",
         )
-    silent = [view.endpoint.pod for view in observed.ready_pods if view.error]
+    silent = [view for view in observed.ready_pods if view.error]
+    if silent and silent[0].reason is not Reason.TARGET_UNAVAILABLE:
+        return State("blocked", silent[0].reason, silent[0].error)
     if silent:
         return State(
             "blocked",
             Reason.TARGET_UNAVAILABLE,
-            f"pod {silent[0]} does not answer on port {target.server.port}: check {where}.port and the pod's log",
+            f"pod {silent[0].endpoint.pod} does not answer on port {target.server.port}: check {where}.port, whether it"
+            f" wants TLS ({where}.tls), and its log",
         )
     return None

@@ -4,14 +4,16 @@
     <repository>/<model>-cand-<digest8>/{config.pbtxt, 1/model.py}     a candidate
     <repository>/.adapters/sha256-<hex>/                               adapters, never changed in place
 
+Under Triton's vLLM backend multi_lora.py says what a version holds; `mount` is where its pods have the repository.
 A model is tied to its adapter by one parameter of its configuration. Must not talk to a server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, cast
 
 from google.protobuf import text_format
@@ -19,17 +21,24 @@ from tritonclient.grpc import model_config_pb2  # pyright: ignore[reportMissingT
 
 from flywheel.api.conditions import Reason
 from flywheel.api.target import BASE
-from flywheel.serving.names import CONTRACT_OF, REVISION, candidate_prefix
-from flywheel.serving.placing import FOLDER_MODE, place, remove, write
+from flywheel.serving import multi_lora
+from flywheel.serving.names import CONTRACT_OF, REVISION, is_candidate_name
+from flywheel.serving.placing import bring_folder, place, remove, write
 from flywheel.workspace.program import TryLaterError
-from flywheel.workspace.store import sync_folder
 
 ADAPTERS = ".adapters"
 MODEL_CONFIG = "config.pbtxt"
 
 
 def stage(
-    repository: Path, model: str, candidate_model: str, adapter_folder: Path, digest: str, *, bare: bool = False
+    repository: Path,
+    model: str,
+    candidate_model: str,
+    adapter_folder: Path,
+    digest: str,
+    *,
+    bare: bool = False,
+    mount: str | None = None,
 ) -> None:
     """Bring the adapter, and a model that serves it under the candidate's name. May be repeated.
 
@@ -38,38 +47,46 @@ def stage(
     """
     config = _read_config(repository, model)
     _place_adapter(repository, adapter_folder, digest)
-    for leftover in repository.glob(f"{candidate_prefix(model)}*"):
-        discard(repository, leftover.name)
+    for leftover in repository.iterdir():
+        if is_candidate_name(model, leftover.name):
+            discard(repository, leftover.name)
     config.name = candidate_model
     _name(config, digest, bare=bare)
-    temporary = repository / f".tmp-{token_hex(6)}"
-    version = temporary / "1"
-    version.mkdir(parents=True)
-    for file in sorted((repository / model / "1").glob("*.py")):
-        write(version / file.name, file.read_bytes())
-    write(temporary / MODEL_CONFIG, _text(config))
-    for folder in (temporary, version):
-        folder.chmod(FOLDER_MODE)
-    temporary.rename(repository / candidate_model)
-    sync_folder(repository)
+    files = _python_files(repository, model)
+    if mount is not None:
+        files = multi_lora.version_files(repository / model, _seen(mount, digest))
+        multi_lora.serve_version(config, 1, model)
+    inside = {f"1/{name}": data for name, data in files.items()}
+    bring_folder(repository / candidate_model, inside | {MODEL_CONFIG: _text(config)})
+    _place_adapter(repository, adapter_folder, digest)  # dropped by another deployment before it was named here?
 
 
-def commit(repository: Path, model: str, adapter_folder: Path, digest: str, *, bare: bool = False) -> None:
+def commit(
+    repository: Path,
+    model: str,
+    adapter_folder: Path,
+    digest: str,
+    *,
+    bare: bool = False,
+    mount: str | None = None,
+) -> None:
     """Have the stable model's configuration name the adapter: what a restarted server loads. May be repeated."""
     config = _read_config(repository, model)
     _place_adapter(repository, adapter_folder, digest)
     if config.parameters[REVISION].string_value == (BASE if bare else digest):
         return
     _name(config, digest, bare=bare)
+    if mount is not None:
+        multi_lora.add_version(repository / model, config, _seen(mount, digest))
     write(repository / model / MODEL_CONFIG, _text(config))
+    _place_adapter(repository, adapter_folder, digest)  # as in stage
 
 
 def drop(repository: Path, digests: Sequence[str]) -> None:
     """Remove adapters that no model on disk names: another deployment on the same server may serve one of them."""
-    named = "\n".join(path.read_text() for path in repository.glob(f"*/{MODEL_CONFIG}"))
     for digest in digests:
-        if digest not in named:
-            remove(repository / ADAPTERS / digest.replace(":", "-"))
+        if not _named(repository, digest):
+            remove(repository / ADAPTERS / digest.replace(":", "-"), unless=partial(_named, repository, digest))
 
 
 def discard(repository: Path, candidate_model: str) -> None:
@@ -81,6 +98,25 @@ def committed(repository: Path, model: str) -> str | None:
     """The adapter that the stable model's configuration names; None before the first one."""
     config = _read_config(repository, model)
     return config.parameters[REVISION].string_value if REVISION in config.parameters else None
+
+
+def _named(repository: Path, digest: str) -> bool:
+    """Whether any model on disk names an adapter."""
+    for pattern in (f"*/{MODEL_CONFIG}", f"*/*/{multi_lora.MULTI_LORA}"):
+        for path in repository.glob(pattern):
+            with suppress(FileNotFoundError):  # another deployment's candidate, which goes just now
+                if digest.removeprefix("sha256:") in path.read_text():
+                    return True
+    return False
+
+
+def _python_files(repository: Path, model: str) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((repository / model / "1").glob("*.py"))}
+
+
+def _seen(mount: str, digest: str) -> str:
+    """An adapter's folder as the serving pods see it."""
+    return f"{mount}/{ADAPTERS}/{digest.replace(':', '-')}"
 
 
 def _name(config: Any, digest: str, *, bare: bool) -> None:
@@ -101,8 +137,8 @@ def _read_config(repository: Path, model: str) -> Any:
         text = path.read_text()
     except FileNotFoundError as error:
         raise TryLaterError(
-            f"the model repository has no {model}/{MODEL_CONFIG}: the server's pod puts it there when it starts;"
-            " check the pod and target.triton.repository",
+            f"the model repository has no {model}/{MODEL_CONFIG}: the server's pod puts it there when it starts,"
+            " the seed Job where it is a bucket; check them and target.triton.repository",
             Reason.TARGET_UNAVAILABLE,
         ) from error
     try:

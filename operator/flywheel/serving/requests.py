@@ -54,7 +54,8 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
         inputs=inputs,
         parameters=parameters,
     )
-    repository = deployment.spec.target.claim_name
+    repository = deployment.spec.target.repository
+    credentials = deployment.spec.target.server.credentials_ref
     return StepJob(
         name=job_name(deployment.metadata, number, step, ordinal),
         step=step,
@@ -62,6 +63,7 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
         settings=deployment.spec.jobs.for_step(program),
         claims=Claims(workspace=rollout.workspace, repository=repository if program == "publish" else None),
         rereads=start.rereads,
+        serving_secret=credentials.name if credentials is not None and step == "verify" else None,
     )
 
 
@@ -75,6 +77,7 @@ def _publish(
         adapter_digest=rollout.adapter,
         serve_base=rollout.digest == BASE,
         repository_path=observed.repository_path,
+        mount_path=triton.mount_path if (triton := target.triton) is not None and triton.backend == "Vllm" else None,
         model=target.model,
         candidate_model=tried_as(target, rollout.digest),
         run=rollout.run,
@@ -116,6 +119,8 @@ def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParam
         adapter_digest=rollout.adapter,
         serve_base=rollout.digest == BASE,
         addresses=[view.endpoint.address for view in observed.ready_pods],
+        tls=spec.target.server.tls,
+        credentials=spec.target.server.credentials_ref is not None,
         agreement=spec.verification.agreement,
         minimum_probes=spec.verification.probes,
     )

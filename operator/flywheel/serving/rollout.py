@@ -19,7 +19,7 @@ from flywheel.serving.loading import load
 from flywheel.serving.names import candidate_name
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.requests import PROGRAM, RolloutStep, rollout_job
-from flywheel.serving.status import settled
+from flywheel.serving.status import settled, strays
 
 # Volumes are mended without any event that would be seen here.
 TRY_AGAIN_SECONDS = 300.0
@@ -49,8 +49,24 @@ def roll_out(
         return step_job(observed, status, rollout, "verify", now)
     if not rollout.committed:
         return step_job(observed, status, rollout, "commit", now)
+    if (unloading := _make_room(observed, status, now)) is not None:
+        return unloading
     behind = [view for view in observed.ready_pods if view.revision != rollout.digest]
     return _switch(observed, status, rollout, behind, now) if behind else serve(observed, status, rollout, now)
+
+
+def _make_room(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan | None:
+    """Each engine of vLLM takes its share of the GPU: the candidate's goes before the stable model's next one comes."""
+    triton, failed = observed.deployment.spec.target.triton, {failure.call for failure in observed.failures}
+    if triton is None or triton.backend != "Vllm":
+        return None
+    calls = tuple(call for call in strays(observed, status.model_copy(update={"rollout": None})) if call not in failed)
+    if not calls:
+        return None
+    state = State(
+        "working", Reason.SWITCHING, "unloading the candidate, which makes room for the stable model's engine"
+    )
+    return settled(observed, status, state, now, calls=calls, requeue_after=AT_ONCE_SECONDS)
 
 
 def older_jobs(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flywheel.serving.names import adapter_name, is_adapter_name
 from flywheel.serving.placing import place, remove
+from flywheel.workspace.adapter import CONTRACT
 from flywheel.workspace.program import BadInputError
 
 
@@ -24,9 +25,10 @@ def bring(store: Path, model: str, name: str, adapter_folder: Path, digest: str)
 
 
 def retire(store: Path, model: str, names: Sequence[str]) -> None:
-    """Remove adapters' folders; those that are gone already are no error."""
+    """Remove adapters' folders; those that are gone already are no error. Others' under such a name are left alone."""
     foreign = [name for name in names if not is_adapter_name(model, name)]
     if foreign:
         raise BadInputError(f"{foreign[0]} is no adapter of model {model}: nothing was removed")
     for name in names:
-        remove(store / name)
+        if (store / name / CONTRACT).is_file():  # nobody else writes one: a .nemo that was made of ours has none
+            remove(store / name)

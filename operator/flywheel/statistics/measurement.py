@@ -5,17 +5,21 @@ The student image reckons with it, and `flywheel replay` reckons again. Must not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from flywheel.api.item import Answer
 from flywheel.api.request import MeasureParameters
-from flywheel.api.result import Accuracy, Difference, MeasureFigures
+from flywheel.api.result import Accuracy, Difference, MeasureFigures, ServingFigures
 from flywheel.api.task import Task
 from flywheel.statistics.confusion import Confusion
 from flywheel.statistics.intervals import balanced_accuracy
 from flywheel.statistics.paired import balanced_accuracy_difference, recall_differences
+from flywheel.statistics.power import shown_gain
 
 CANDIDATE = "candidate"
+# The run's last candidate or, before it has one, what serves from another run: that may have answered fewer items.
+INCUMBENT = "incumbent"
 
 
 class OtherItemsError(ValueError):
@@ -42,10 +46,16 @@ def measurement(
     falls: dict[str, Difference] = {}
     if CANDIDATE in arms:
         found = arms[CANDIDATE]
-        differences = {name: difference(found, other, name, level=level, seed=seed) for name, other in others.items()}
-        compared = [others[name] for name in parameters.recall_versus]
+        differences = {
+            name: difference(_over(found, other) if name == INCUMBENT else found, other, name, level=level, seed=seed)
+            for name, other in others.items()
+        }
+        compared = [others[name] for name in parameters.recall_versus if name in others]
         recall_lows = recall_lower_bounds(task, found, compared, level=level) if compared else []
-        falls = {field: _fall(found, without, field, level=level, seed=seed) for field, without in blanked.items()}
+        falls = {
+            field: difference(_over(found, without), without, field, level=level, seed=seed)
+            for field, without in blanked.items()
+        }
     return MeasureFigures(
         step=parameters.step,
         items=items,
@@ -78,17 +88,25 @@ def difference(arm: Sequence[Answer], other: Sequence[Answer], name: str, *, lev
     return Difference(difference=paired.difference, low=paired.low, high=paired.high)
 
 
-def _fall(arm: Sequence[Answer], without: Sequence[Answer], field: str, *, level: float, seed: int) -> Difference:
-    """What an arm loses without a field of the questions, over those that were asked without it."""
-    asked = {answer.id for answer in without}
-    return difference([answer for answer in arm if answer.id in asked], without, field, level=level, seed=seed)
+def left_for_serving(labels: Sequence[str], items: int, *, level: float) -> ServingFigures:
+    """Of `items` those with these labels are left for what serves: how small a gain over it they can show."""
+    smallest = shown_gain(list(Counter(labels).values()), level=level)
+    return ServingFigures(items=len(labels), left_out=items - len(labels), smallest=smallest)
+
+
+def _over(arm: Sequence[Answer], fewer: Sequence[Answer]) -> list[Answer]:
+    """An arm's answers to the items of another that was asked fewer."""
+    asked = {answer.id for answer in fewer}
+    return [answer for answer in arm if answer.id in asked]
 
 
 def recall_lower_bounds(
     task: Task, arm: Sequence[Answer], others: Sequence[Sequence[Answer]], *, level: float
 ) -> list[float]:
     """Per label of the task, the lowest lower bound of arm minus other in recall; -1 for a label without items."""
-    found = [recall_differences(_truth(arm), _labels(arm), _labels(other), level=level) for other in others]
+    found = [
+        recall_differences(_truth(other), _labels(_over(arm, other)), _labels(other), level=level) for other in others
+    ]
     return [min(by_label[label].low if label in by_label else -1.0 for by_label in found) for label in task.label.order]
 
 

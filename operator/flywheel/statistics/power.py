@@ -9,6 +9,9 @@ from statistics import NormalDist
 
 from flywheel.statistics.intervals import two_sided_z
 
+# Of the answers of two arms, before anything is measured: what SCIENCE assumes.
+DISCORDANT = 0.15
+
 
 def even_items(strata: Sequence[int]) -> int:
     """Items, evenly spread over the labels, that tell a difference of balanced accuracy as well as these do.
@@ -43,3 +46,10 @@ def detectable_gain(items: int, discordant: float, *, level: float, power: float
     gain = sqrt(discordant) * (z_level * sqrt(items) + z_power * sqrt(beyond + z_power * z_power))
     gain /= items + z_power * z_power
     return gain if gain <= discordant else None
+
+
+def shown_gain(strata: Sequence[int], *, level: float) -> float | None:
+    """Smallest gain that so many items of each label can show, by what SCIENCE assumes; None without items, too."""
+    counted = [items for items in strata if items]
+    even = even_items(counted) if counted else 0
+    return detectable_gain(even, DISCORDANT, level=level) if even else None

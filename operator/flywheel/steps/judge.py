@@ -20,6 +20,7 @@ from flywheel.data.redaction import Redactor
 from flywheel.data.texts import judged_text
 from flywheel.statistics.agreement import agreement
 from flywheel.statistics.length_control import length_controlled_rate
+from flywheel.statistics.measurement import CANDIDATE, INCUMBENT
 from flywheel.statistics.preference import Judged, Outcome, first_place_share, preference
 from flywheel.steps.material import read_lines, read_pool, read_task, redactor_for, task_variables
 from flywheel.steps.parameters import parameters_of
@@ -31,7 +32,6 @@ from flywheel.teacher.replies import read_object, without_reasoning
 from flywheel.workspace.digest import digest_json
 from flywheel.workspace.program import Attempt, BadInputError, TryLaterError, log, run
 
-CANDIDATE = "candidate"
 FEWEST_ANCHORS = 50
 LEVEL = 0.95  # of the agreement with people
 _PEOPLE: dict[str, Outcome] = {"first": 1, "second": -1, "tie": 0}
@@ -95,9 +95,9 @@ def _drawn(attempt: Attempt, parameters: JudgeParameters) -> list[Item]:
 def _recorded(attempt: Attempt, task: Task, items: Sequence[Item], name: str, arm: str) -> Texts:
     said = {answer.id: answer.text for answer in read_lines(attempt, name, f"answers/{arm}.jsonl", Answer)}
     missing = next((item.id for item in items if item.id not in said), None)
-    if missing is not None:
+    if missing is not None and arm != INCUMBENT:  # which is not asked about groups that it was trained on
         raise BadInputError(f"arm {arm} of input {name} has no answer to item {missing}: test on the same revision")
-    return {item.id: judged_text(said[item.id], task) for item in items}
+    return {item.id: judged_text(said[item.id], task) for item in items if item.id in said}
 
 
 def _answered(

@@ -7,7 +7,10 @@ All phases may be repeated at will. Must not talk to a server.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flywheel.api.conditions import Reason
@@ -20,7 +23,8 @@ from flywheel.steps.parameters import parameters_of
 from flywheel.workspace.adapter import CARD, CONFIG, CONTRACT, PROBES, WEIGHTS, BadAdapterError, adapter_digest
 from flywheel.workspace.digest import digest_bytes
 from flywheel.workspace.manifest import MANIFEST, File, check_input, read_manifest
-from flywheel.workspace.program import Attempt, BadInputError, log, run
+from flywheel.workspace.program import Attempt, BadInputError, TryLaterError, log, run
+from flywheel.workspace.sidecar import Sidecar
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755  # the serving user is another one
 
@@ -39,22 +43,42 @@ def publish(attempt: Attempt) -> StepResult:
     _require_digest(attempt, folder, parameters.adapter_digest)
 
     served = attempt.workspace.local(folder)
-    digest, bare = parameters.adapter_digest, parameters.serve_base
-    if parameters.layout == "Folders":
-        store.bring(place, parameters.model, parameters.candidate_model, served, digest)
-    elif parameters.phase == "stage":
-        repository.stage(place, parameters.model, parameters.candidate_model, served, digest, bare=bare)
-    else:
-        repository.commit(place, parameters.model, served, digest, bare=bare)
-        repository.drop(place, parameters.drop)
+    digest, bare, mount = parameters.adapter_digest, parameters.serve_base, parameters.mount_path
+    with _as_in_the_bucket():
+        if parameters.layout == "Folders":
+            store.bring(place, parameters.model, parameters.candidate_model, served, digest)
+        elif parameters.phase == "stage":
+            named = parameters.candidate_model
+            repository.stage(place, parameters.model, named, served, digest, bare=bare, mount=mount)
+        else:
+            repository.commit(place, parameters.model, served, digest, bare=bare, mount=mount)
+            repository.drop(place, parameters.drop)
     figures = PublishFigures(phase=parameters.phase, adapter=parameters.adapter_digest)
     return StepResult(manifest=manifest, path=folder, figures=figures)
 
 
 def _retire(attempt: Attempt, parameters: PublishParameters, place: Path) -> StepResult:
-    store.retire(place, parameters.model, parameters.retired)
+    with _as_in_the_bucket():
+        store.retire(place, parameters.model, parameters.retired)
     log.info("removed from the store: %s", ", ".join(parameters.retired))
     return attempt.seal(PublishFigures(phase="retire", adapter=parameters.adapter_digest))
+
+
+@contextmanager
+def _as_in_the_bucket() -> Generator[None]:
+    """Where servers read a bucket, the folder is a copy: brought before it is changed, and put as one new revision."""
+    named = os.environ.get("FLYWHEEL_REPOSITORY")
+    if named is None:
+        yield
+        return
+    sidecar = Sidecar(Path(named))
+    sidecar("bring")
+    yield
+    if not sidecar("put_revision"):
+        words = (
+            "somebody else changed the bucket that the servers read meanwhile: this is done again on what it has now"
+        )
+        raise TryLaterError(words, Reason.TARGET_UNAVAILABLE)
 
 
 def _repository(attempt: Attempt, parameters: PublishParameters) -> Path:

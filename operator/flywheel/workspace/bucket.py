@@ -98,12 +98,20 @@ def _store(place: S3, access: Access, patience: timedelta, field: str) -> S3Stor
 class Bucket:
     """Objects below a place's prefix. Every method raises RemoteError where the bucket cannot be used.
 
-    `field`: what people know the place by.
+    `field`: what people know the place by. `rights`: what its key must allow.
     """
 
-    def __init__(self, place: S3, access: Access, patience: timedelta = _PATIENCE, field: str = "workspace.s3") -> None:
+    def __init__(
+        self,
+        place: S3,
+        access: Access,
+        patience: timedelta = _PATIENCE,
+        field: str = "workspace.s3",
+        rights: str = "read, write, list and delete",
+    ) -> None:
         self._place = place
         self._field = field
+        self._rights = rights
         self._store = _store(place, access, patience, field)
 
     def read(self, key: str) -> bytes | None:
@@ -177,8 +185,8 @@ class Bucket:
             return RemoteError(Reason.BUCKET_MISSING, words)
         if code in _KEY_REFUSED or status in ("401", "403"):
             words = (
-                f"{place.endpoint} refuses the key of Secret {place.secret_ref.name}: it must be current, and may read,"
-                f" write, list and delete in bucket {place.bucket}; region {place.region} must be the bucket's"
+                f"{place.endpoint} refuses the key of Secret {place.secret_ref.name}: it must be current, and may"
+                f" {self._rights} in bucket {place.bucket}; region {place.region} must be the bucket's"
             )
             return RemoteError(Reason.WORKSPACE_KEY_REFUSED, words)
         if not status or status == "429" or status.startswith("5"):

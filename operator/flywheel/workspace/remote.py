@@ -18,7 +18,7 @@ from flywheel.workspace.store import Workspace
 
 Operation = Literal[
     "inputs", "sealed", "record", "records", "put", "create", "delete", "commit", "keep", "folders", "remove",
-    "source",
+    "source", "bring", "put_revision",
 ]  # fmt: skip
 
 

@@ -99,12 +99,17 @@ def serve(path: Path, do: Do) -> socketserver.ThreadingUnixStreamServer:
 
 def main() -> None:
     """Serve one step until its container has ended."""
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    signal.signal(signal.SIGTERM, _ended)
+    begin()
     root = Path(os.environ["FLYWHEEL_WORKSPACE"])
     with serve(Path(os.environ["FLYWHEEL_SOCKET"]), _staging(root)) as server:
         server.daemon_threads = True
         server.serve_forever()
+
+
+def begin() -> None:
+    """As the first process of a container beside others: it logs, and ends at once when it is asked to."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    signal.signal(signal.SIGTERM, _ended)
 
 
 def _ended(_signum: int, _frame: FrameType | None) -> None:
@@ -116,6 +121,7 @@ def _staging(root: Path) -> Do:
     # Only here: a step's own image has no S3 library.
     from flywheel.workspace.bucket import Access, Bucket
     from flywheel.workspace.fetched import fetch_source
+    from flywheel.workspace.served import Served
     from flywheel.workspace.staging import Staging
 
     @cache
@@ -127,9 +133,15 @@ def _staging(root: Path) -> Do:
         place = S3.model_validate_json(os.environ["FLYWHEEL_S3"])
         return Staging(request(), Workspace(root), Bucket(place, Access.of(os.environ)))
 
+    @cache
+    def served() -> Served:
+        return Served(request(), os.environ)
+
     def do(operation: Operation, *paths: str) -> Any:
         if operation == "source":
             return fetch_source(request(), Workspace(root), os.environ, *paths)
+        if operation in ("bring", "put_revision"):
+            return served().do(operation)
         return staging().do(operation, *paths)
 
     return do

@@ -1,7 +1,8 @@
 """A DOUBLE of NIM 1.x for LLMs, not NIM: real weights, and what its documents say of NIM_PEFT_SOURCE.
 
 It looks through one flat folder every NIM_PEFT_REFRESH_INTERVAL seconds: a folder's name is a model's name; hidden and
-nested ones are passed over; what is gone is unloaded. Details of its replies are ours. Prompts are text only.
+nested ones are passed over; what is gone is unloaded. A folder is PEFT's, or holds exactly one .nemo, as NIM 1.x takes:
+that one is listed, and has no weights here. Details of its replies are ours. Prompts are text only.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import json
 import os
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from door import serve
 from weights import Weights
 
 BASE, NAME = Path(os.environ["NIM_BASE"]), os.environ["NIM_SERVED_MODEL_NAME"]
@@ -24,16 +26,18 @@ class Server:
     def __init__(self) -> None:
         self._weights, self._lock = Weights(BASE), threading.Lock()
         self.loaded: set[str] = set()
+        self.nemo: set[str] = set()
 
     def look_through(self) -> None:
+        entries = [entry for entry in SOURCE.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         found = {
             entry.name
-            for entry in SOURCE.iterdir()
-            if not entry.name.startswith(".")
-            and (entry / "adapter_config.json").is_file()
-            and (entry / "adapter_model.safetensors").is_file()
+            for entry in entries
+            if (entry / "adapter_config.json").is_file() and (entry / "adapter_model.safetensors").is_file()
         }
+        nemo = {entry.name for entry in entries if len(list(entry.glob("*.nemo"))) == 1} - found
         with self._lock:
+            self.nemo = nemo
             for name in found - self.loaded:
                 self._weights.load(name, SOURCE / name)
                 self.loaded.add(name)
@@ -51,6 +55,8 @@ class Server:
         if not isinstance(request["prompt"], str):
             return 422, {"object": "error", "message": "prompt: Input should be a valid string", "code": 422}
         with self._lock:
+            if name in self.nemo:
+                return 500, {"object": "error", "message": f"{name}: the double has no weights of a .nemo", "code": 500}
             if name not in (NAME, *self.loaded):
                 return 404, {"object": "error", "message": f"The model `{name}` does not exist.", "code": 404}
             text, reason = self._weights.complete(None if name == NAME else name, request)
@@ -65,7 +71,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             if self.path in ("/v1/health/ready", "/v1/health/live"):
                 self._say(200, {"object": "health.response", "message": "Service is ready."})
             elif self.path == "/v1/models":
-                names = [NAME, *sorted(server.loaded)]
+                names = [NAME, *sorted(server.loaded | server.nemo)]
                 self._say(
                     200, {"object": "list", "data": [{"id": name, "root": NAME, "parent": None} for name in names]}
                 )
@@ -93,7 +99,7 @@ def main() -> None:
     server = Server()
     server.look_through()
     threading.Thread(target=server.go_on_looking, daemon=True).start()
-    ThreadingHTTPServer(("127.0.0.1", int(os.environ["NIM_SERVER_PORT"])), handler(server)).serve_forever()
+    serve(int(os.environ["NIM_SERVER_PORT"]), handler(server))
 
 
 if __name__ == "__main__":

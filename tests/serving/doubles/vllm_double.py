@@ -12,10 +12,11 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from door import serve
 from safetensors import SafetensorError, safe_open
 from weights import Weights
 
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--max-lora-rank", type=int, default=16)
     asked = parser.parse_args()
     engine = Engine(asked.model, asked.served_model_name, asked.max_cpu_loras, asked.max_lora_rank)
-    ThreadingHTTPServer(("127.0.0.1", asked.port), handler(engine)).serve_forever()
+    serve(asked.port, handler(engine))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from flywheel.api.crd import all_crds, render, structural
 from flywheel.api.flywheelrun import FlywheelRunSpec
 from flywheel.api.jobs import Jobs
 from flywheel.api.model import Chance, Duration, PositiveDecimal, Share, Weight, duration_seconds
+from flywheel.api.target import NimTarget, TritonTarget, VllmTarget
 
 ROOT = Path(__file__).parents[3]
 YAML_11_BOOLEANS = {"y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF"}
@@ -132,8 +133,39 @@ def test_what_may_not_change_says_so() -> None:
         "flywheelruns.yaml.training.method",
         "flywheelruns.yaml.seed",
         "flywheelruns.yaml.control",
-        "adapterdeployments.yaml.target",
+        *(
+            f"adapterdeployments.yaml.target.{server}.{field}"
+            for server, fields in {
+                "triton": ("serviceRef", "port", "metricsPort", "model", "repository", "backend", "mountPath"),
+                "vllm": ("serviceRef", "port", "model", "baseModel", "store", "drain", "mountPath"),
+                "nim": ("serviceRef", "port", "model", "baseModel", "store", "drain", "refresh"),
+            }.items()
+            for field in fields
+        ),
     }
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        {},
+        {"serverName": ""},
+        {"serverName": "10.0.0.7:8001"},
+        {"serverName": "*.review.svc"},
+        {"serverName": "x" * 254},
+        {"serverName": "a", "caBundleRef": {"name": "c", "key": "../x"}},
+    ],
+)
+def test_tls_without_a_name_to_check_is_no_tls(tls: dict[str, Any]) -> None:
+    server = {"serviceRef": {"name": "s"}, "model": "m", "repository": {"persistentVolumeClaim": {"claimName": "c"}}}
+    target = part("adapterdeployments.yaml", "spec")["properties"]["target"]["properties"]
+    for kind, model in (("triton", TritonTarget), ("vllm", VllmTarget), ("nim", NimTarget)):
+        assert not Draft4Validator(target[kind]["properties"]["tls"]).is_valid(tls)
+        held = server if kind == "triton" else {**server, "store": server["repository"], "baseModel": "b"}
+        held = {name: value for name, value in held.items() if kind == "triton" or name != "repository"}
+        assert model.model_validate(held | {"tls": {"serverName": "triton.review.svc"}}).tls is not None
+        with pytest.raises(ValidationError):
+            model.model_validate(held | {"tls": tls})
 
 
 def _immutable(schema: Schema) -> bool:

@@ -37,7 +37,7 @@ class Triton:
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         assert request.url.path == "/v2/models/severity/infer"
         (tensor,) = json.loads(request.content)["inputs"]
-        assert (tensor["name"], tensor["datatype"], tensor["shape"]) == ("input", "BYTES", [1])
+        assert (tensor["name"], tensor["datatype"], tensor["shape"]) == ("input", "BYTES", [1, 1])
         self.asked.append(json.loads(tensor["data"][0]))
         happens = self.happens.pop(0) if self.happens else 200
         if not isinstance(happens, int):

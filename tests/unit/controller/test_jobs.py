@@ -25,6 +25,7 @@ from flywheel.api.request import (
     TeacherParameters,
     TrainParameters,
 )
+from flywheel.api.target import Repository
 from flywheel.api.task import LabelField, Task
 from flywheel.api.workspace import S3, WorkspaceRef
 from flywheel.controller.jobs import MAX_REQUEST_BYTES, Owner, RequestTooLargeError, job_manifest, resources
@@ -36,6 +37,14 @@ from flywheel.loop.plan import Claims, StepJob
 OWNER = Owner("flywheel.dev/v1alpha1", "FlywheelRun", "review", "a" * 80, "11111111-2222-3333-4444-555555555555")
 IMAGES = {"operator": "o:1", "student": "s:1", "trainer": "t:1"}
 DIGEST = "sha256:" + "0" * 64
+MODELS = Repository.model_validate({"persistentVolumeClaim": {"claimName": "models"}})
+IN_BUCKET = Repository.model_validate(
+    {"s3": {"endpoint": "https://s3.example.com", "bucket": "models", "secretRef": {"name": "models-write"}}}
+)
+PUBLISH = PublishParameters(
+    phase="stage", adapter_digest=DIGEST, repository_path="/repository", model="m", candidate_model="m-cand-0",
+    run="r", run_iteration=1,
+)  # fmt: skip
 EXAM = ExamParameters(teacher=TeacherParameters(base_url="http://teacher/v1", model="big"), questions=4)
 
 
@@ -258,12 +267,27 @@ def test_a_source_in_a_bucket_is_fetched_by_the_sidecar_which_alone_has_its_key(
 
 
 def test_publish_writes_the_repository() -> None:
-    parameters = PublishParameters(
-        phase="stage", adapter_digest=DIGEST, repository_path="/repository", model="m", candidate_model="m-cand-0",
-        run="r", run_iteration=1,
-    )  # fmt: skip
-    found = mounts(manifest(parameters, claims=Claims(CLAIM, repository="models"), output="adapters/review"))
+    found = mounts(manifest(PUBLISH, claims=Claims(CLAIM, repository=MODELS), output="adapters/review"))
     assert found["/repository"] is True and found["/workspace/adapters/review"] is True
+
+
+@pytest.mark.parametrize("workspace", [CLAIM, BUCKET])
+def test_where_servers_read_a_bucket_publish_s_sidecar_alone_has_its_key(workspace: WorkspaceRef) -> None:
+    claims = Claims(workspace, repository=IN_BUCKET)
+    asked = request(PUBLISH, output="adapters/review")
+    check_job(StepJob("job-1", "stage", asked, JobSettings(), claims))
+    pod = manifest(PUBLISH, claims=claims, output="adapters/review")["spec"]["template"]["spec"]
+    (sidecar,) = pod["initContainers"]
+    said, step = (
+        {entry["name"]: entry.get("value") for entry in each["env"]} for each in (sidecar, pod["containers"][0])
+    )
+    assert step["FLYWHEEL_REPOSITORY"] == said["FLYWHEEL_SOCKET"] and "FLYWHEEL_REPOSITORY_SECRET_ACCESS_KEY" in said
+    assert S3.model_validate_json(said["FLYWHEEL_REPOSITORY_S3"]) == IN_BUCKET.s3
+    assert {"name": "repository", "emptyDir": {"sizeLimit": "64Gi"}} in pod["volumes"]
+    assert any(f"{mount['mountPath']}/.sidecar" == said["FLYWHEEL_SOCKET"] for mount in sidecar["volumeMounts"])
+    assert ("FLYWHEEL_SIDECAR" in step) == ("FLYWHEEL_S3" in said) == (workspace is BUCKET)
+    assert not [entry for entry in pod["containers"][0]["env"] if "valueFrom" in entry], "the step holds no key"
+    assert "initContainers" not in manifest(claims=Claims(CLAIM, repository=IN_BUCKET))["spec"]["template"]["spec"]
 
 
 @given(st.lists(st.sampled_from(["a", "a/b", "a/b/c", "a/x", "d", "d/e"]), max_size=5), st.sampled_from(["a/b", "d/e"]))

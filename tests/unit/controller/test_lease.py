@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.api.target import Target
 from flywheel.controller.client import Api, ApiError
 from flywheel.controller.election import Election
 from flywheel.controller.health import Health
@@ -27,7 +28,7 @@ from flywheel.controller.lease import (
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.resources import EVENT, JOB, RUN
 from flywheel.serving.calls import Endpoint, LoadModel, UnloadModel
-from flywheel.serving.triton import look_at_all, perform
+from flywheel.serving.drivers import look_at_all, perform
 
 SECONDS = st.floats(0, 100)
 NAMES = st.sampled_from(["", "a", "b"])
@@ -292,14 +293,23 @@ def test_near_its_end_no_serving_pod_is_asked_anything() -> None:
     """Nobody listens there: with a Lease that is an error of the pod, without one it is not even tried."""
     world, lease = _leader()
     nowhere = Endpoint(pod="p", address="127.0.0.1:1")
+    target = Target.model_validate(
+        {
+            "triton": {
+                "serviceRef": {"name": "triton"},
+                "model": "m",
+                "repository": {"persistentVolumeClaim": {"claimName": "models"}},
+            }
+        }
+    )
     calls = (LoadModel(nowhere, "m", "sha256:1"), UnloadModel(nowhere, "m"))
-    assert [failure.call for failure in perform(calls, lease.check)] == list(calls)
-    assert "reached" in look_at_all((nowhere,), "m", lease.check)[0].error
+    assert [failure.call for failure in perform(calls, target, lease.check)] == list(calls)
+    assert "reached" in look_at_all((nowhere,), target, lease.check)[0].error
     world.time += RENEW_SECONDS
     with pytest.raises(NotLeadingError):
-        perform(calls, lease.check)
+        perform(calls, target, lease.check)
     with pytest.raises(NotLeadingError):
-        look_at_all((nowhere,), "m", lease.check)
+        look_at_all((nowhere,), target, lease.check)
 
 
 @dataclass

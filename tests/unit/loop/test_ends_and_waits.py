@@ -116,6 +116,12 @@ def test_what_a_job_waits_for(pod: PodView, kind: str, reason: str, words: str) 
     assert words in state.message
 
 
+def test_a_secret_of_serving_pods_is_said_by_its_own_name() -> None:
+    lacking = replace(POD, waiting_reason=CONFIG, waiting_message="couldn't find key value in Secret review/x")
+    state = waiting_state(replace(job(lacking), step="verify"), NOW)
+    assert (state.kind, state.reason) == ("blocked", "TargetSecret") and "credentialsRef" in state.message
+
+
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_foreign_texts_are_never_copied(message: str, scheduler: str) -> None:
     marked = replace(POD, waiting_reason="CreateContainerError", waiting_message=f"{message} hunter2")

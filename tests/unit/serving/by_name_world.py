@@ -5,25 +5,22 @@ vLLM loads on request and dies where a folder it has registered is removed; NIM 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from flywheel.api.adapterdeployment import AdapterDeployment
-from flywheel.api.conditions import Event
 from flywheel.api.flywheelrun import FlywheelRun
-from flywheel.api.request import PublishParameters, VerifyParameters
-from flywheel.api.result import PublishFigures, StepError, StepResult, VerifyFigures
-from flywheel.loop.observed import JobView, PodView
+from flywheel.api.request import VerifyParameters
+from flywheel.api.result import PublishFigures, StepResult, VerifyFigures
 from flywheel.serving.calls import Call, CallFailure, Endpoint, LoadModel, ServingPodView
 from flywheel.serving.names import adapter_name
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.planner import decide_deployment
 
-from .world import START, digest, run_with
+from .world import AnyWorld, Parameters, digest, run_with
 
 MODEL, BASE_MODEL, DRAIN = "severity", "student", 100
-Parameters = PublishParameters | VerifyParameters
 
 
 def deployment(kind: Literal["vllm", "nim"], keep: int = 1, **target: Any) -> AdapterDeployment:
@@ -51,24 +48,16 @@ class Pod:
 
 
 @dataclass
-class World:
+class World(AnyWorld):
     """Everything outside the decision. `bad`: adapters that do not answer as measured."""
 
-    deployment: AdapterDeployment
     runs: list[FlywheelRun] = field(default_factory=lambda: [run_with(1)])
     pods: dict[str, Pod] = field(default_factory=lambda: {"llm-0": Pod(), "llm-1": Pod()})
     bad: set[str] = field(default_factory=set[str])
     store: set[str] = field(default_factory=set[str])
     blind: bool = False  # NIM pods that do not look through the store
     alias_taken: bool = False
-    jobs: dict[str, JobView] = field(default_factory=dict[str, JobView])
-    requests: dict[str, Parameters] = field(default_factory=dict[str, Parameters])
-    failures: tuple[CallFailure, ...] = ()
-    broken_loads: int = 0
     verified: set[str] = field(default_factory=set[str])
-    now: datetime = START
-    events: list[Event] = field(default_factory=list[Event])
-    writes: int = 0
 
     @property
     def vllm(self) -> bool:
@@ -95,21 +84,14 @@ class World:
             jobs=tuple(self.jobs.values()),
             failures=self.failures,
             alias_taken=self.alias_taken,
+            others=self.others,
         )
 
     def decide(self, *, lost: bool = False) -> DeploymentPlan:
         """One reconcile. `lost`: the operator dies between creating Jobs and the status write."""
         before = self.deployment.status
         plan = decide_deployment(self.observed(), self.now)
-        for job in plan.delete:
-            del self.jobs[job]
-        for job in plan.create:
-            assert isinstance(job.request.parameters, PublishParameters | VerifyParameters)
-            if job.name not in self.jobs:
-                self.requests[job.name] = job.request.parameters
-                about = (job.step, job.request.iteration, job.request.attempt)
-                self.jobs[job.name] = JobView(job.name, job.name, *about, self.now, rereads=job.rereads)
-        self.failures = ()
+        self._obey(plan)
         if plan.status.alias != before.alias:
             self._check_switch(plan.status.alias)
         if lost:
@@ -149,20 +131,6 @@ class World:
         pod.listed.add(call.model)
         return None
 
-    def end_jobs(self, exit_code: int = 0, reason: str = "") -> None:
-        """Every Job at work ends: well, or with this code and nothing done."""
-        for job_name, job in self.jobs.items():
-            if not job.active:
-                continue
-            if exit_code:
-                error = StepError(reason=reason, message="said the step") if reason else None
-                message = StepResult(error=error).to_message()
-            else:
-                message = self._work(self.requests[job_name]).to_message()
-            state = "Failed" if exit_code else "Succeeded"
-            pod = PodView(f"{job_name}-pod", job_name, started=True, exit_code=exit_code, message=message)
-            self.jobs[job_name] = replace(job, state=state, pod=pod)
-
     def _work(self, asked: Parameters) -> StepResult:
         if isinstance(asked, VerifyParameters):
             passed = asked.adapter_digest not in self.bad
@@ -196,7 +164,3 @@ class World:
             if before == (status, len(self.jobs), repr(self.pods)) and status.rollout is None and status.step is None:
                 return
         raise AssertionError(f"never comes to rest: {self.deployment.status}")
-
-    def condition(self, kind: str) -> tuple[str, str] | None:
-        found = [entry for entry in self.deployment.status.conditions if entry.type == kind]
-        return (found[0].status, found[0].reason) if found else None

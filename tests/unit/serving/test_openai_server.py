@@ -71,8 +71,8 @@ def refusal(message: str) -> dict[str, Any]:
 def failure(told: Told, call: type[LoadModel] | type[UnloadModel] = LoadModel, target: Any = VLLM) -> str | None:
     endpoint = Endpoint("llm-0", told.address)
     wanted = LoadModel(endpoint, NAME, "sha256:x") if call is LoadModel else UnloadModel(endpoint, NAME)
-    found = perform([wanted], target, lambda: None)
-    return found[0].message if found else None
+    found = perform(wanted, target, lambda: None)
+    return found.message if found else None
 
 
 def test_loading_says_where_and_sees_that_it_is_there(told: Told) -> None:

@@ -11,26 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from restricted import check_job
 
+from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.conditions import READY, RECONCILING, STALLED
 from flywheel.api.result import AbsentFigures, ExamFigures, PublishFigures, StepResult, VerifyFigures
 from flywheel.loop.accept import UnexpectedResultError
 from flywheel.loop.observed import PodView
-from flywheel.serving.calls import CallFailure, Endpoint, LoadModel, UnloadModel
+from flywheel.serving.calls import CallFailure, LoadModel, UnloadModel
 from flywheel.serving.names import candidate_name
 from flywheel.serving.rollout import TRY_AGAIN_SECONDS
 
-from .world import MODEL, START, Pod, World, digest, run_with
-
-
-def first(world: World, **wanted: Any) -> None:
-    """Decide, with Jobs ending well, until the rollout has these fields."""
-    for _ in range(50):
-        world.decide()
-        world.end_jobs()
-        rollout = world.deployment.status.rollout
-        if rollout is not None and all(getattr(rollout, name) == value for name, value in wanted.items()):
-            return
-    raise AssertionError(f"{wanted} never holds")
+from .world import MODEL, START, Pod, World, digest, first, run_with
 
 
 def test_a_candidate_comes_into_service_step_by_step() -> None:
@@ -260,7 +250,7 @@ def test_requests_name_exactly_what_is_read() -> None:
         ("curriculum", "curricula/review/c-1/r1", ["pools/curriculum"]),
     ]
     assert stage.request.output == "adapters/review"
-    assert stage.claims.repository == "models"
+    assert stage.claims.repository == world.deployment.spec.target.repository
     assert verify.claims.repository is None
     assert verify.request.inputs[0].path == f"adapters/review/{digest(1).replace(':', '-')}"
     assert verify.request.output == "deployments/review/severity-01234567/iter-1/verify/a1"
@@ -306,53 +296,6 @@ def test_whatever_happens_the_newest_good_candidate_ends_up_serving(faults: list
     if status.serving is not None:
         assert {pod.stable for pod in world.pods.values()} == {status.serving.digest}
     assert not any(pod.candidates or pod.dead for pod in world.pods.values())
-
-
-def test_a_dead_process_is_said_started_anew_and_not_shown_as_serving() -> None:
-    world = World(runs=[run_with(1)])
-    world.settle()
-    told = len(world.events)
-    world.pods["triton-1"].dead = {MODEL}
-    plan = world.decide()
-    assert plan.calls == (LoadModel(Endpoint("triton-1", "triton-1:8001"), MODEL, digest(1)),)
-    assert world.condition(READY) == ("False", "ProcessDead")
-    assert "triton-1" in world.deployment.status.conditions[0].message
-    shown = {pod.name: (pod.revision, pod.verified) for pod in world.deployment.status.pods}
-    assert shown == {"triton-0": (digest(1), True), "triton-1": ("", False)}
-    world.settle()
-    assert world.condition(READY) == ("True", "Serving")
-    assert [event.reason for event in world.events[told:]] == ["ProcessDead"]
-
-
-def test_in_a_rollout_what_serves_is_healed_first_until_the_disk_may_name_the_next() -> None:
-    world = World(runs=[run_with(1)])
-    world.settle()
-    world.runs = [run_with(2, iteration=2)]
-    first(world, verified=True)
-    world.pods["triton-0"].dead = {MODEL}
-    before = world.deployment.status
-    plan = world.decide()
-    assert [(call.model, call.revision) for call in plan.calls if isinstance(call, LoadModel)] == [(MODEL, digest(1))]
-    assert (plan.status.rollout, plan.status.step, plan.status.attempt) == (before.rollout, before.step, before.attempt)
-
-    assert [job.step for job in world.decide().create] == ["commit"]
-    world.pods["triton-0"].dead = {MODEL}
-    assert not world.decide().calls  # to start the old one anew would hide what the disk says now
-    world.settle()
-    assert {pod.stable for pod in world.pods.values()} == {digest(2)}
-
-
-def test_a_candidate_whose_process_died_is_loaded_again_and_verified() -> None:
-    world = World(runs=[run_with(1)])
-    first(world, staged=digest(1))
-    while "verify" not in {job.step for job in world.jobs.values()}:
-        world.decide()
-    for pod in world.pods.values():
-        pod.dead = set(pod.candidates)
-    world.end_jobs(75, "TargetUnavailable")
-    world.settle()
-    serving = world.deployment.status.serving
-    assert serving is not None and serving.digest == digest(1)
 
 
 def test_strays_are_unloaded_once_and_not_in_a_hot_loop() -> None:
@@ -405,11 +348,20 @@ def test_a_publish_of_another_adapter_is_refused() -> None:
         world.decide()
 
 
-def test_every_job_is_restricted() -> None:
+@pytest.mark.parametrize("guarded", [False, True])
+def test_every_job_is_restricted(guarded: bool) -> None:
     world, made = World(runs=[run_with(1)]), set[str]()
+    if guarded:
+        value = world.deployment.to_json_object()
+        value["spec"]["target"]["triton"] |= {
+            "tls": {"serverName": "triton.review.svc", "caBundleRef": {"name": "corp-ca"}},
+            "credentialsRef": {"name": "triton-admin"},
+        }
+        world.deployment = AdapterDeployment.model_validate(value)
     for _ in range(30):
         for job in world.decide().create:
             check_job(job)
+            assert (job.serving_secret == "triton-admin") == (guarded and job.step == "verify")
             made.add(job.step)
         world.end_jobs()
     assert made == {"stage", "verify", "commit"}

@@ -66,3 +66,12 @@ def test_only_our_own_folders_are_removed(store: Path, adapter: Path, foreign: s
     for _ in range(2):
         retire(store, MODEL, [NAME])
     assert list(store.iterdir()) == []
+
+
+def test_a_nemo_that_was_made_of_our_adapter_under_its_name_is_left_alone(store: Path, adapter: Path) -> None:
+    (store / NAME).mkdir()
+    (store / NAME / "severity.nemo").write_text("theirs")
+    with pytest.raises(TryLaterError, match="not touched"):
+        bring(store, MODEL, NAME, adapter, DIGEST)
+    retire(store, MODEL, [NAME])
+    assert (store / NAME / "severity.nemo").read_text() == "theirs"

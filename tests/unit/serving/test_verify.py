@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import Any
 
 import pytest
+from certificates import make_certificates
 
 from flywheel.api.request import Input, StepRequest, VerifyParameters
 from flywheel.api.result import Difference, VerifyFigures
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import BaseIdentity, Contract
 from flywheel.serving import asking
-from flywheel.serving.errors import PodUnreachableError
+from flywheel.serving.access import Access, Trust
+from flywheel.serving.errors import KeyRefusedError, PodUnreachableError
 from flywheel.serving.triton import Reply
 from flywheel.steps import verify as step
 from flywheel.workspace.manifest import Manifest, list_files, seal
@@ -40,7 +42,7 @@ Answers = Callable[[str, int], Reply]
 
 def pods(answers: Answers) -> type:
     class Pod:
-        def __init__(self, address: str) -> None:
+        def __init__(self, address: str, access: Access) -> None:
             self.address = address
 
         def __enter__(self) -> Pod:
@@ -49,6 +51,8 @@ def pods(answers: Answers) -> type:
         def __exit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
         ) -> None: ...
+
+        def lora_name(self, _model: str) -> None: ...
 
         def ask(self, model: str, question: dict[str, Any]) -> Reply:
             assert model == "severity-cand-aaaaaaaa"
@@ -161,6 +165,62 @@ def test_a_pod_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_p
     with pytest.raises(TryLaterError) as caught:
         figures(monkeypatch, tmp_path, answers)
     assert caught.value.reason == "TargetUnavailable"
+
+
+GUARDED = {"credentials": True, "tls": {"serverName": "triton.review.svc", "caBundleRef": {"name": "corp-ca"}}}
+
+
+def guarded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: Answers = right, **missing: str | None
+) -> list[Access]:
+    """What the pods are shown, where the step has all that it needs but what is missing."""
+    found: list[Access] = []
+    authorities = make_certificates(tmp_path, "DNS:triton.review.svc") / "ca.pem"
+    given = {"CA": str(authorities), "HEADER": "admin-key", "VALUE": "s3cret"} | missing
+    for name, value in given.items():
+        if value is not None:
+            monkeypatch.setenv(f"FLYWHEEL_SERVING_{name}", value)
+    pod = pods(answers)
+
+    def meet(address: str, access: Access) -> Any:
+        found.append(access)
+        return pod(address, access)
+
+    monkeypatch.setattr(asking, "TritonPod", meet)
+    step.verify(attempt(tmp_path, **GUARDED))
+    return found
+
+
+def test_pods_are_shown_what_the_step_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for access in guarded(monkeypatch, tmp_path):
+        assert access.headers == {"triton-grpc-protocol-admin-key": "s3cret"}
+        assert access.trust == Trust("triton.review.svc", (tmp_path / "ca.pem").read_text())
+    kept = "".join(file.read_text() for file in (tmp_path / "deployments").rglob("*.json*"))
+    assert "triton.review.svc" in kept and "s3cret" not in kept
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "reason"),
+    [
+        ({"CA": "/nowhere"}, r"key ca.crt of ConfigMap corp-ca .* is not there", "TargetCertificate"),
+        ({"VALUE": None}, "credentialsRef lacks the key value", "TargetSecret"),
+    ],
+)
+def test_what_the_step_was_not_given_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: dict[str, str | None], words: str, reason: str
+) -> None:
+    with pytest.raises(TryLaterError, match=words) as caught:
+        guarded(monkeypatch, tmp_path, **missing)
+    assert caught.value.reason == reason
+
+
+def test_a_refusal_is_waited_for_under_its_own_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(address: str, _number: int) -> Reply:
+        raise KeyRefusedError(f"{address} refuses the credential")
+
+    with pytest.raises(TryLaterError, match="refuses the credential") as caught:
+        guarded(monkeypatch, tmp_path, refuse)
+    assert caught.value.reason == "TargetKeyRefused"
 
 
 def by_name(monkeypatch: pytest.MonkeyPatch, told: dict[str, Callable[[int], str]]) -> None:

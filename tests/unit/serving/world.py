@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flywheel.api.adapterdeployment import AdapterDeployment, PodCount
 from flywheel.api.conditions import Event
@@ -18,6 +19,7 @@ from flywheel.serving.planner import decide_deployment
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MODEL = "severity"
+Parameters = PublishParameters | VerifyParameters
 
 
 def digest(number: int) -> str:
@@ -92,7 +94,55 @@ class Pod:
 
 
 @dataclass
-class World:
+class AnyWorld:
+    """What does not hang on the kind of server: the resource, its Jobs that end when told, and the clock."""
+
+    deployment: AdapterDeployment
+    jobs: dict[str, JobView] = field(default_factory=dict[str, JobView])
+    requests: dict[str, Parameters] = field(default_factory=dict[str, Parameters])
+    failures: tuple[CallFailure, ...] = ()
+    others: tuple[AdapterDeployment, ...] = ()
+    broken_loads: int = 0
+    now: datetime = START
+    events: list[Event] = field(default_factory=list[Event])
+    writes: int = 0
+
+    def _obey(self, plan: DeploymentPlan) -> None:
+        for name in plan.delete:
+            del self.jobs[name]
+        for job in plan.create:
+            assert isinstance(job.request.parameters, PublishParameters | VerifyParameters)
+            if job.name not in self.jobs:
+                self.requests[job.name] = job.request.parameters
+                about = (job.step, job.request.iteration, job.request.attempt)
+                self.jobs[job.name] = JobView(job.name, job.name, *about, self.now, rereads=job.rereads)
+        self.failures = ()
+
+    def end_jobs(self, exit_code: int = 0, reason: str = "") -> None:
+        """Every Job at work ends: well, or with this code and nothing done."""
+        for name, job in self.jobs.items():
+            if not job.active:
+                continue
+            if exit_code:
+                error = StepError(reason=reason, message="said the step") if reason else None
+                message = StepResult(error=error).to_message()
+            else:
+                message = self._work(self.requests[name]).to_message()
+            state = "Failed" if exit_code else "Succeeded"
+            pod = PodView(f"{name}-pod", name, started=True, exit_code=exit_code, message=message)
+            self.jobs[name] = replace(job, state=state, pod=pod)
+
+    def _work(self, asked: Parameters) -> StepResult:
+        """What a Job that ends well does and says."""
+        raise NotImplementedError
+
+    def condition(self, kind: str) -> tuple[str, str] | None:
+        found = [entry for entry in self.deployment.status.conditions if entry.type == kind]
+        return (found[0].status, found[0].reason) if found else None
+
+
+@dataclass
+class World(AnyWorld):
     """Everything outside the decision. `bad`: adapters that do not answer as measured."""
 
     runs: list[FlywheelRun] = field(default_factory=list[FlywheelRun])
@@ -103,15 +153,7 @@ class World:
     disk: str | None = None
     on_volume: set[str] = field(default_factory=set[str])
     staged: dict[str, str] = field(default_factory=dict[str, str])
-    jobs: dict[str, JobView] = field(default_factory=dict[str, JobView])
-    requests: dict[str, PublishParameters | VerifyParameters] = field(
-        default_factory=dict[str, PublishParameters | VerifyParameters]
-    )
-    failures: tuple[CallFailure, ...] = ()
-    broken_loads: int = 0
-    now: datetime = START
-    events: list[Event] = field(default_factory=list[Event])
-    writes: int = 0
+    late_pulls: int = 0
 
     def observed(self) -> DeploymentObserved:
         views = tuple(pod.view(name) for name, pod in self.pods.items())
@@ -122,20 +164,13 @@ class World:
             pods=views,
             jobs=tuple(self.jobs.values()),
             failures=self.failures,
+            others=self.others,
         )
 
     def decide(self, *, lost: bool = False) -> DeploymentPlan:
         """One reconcile. `lost`: the operator dies between creating Jobs and the status write."""
         plan = decide_deployment(self.observed(), self.now)
-        for name in plan.delete:
-            del self.jobs[name]
-        for job in plan.create:
-            assert isinstance(job.request.parameters, PublishParameters | VerifyParameters)
-            if job.name not in self.jobs:
-                self.requests[job.name] = job.request.parameters
-                about = (job.step, job.request.iteration, job.request.attempt)
-                self.jobs[job.name] = JobView(job.name, job.name, *about, self.now, rereads=job.rereads)
-        self.failures = ()
+        self._obey(plan)
         serving = plan.status.serving
         if serving is not None and serving != self.deployment.status.serving:
             assert {pod.stable for pod in self.pods.values()} == {serving.digest}, "status says more than is true"
@@ -157,6 +192,9 @@ class World:
             pod.candidates.pop(call.model, None)
             pod.dead.discard(call.model)
             return None
+        if self.late_pulls:
+            self.late_pulls -= 1
+            return CallFailure(call, "the disk does not have it", not_there=True)
         if self.broken_loads:
             self.broken_loads -= 1
             return CallFailure(call, "the pod could not load the model")
@@ -170,27 +208,13 @@ class World:
             pod.candidates[call.model] = found
         return None
 
-    def end_jobs(self, exit_code: int = 0, reason: str = "") -> None:
-        """Every Job at work ends: well, or with this code and nothing done."""
-        for name, job in self.jobs.items():
-            if not job.active:
-                continue
-            if exit_code:
-                error = StepError(reason=reason, message="said the step") if reason else None
-                message = StepResult(error=error).to_message()
-            else:
-                message = self._work(self.requests[name]).to_message()
-            state = "Failed" if exit_code else "Succeeded"
-            pod = PodView(f"{name}-pod", name, started=True, exit_code=exit_code, message=message)
-            self.jobs[name] = replace(job, state=state, pod=pod)
-
     def end_with(self, name: str, figures: VerifyFigures) -> None:
         """A Job ends with these figures."""
         message = StepResult(manifest=digest(1), path="x", figures=figures).to_message()
         pod = PodView(f"{name}-pod", name, started=True, exit_code=0, message=message)
         self.jobs[name] = replace(self.jobs[name], state="Succeeded", pod=pod)
 
-    def _work(self, asked: PublishParameters | VerifyParameters) -> StepResult:
+    def _work(self, asked: Parameters) -> StepResult:
         if isinstance(asked, VerifyParameters):
             good = asked.serve_base or asked.adapter_digest not in self.bad
             figures = VerifyFigures(probes=20, agreed=dict.fromkeys(asked.addresses, 20 if good else 0), passed=good)
@@ -230,6 +254,13 @@ class World:
         status = self.deployment.status
         return status.rollout is None and status.step is None
 
-    def condition(self, kind: str) -> tuple[str, str] | None:
-        found = [entry for entry in self.deployment.status.conditions if entry.type == kind]
-        return (found[0].status, found[0].reason) if found else None
+
+def first(world: World, **wanted: Any) -> None:
+    """Decide, with Jobs ending well, until the rollout has these fields."""
+    for _ in range(50):
+        world.decide()
+        world.end_jobs()
+        rollout = world.deployment.status.rollout
+        if rollout is not None and all(getattr(rollout, name) == value for name, value in wanted.items()):
+            return
+    raise AssertionError(f"{wanted} never holds")

@@ -10,7 +10,16 @@ from resources import curriculum_spec
 from flywheel.api.item import Answer
 from flywheel.api.request import MeasureParameters
 from flywheel.api.task import Task
-from flywheel.statistics.measurement import CANDIDATE, OtherItemsError, difference, measurement
+from flywheel.statistics.measurement import (
+    CANDIDATE,
+    INCUMBENT,
+    OtherItemsError,
+    difference,
+    left_for_serving,
+    measurement,
+    recall_lower_bounds,
+)
+from flywheel.statistics.power import DISCORDANT, detectable_gain
 
 TASK = Task.model_validate(curriculum_spec()["task"])
 ORDER = TASK.label.order
@@ -47,3 +56,33 @@ def test_answers_to_other_items_are_no_measurement() -> None:
         measurement(PARAMETERS, TASK, {CANDIDATE: arm}, {}, {"code": [answer(9, ORDER[0], None)]}, 4, seed=0)
     with pytest.raises(OtherItemsError, match="code"):
         measurement(PARAMETERS, TASK, {CANDIDATE: arm}, {}, {"code": [answer(1, ORDER[1], None)]}, 4, seed=0)
+
+
+@given(st.lists(known, min_size=1, max_size=30).filter(lambda found: any(entry[3] for entry in found)))
+def test_an_incumbent_that_answered_fewer_is_compared_over_those(
+    found: list[tuple[str, str, str | None, bool]],
+) -> None:
+    arm = [answer(place, truth, label) for place, (truth, label, _, _) in enumerate(found)]
+    fewer = [answer(place, truth, other) for place, (truth, _, other, asked) in enumerate(found) if asked]
+    parameters = PARAMETERS.model_copy(update={"recall_versus": [INCUMBENT]})
+    figures = measurement(parameters, TASK, {CANDIDATE: arm, INCUMBENT: fewer}, {INCUMBENT: fewer}, {}, 30, seed=0)
+    same = [arm[place] for place, entry in enumerate(found) if entry[3]]
+    assert figures.differences == {INCUMBENT: difference(same, fewer, INCUMBENT, level=0.95, seed=0)}
+    assert figures.recall_lows == pytest.approx(recall_lower_bounds(TASK, same, [fewer], level=0.95), abs=1e-4)
+    if len(fewer) < len(arm):
+        with pytest.raises(OtherItemsError, match="first"):
+            measurement(PARAMETERS, TASK, {CANDIDATE: arm}, {"first": fewer}, {}, 30, seed=0)
+
+
+def test_without_an_item_left_for_the_incumbent_no_floor_is_measured() -> None:
+    arm = [answer(place, ORDER[0], ORDER[0]) for place in range(4)]
+    parameters = PARAMETERS.model_copy(update={"recall_versus": [INCUMBENT]})
+    assert measurement(parameters, TASK, {CANDIDATE: arm}, {}, {}, 4, seed=0).recall_lows == []
+    left = left_for_serving([], 4, level=0.95)
+    assert (left.items, left.left_out, left.smallest) == (0, 4, None)
+
+
+def test_what_is_left_for_the_incumbent_shows_what_as_many_even_items_do() -> None:
+    left = left_for_serving([label for label in ORDER for _ in range(60)], 300, level=0.95)
+    assert (left.items, left.left_out) == (240, 60)
+    assert left.smallest == round(detectable_gain(240, DISCORDANT, level=0.95) or 1, 4)

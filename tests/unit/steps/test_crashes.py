@@ -24,6 +24,7 @@ from flywheel.api.result import AbsentFigures
 from flywheel.api.task import PreparedTask
 from flywheel.data.tokens import BaseIdentity, Contract
 from flywheel.serving import asking, repository
+from flywheel.serving.access import Access
 from flywheel.serving.triton import Reply
 from flywheel.workspace.adapter import adapter_digest
 from flywheel.workspace.program import REQUEST
@@ -270,7 +271,7 @@ def test_cleanup(bench: Any, add_row: AddRow) -> None:
 class Pod:
     """Answers as measured."""
 
-    def __init__(self, address: str) -> None: ...
+    def __init__(self, address: str, access: Access) -> None: ...
 
     def __enter__(self) -> Pod:
         return self
@@ -278,6 +279,8 @@ class Pod:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def lora_name(self, _model: str) -> None: ...
 
     def ask(self, model: str, question: dict[str, Any]) -> Reply:
         return Reply('{"issue_type":"major"}', "sha256:" + "a" * 64)

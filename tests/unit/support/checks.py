@@ -84,6 +84,10 @@ def _check_job(world: World, status: FlywheelRunStatus, job: StepJob) -> None:
             assert status.curriculum is not None
             assert (entry.path, entry.digest) == (status.curriculum.path, status.curriculum.digest)
             continue
+        if entry.name == "serving":
+            assert status.serving is not None and status.candidate is None
+            assert (entry.path, entry.digest) == (status.serving.path, status.serving.manifest)
+            continue
         number, step, attempt = re.fullmatch(r".*/iter-(\d+)/(\w+)/a(\d+)", entry.path).groups()  # type: ignore[union-attr]
         assert world.workspace[entry.path][0] == entry.digest
         known = world.accepted | accepted_steps(status)

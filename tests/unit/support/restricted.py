@@ -14,6 +14,7 @@ from flywheel.api.request import (
     ReportParameters,
     StepRequest,
     TrainParameters,
+    VerifyParameters,
 )
 from flywheel.controller.jobs import Owner, job_manifest
 from flywheel.controller.mounts import bucket_sources
@@ -62,8 +63,16 @@ def _check_environment(job: StepJob, env: list[dict[str, Any]]) -> None:
         ref = {"name": job.hub_secret, "key": "hubToken", "optional": False}
         assert keys == {"FLYWHEEL_HUB_TOKEN": {"secretKeyRef": ref}}
         return
+    parameters = job.request.parameters
+    if isinstance(parameters, VerifyParameters) and job.serving_secret is not None:
+        names = {"value": "VALUE", "header": "HEADER"} if parameters.server == "triton" else {"apiKey": "API_KEY"}
+        ref = {"name": job.serving_secret, "optional": False}
+        assert keys == {
+            f"FLYWHEEL_SERVING_{name}": {"secretKeyRef": {**ref, "key": key}} for key, name in names.items()
+        }
+        return
     if job.request.step not in (*TEACHING, "judge"):
-        assert not keys
+        assert not keys and job.serving_secret is None
         return
     if job.request.step == "judge":
         assert job.teacher_secret is None and set(keys) == {
@@ -83,6 +92,9 @@ def _check_sidecars(job: StepJob, sidecars: list[dict[str, Any]]) -> None:
     """The bucket's key is in the sidecar, which is our image and program, and nowhere else."""
     place, sources = job.claims.workspace.s3, bucket_sources(job.request)
     buckets = {f"SOURCE_{number}": source for number, source in sources.items()} | ({"S3": place} if place else {})
+    repository = job.claims.repository.s3 if job.claims.repository is not None else None
+    if isinstance(job.request.parameters, PublishParameters) and repository is not None:
+        buckets |= {"REPOSITORY": repository}
     assert len(sidecars) == bool(buckets)
     for sidecar in sidecars:
         assert sidecar["image"] == IMAGES["operator"] and sidecar["command"][1:] == ["-m", "flywheel.workspace.sidecar"]
@@ -97,17 +109,20 @@ def _check_sidecars(job: StepJob, sidecars: list[dict[str, Any]]) -> None:
             for where, bucket in buckets.items()
             for name, key in names.items()
         }
-        mount = {"name": "workspace", "mountPath": "/workspace"}
-        assert sidecar["volumeMounts"] == [mount if place else {"name": "fetched", "mountPath": "/workspace/_fetched"}]
+        shared = {"workspace": "/workspace"} if place else {"fetched": "/workspace/_fetched"} if sources else {}
+        shared |= {"repository": "/repository"} if "REPOSITORY" in buckets else {}
+        assert sidecar["volumeMounts"] == [{"name": name, "mountPath": path} for name, path in shared.items()]
 
 
 def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> None:
     own = job.claims.workspace.persistent_volume_claim
-    claims = {own and own.claim_name, job.claims.model, job.claims.repository} - {None}
+    repository = job.claims.repository
+    served = repository.persistent_volume_claim if repository is not None else None
+    claims = {own and own.claim_name, job.claims.model, served and served.claim_name} - {None}
     claims |= {source.claim for source in job.claims.sources} - {None}
     sources = {entry["name"]: next(iter(set(entry) - {"name"})) for entry in volumes}
     assert set(sources.values()) <= {"persistentVolumeClaim", "emptyDir", "configMap"}
-    assert job.request.step in (*TEACHING, "prepare") or "configMap" not in sources.values()
+    assert job.request.step in (*TEACHING, "prepare", "verify") or "configMap" not in sources.values()
     assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} <= claims
     readable, writable = planned(job.request)
     for mount in mounts:
@@ -118,17 +133,19 @@ def _check_volumes(job: StepJob, volumes: list[dict[str, Any]], mounts: list[dic
                 path in ("/tmp", "/dev/shm")
                 or (path == "/workspace" and own is None)
                 or (path == "/workspace/_fetched" and own is not None and bucket_sources(job.request))
+                or (path == "/repository" and repository is not None and repository.s3 is not None)
             )
         elif path.startswith("/sources/"):
             (source,) = [source for source in job.claims.sources if f"{path}/".startswith(f"{source.folder}/")]
             wanted = (source.folder, None) if source.config_map else (f"{source.folder}/{source.path}", source.path)
             assert read_only and (path, mount.get("subPath")) == wanted
         elif sources[mount["name"]] == "configMap":
-            assert read_only and path == "/etc/flywheel/teacher"
+            whose = "serving" if job.request.step == "verify" else "teacher"
+            assert read_only and path == f"/etc/flywheel/{whose}"
         elif path == "/model":
             assert read_only and mount.get("subPath") == job.claims.model_folder
         elif isinstance(job.request.parameters, PublishParameters) and path == job.request.parameters.repository_path:
-            assert job.claims.repository is not None
+            assert served is not None
         else:
             assert path == WORKSPACE + mount["subPath"]
             assert mount["subPath"] in (readable if read_only else writable)

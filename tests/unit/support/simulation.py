@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import checks
 from resources import NOW, curriculum, digest, flywheel_run, ready, run_spec
 
+from flywheel.api.adapterdeployment import AdapterDeployment
 from flywheel.api.conditions import Event
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
@@ -106,12 +107,15 @@ class World:
     mishaps: Sequence[str] = tuple(MISHAPS)
     ran: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])  # seconds and GPUs, by pod
     vanished: set[str] = field(default_factory=set[str])  # pods that were gone before their end was seen
+    deployment: AdapterDeployment | None = None
+    left_for_serving: Sequence[float | None] = (0, 0.05)  # items that are left out, and the smallest gain
 
     # what the operator sees and does
 
     def observe(self) -> RunObserved:
         run = flywheel_run(self.spec, self.status, self.generation)
-        return RunObserved(run, self.curriculum, tuple(job.view for job in self.jobs.values()), "/model")
+        views = tuple(job.view for job in self.jobs.values())
+        return RunObserved(run, self.curriculum, views, "/model", deployment=self.deployment)
 
     def read_status(self) -> FlywheelRunStatus:
         return FlywheelRunStatus.model_validate(self.status)
@@ -393,12 +397,19 @@ class World:
         if request.input("adapter") is not None:
             compared += list(UNTRAINED_ARMS) if parameters.untrained_arms else []
             arms.append("candidate")
+        serving = None
+        if request.input("serving") is not None:
+            left_out, smallest = self.left_for_serving
+            serving = {"items": 300 - int(left_out or 0), "leftOut": left_out, "smallest": smallest}
+            arms.append("incumbent")
+            compared += ["incumbent"] if "candidate" in arms else []
         gains = [{"difference": 0.1, "low": 0.02, "high": 0.2}, {"difference": 0.0, "low": -0.02, "high": 0.005}]
         if request.step == "test" and self.unproven_tests:
             self.unproven_tests -= 1
             gains = gains[1:]
         return {
             "items": 300,
+            "serving": serving,
             "arms": {name: self._accuracy(request.iteration) for name in arms},
             "differences": {name: self.script.of(gains) for name in compared},
             "blanked": dict.fromkeys(("code", "review"), FALL) if parameters.blanked else {},

@@ -6,7 +6,6 @@ import json
 import select
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from certificates import make_certificates
 
 from flywheel.api.request import TeacherParameters
 from flywheel.teacher.client import HOSTS_VARIABLE, KEY_VARIABLE, RefusedError, TeacherClient
@@ -79,24 +79,10 @@ def serving(handler: type[Teaching], context: ssl.SSLContext | None = None, stat
         server.server_close()
 
 
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA, a server's certificate by it, and another CA."""
-    folder = tmp_path_factory.mktemp("pki")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    for name in ("ca", "other"):
-        made = ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem", "-subj", f"/CN={name}"]
-        openssl("req", "-x509", *key, *made, "-addext", "keyUsage=critical,keyCertSign")
-    made = ["-keyout", f"{folder}/server.key", "-out", f"{folder}/server.csr", "-subj", "/CN=server"]
-    openssl("req", *key[:-2], *made)
-    (folder / "names").write_text(f"subjectAltName=IP:127.0.0.1,DNS:{NAME}\n")
-    by = ["-CA", f"{folder}/ca.pem", "-CAkey", f"{folder}/ca.key", "-CAcreateserial", "-extfile", f"{folder}/names"]
-    openssl("x509", "-req", "-in", f"{folder}/server.csr", "-out", f"{folder}/server.pem", "-days", "2", *by)
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("pki"), f"IP:127.0.0.1,DNS:{NAME}")
 
 
 @pytest.fixture
