@@ -138,3 +138,4 @@ def test_deleting_the_run_leaves_what_serves_and_it_heals(review: Namespace) -> 
     review.kubectl("delete", pod, "--timeout=120s")
     review.kubectl("rollout", "status", "deployment/triton", "--timeout=180s")
     wait_for("another pod serves", lambda: pods_of(review).get(pod) is None and served_by(review) == [served["digest"]])
+    wait_for("it is asked the probes", lambda: [entry["verified"] for entry in pods_of(review).values()] == [True])

@@ -51,6 +51,7 @@ def test_a_dead_process_is_started_anew_with_the_same_adapter(
     with TritonPod(one.address) as pod:
         reply = pod.ask(MODEL, QUESTIONS[0])
     assert (reply.text, reply.served_by) == said(adapter)
+    assert [pod.verified for pod in bed.deployment.status.pods] == [True], "asked the probes once more"
     assert sum(line.startswith("ProcessDead") for line in bed.told) == 1
 
     offer(bed, 2, other, expected=other.label)  # what was sent over the server's head does not hide the disk

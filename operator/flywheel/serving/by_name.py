@@ -19,7 +19,8 @@ from flywheel.loop.state import State, holds
 from flywheel.serving.calls import LoadModel, ServingPodView
 from flywheel.serving.candidates import again
 from flywheel.serving.ending import AT_ONCE_SECONDS, serve, serving_state
-from flywheel.serving.loading import LOOK_AGAIN_SECONDS, load
+from flywheel.serving.keeping import LOOK_AGAIN_SECONDS, recheck, rested
+from flywheel.serving.loading import load
 from flywheel.serving.names import alias_of
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.retiring import drained_at, kept, removable, unloads, unwanted
@@ -95,13 +96,15 @@ def _keep(
     calls = tuple(call for call in wanted if call not in failed)
     # A name that only pods knew is remembered for its folder, which has to go after it.
     stored = sorted({*status.stored, *names})[-MOST_STORED:]
-    status = status.model_copy(update={"step": None, "attempt": None, "stored": stored})
+    status = rested(observed, status).model_copy(update={"stored": stored})
     if not calls and (gone := removable(observed, names)):
         update = {"retiring": gone[:MOST_STORED], "rollouts": status.rollouts + 1, "step": "retire"}
         status = status.model_copy(update=update)
         return settled(observed, status, serving_state(status), now, requeue_after=AT_ONCE_SECONDS)
     if observed.alias_taken and serving is not None:
         return replace(_taken(observed, status, now), calls=calls)
+    if not calls and (asking := recheck(observed, status, now, at_rest)) is not None:
+        return asking
     again = AT_ONCE_SECONDS if calls else _look_again(observed, status, now)
     return settled(observed, status, at_rest or serving_state(status), now, calls=calls, requeue_after=again)
 

@@ -10,13 +10,11 @@ from flywheel.api.curriculum import Attempt
 from flywheel.loop.attempts import BACKOFF_FIRST, BACKOFF_MOST, DEFAULT_ATTEMPTS, seconds_until
 from flywheel.loop.state import State
 from flywheel.serving.calls import CallFailure, LoadModel
-from flywheel.serving.ending import AT_ONCE_SECONDS, reject, serving_state
+from flywheel.serving.ending import AT_ONCE_SECONDS, reject
 from flywheel.serving.names import short
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
-from flywheel.serving.status import settled, strays
+from flywheel.serving.status import settled
 
-# Pods lose and regain models without any event that would be seen here.
-LOOK_AGAIN_SECONDS = 60.0
 _MOST_DOUBLINGS = 10
 # A pod looks into the bucket every 5 seconds. What it has not pulled after 5 minutes is said to be wrong.
 _PULL_FIRST, _PULL_MOST = 5.0, 60.0
@@ -86,7 +84,7 @@ def _loading(observed: DeploymentObserved, calls: tuple[LoadModel, ...]) -> Stat
     return State("working", Reason.LOADING, f"loading {short(calls[0].revision)} as {calls[0].model} on {names}")
 
 
-def _behind(observed: DeploymentObserved, revision: str) -> tuple[LoadModel, ...]:
+def behind(observed: DeploymentObserved, revision: str) -> tuple[LoadModel, ...]:
     """For every pod on which that adapter does not answer under the stable name."""
     model = observed.deployment.spec.target.model
     return tuple(LoadModel(view.endpoint, model, revision) for view in observed.ready_pods if view.revision != revision)
@@ -103,25 +101,7 @@ def heal_first(observed: DeploymentObserved, status: AdapterDeploymentStatus, no
     if status.serving is None or committing or status.on_disk not in (None, status.serving.digest):
         return None
     failed = {failure.call for failure in observed.failures}
-    calls = tuple(call for call in _behind(observed, status.serving.digest) if call not in failed)
+    calls = tuple(call for call in behind(observed, status.serving.digest) if call not in failed)
     if not calls:
         return None
     return settled(observed, status, _loading(observed, calls), now, calls=calls, requeue_after=AT_ONCE_SECONDS)
-
-
-def keep(
-    observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime, at_rest: State | None = None
-) -> DeploymentPlan:
-    """No rollout: bring back pods that lost the adapter, and drop what a broken rollout left loaded.
-
-    `at_rest`: what is to be said then, where there is more to say than what serves.
-    """
-    serving = status.serving
-    if serving is not None and (calls := _behind(observed, serving.digest)):
-        return load(observed, status, calls, "heal", now)
-    status = status.model_copy(update={"step": None, "attempt": None})
-    left = tuple(
-        call for call in strays(observed, status) if call not in {failure.call for failure in observed.failures}
-    )
-    requeue = AT_ONCE_SECONDS if left else LOOK_AGAIN_SECONDS
-    return settled(observed, status, at_rest or serving_state(status), now, calls=left, requeue_after=requeue)

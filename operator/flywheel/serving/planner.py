@@ -16,7 +16,8 @@ from flywheel.loop.state import State, holds
 from flywheel.serving.by_name import keep_by_name, roll_out_by_name, with_revisions
 from flywheel.serving.candidates import PinError, again, newest, pinned, revision_of, unapproved
 from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, serving_state
-from flywheel.serving.loading import heal_first, keep
+from flywheel.serving.keeping import keep
+from flywheel.serving.loading import heal_first
 from flywheel.serving.neighbours import elder
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.rollout import roll_out

@@ -5,6 +5,7 @@ Each may be repeated at will, so a lost result is had by doing the step again: t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from flywheel.api.adapterdeployment import Rollout
@@ -19,17 +20,20 @@ from flywheel.loop.naming import (
     job_name,
 )
 from flywheel.loop.plan import Claims, StepJob
+from flywheel.serving.calls import ServingPodView
 from flywheel.serving.candidates import before
-from flywheel.serving.names import tried_as
+from flywheel.serving.names import alias_of, tried_as
 from flywheel.serving.observed import DeploymentObserved
+from flywheel.serving.rechecking import unasked
 from flywheel.workspace.adapter import CONTRACT, PROBES
 
-RolloutStep = Literal["stage", "verify", "commit", "retire"]
+RolloutStep = Literal["stage", "verify", "commit", "retire", "recheck"]
 PROGRAM: dict[RolloutStep, Literal["publish", "verify"]] = {
     "stage": "publish",
     "verify": "verify",
     "commit": "publish",
     "retire": "publish",
+    "recheck": "verify",
 }
 
 
@@ -42,6 +46,8 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
     output = attempt_folder(deployment_folder(deployment.metadata), number, step, ordinal)
     if step == "verify":
         parameters, inputs = _verify(observed, rollout)
+    elif step == "recheck":
+        parameters, inputs = _recheck(observed, rollout)
     else:
         parameters, inputs = _publish(observed, rollout, step)
         output = output if step == "retire" else adapters_folder(deployment.metadata.namespace)
@@ -63,7 +69,7 @@ def rollout_job(observed: DeploymentObserved, rollout: Rollout, step: RolloutSte
         settings=deployment.spec.jobs.for_step(program),
         claims=Claims(workspace=rollout.workspace, repository=repository if program == "publish" else None),
         rereads=start.rereads,
-        serving_secret=credentials.name if credentials is not None and step == "verify" else None,
+        serving_secret=credentials.name if credentials is not None and program == "verify" else None,
     )
 
 
@@ -107,24 +113,10 @@ def _dropped(observed: DeploymentObserved, rollout: Rollout) -> list[str]:
 
 
 def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParameters, list[Input]]:
-    spec = observed.deployment.spec
-    if rollout.staged is None:
-        raise ValueError("verify before stage")
-    folder = adapter_folder(observed.deployment.metadata.namespace, rollout.adapter)
-    status = observed.deployment.status
-    parameters = VerifyParameters(
-        server=spec.target.kind,
-        model=tried_as(spec.target, rollout.digest),
-        serving_model=status.alias if spec.target.triton is None and status.serving is not None else None,
-        adapter_digest=rollout.adapter,
-        serve_base=rollout.digest == BASE,
-        addresses=[view.endpoint.address for view in observed.ready_pods],
-        tls=spec.target.server.tls,
-        credentials=spec.target.server.credentials_ref is not None,
-        agreement=spec.verification.agreement,
-        minimum_probes=spec.verification.probes,
-    )
-    inputs = [Input(name="adapter", path=folder, digest=rollout.staged, parts=[CONTRACT, PROBES])]
+    spec, status = observed.deployment.spec, observed.deployment.status
+    parameters, inputs = _asked(observed, rollout, tried_as(spec.target, rollout.digest), observed.ready_pods)
+    if spec.target.triton is None and status.serving is not None:
+        parameters = parameters.model_copy(update={"serving_model": status.alias})
     as_served, measured, taught = spec.verification.as_served, rollout.validated, rollout.curriculum
     # What served before has no run any more to compare with.
     if as_served is None or measured is None or taught is None:
@@ -133,3 +125,31 @@ def _verify(observed: DeploymentObserved, rollout: Rollout) -> tuple[VerifyParam
     inputs.append(Input(name="measured", path=validate, digest=measured.digest, parts=["answers"]))
     inputs.append(Input(name="curriculum", path=taught.path, digest=taught.digest, parts=["pools/validation"]))
     return parameters.model_copy(update={"margin": as_served.margin}), inputs
+
+
+def _recheck(observed: DeploymentObserved, serving: Rollout) -> tuple[VerifyParameters, list[Input]]:
+    """The pods that joined, under the name that clients ask."""
+    name = alias_of(observed.deployment.spec.target, serving.digest)
+    return _asked(observed, serving, name, unasked(observed, observed.deployment.status))
+
+
+def _asked(
+    observed: DeploymentObserved, rollout: Rollout, model: str, pods: Sequence[ServingPodView]
+) -> tuple[VerifyParameters, list[Input]]:
+    """The probes of an adapter, put to pods."""
+    spec = observed.deployment.spec
+    if rollout.staged is None:
+        raise ValueError("verify before stage")
+    folder = adapter_folder(observed.deployment.metadata.namespace, rollout.adapter)
+    parameters = VerifyParameters(
+        server=spec.target.kind,
+        model=model,
+        adapter_digest=rollout.adapter,
+        serve_base=rollout.digest == BASE,
+        addresses=[view.endpoint.address for view in pods],
+        tls=spec.target.server.tls,
+        credentials=spec.target.server.credentials_ref is not None,
+        agreement=spec.verification.agreement,
+        minimum_probes=spec.verification.probes,
+    )
+    return parameters, [Input(name="adapter", path=folder, digest=rollout.staged, parts=[CONTRACT, PROBES])]

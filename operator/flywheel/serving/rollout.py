@@ -18,6 +18,7 @@ from flywheel.serving.ending import AT_ONCE_SECONDS, name_of, reject, serve, ser
 from flywheel.serving.loading import load
 from flywheel.serving.names import candidate_name
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
+from flywheel.serving.rechecking import asked_again
 from flywheel.serving.requests import PROGRAM, RolloutStep, rollout_job
 from flywheel.serving.status import settled, strays
 
@@ -29,6 +30,7 @@ _DOING: dict[RolloutStep, Reason] = {
     "verify": Reason.VERIFYING,
     "commit": Reason.SWITCHING,
     "retire": Reason.CLEANING_UP,
+    "recheck": Reason.VERIFYING,
 }
 
 
@@ -128,7 +130,7 @@ def step_job(
             return settled(observed, status, outcome.state, now, delete=outcome.delete, requeue_after=again)
         case GaveUp():
             # Too few probes is for the spec to mend; all else that verify finds is in its figures.
-            if outcome.bad_input and step not in ("verify", "retire"):
+            if outcome.bad_input and PROGRAM[step] != "verify" and step != "retire":
                 return reject(observed, status, rollout, outcome.state.message, now)
             # The candidate is not to blame: the old one serves on, and this is tried again.
             retry_at = now + timedelta(seconds=TRY_AGAIN_SECONDS)
@@ -154,6 +156,8 @@ def _accept(
         left = [name for name in status.stored if name not in status.retiring]
         status = status.model_copy(update={"stored": left, "retiring": [], "step": None, "attempt": None})
         return settled(observed, status, serving_state(status), now, requeue_after=AT_ONCE_SECONDS)
+    if isinstance(figures, VerifyFigures) and step == "recheck":
+        return asked_again(observed, status, figures, now)
     if isinstance(figures, PublishFigures) and (figures.phase, figures.adapter) == (step, rollout.adapter):
         if step == "stage":
             what: dict[str, object] = {"staged": outcome.result.manifest, "on_server": True}

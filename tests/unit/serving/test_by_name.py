@@ -12,6 +12,7 @@ from restricted import check_job
 
 from flywheel.api.adapterdeployment import AdapterDeployment, Rollout
 from flywheel.api.conditions import READY, STALLED
+from flywheel.api.request import VerifyParameters
 from flywheel.serving.calls import LoadModel, UnloadModel
 from flywheel.serving.names import is_adapter_name
 
@@ -134,6 +135,11 @@ def test_a_pod_that_forgot_gets_what_serves_and_what_is_kept() -> None:
     assert [(call.endpoint.pod, call.model) for call in plan.calls] == [("llm-1", name(2))], "what serves comes first"
     world.settle()
     assert world.pods["llm-1"].listed == {name(1), name(2)}
+    assert [pod.verified for pod in world.deployment.status.pods] == [True, True]
+    asked = [world.requests[job] for job, view in world.jobs.items() if view.step == "recheck"]
+    assert [(one.model, one.addresses) for one in asked if isinstance(one, VerifyParameters)] == [
+        (name(2), ["llm-1:8000"])
+    ]
     assert world.alias == name(2)
 
 

@@ -75,8 +75,9 @@ def test_a_canary_that_does_worse_goes_back_by_itself(how: str) -> None:
     world.settle()
     assert set(stables(world)) == {digest(1)} == {world.disk}
     assert [entry.digest for entry in world.deployment.status.rejected] == [digest(2)]
-    steps = [job.step for job in world.jobs.values() if job.iteration == world.deployment.status.rollouts]
-    assert steps == ["commit"], "what serves elsewhere is not verified again: the way back is short"
+    last = world.deployment.status.rollouts
+    steps = [[job.step for job in world.jobs.values() if job.iteration == number] for number in (last - 1, last)]
+    assert steps == [["commit"], ["recheck"]], "the way back is short; the canary's pod is asked once it is back"
     assert any("as a canary it" in event.message for event in world.events)
     assert world.condition(READY) == ("True", "Serving")
 

@@ -131,7 +131,7 @@ def test_a_restarted_or_added_pod_is_brought_back() -> None:
     assert {pod.stable for pod in world.pods.values()} == {digest(1)}
     assert not any(pod.candidates for pod in world.pods.values())
     verified = {pod.name: pod.verified for pod in world.deployment.status.pods}
-    assert verified == {"triton-0": False, "triton-1": True, "triton-2": False}  # nobody asked these processes
+    assert verified == {"triton-0": True, "triton-1": True, "triton-2": True}
 
 
 def test_the_newest_run_wins_and_deleting_it_changes_nothing() -> None:

@@ -143,11 +143,12 @@ class AnyWorld:
 
 @dataclass
 class World(AnyWorld):
-    """Everything outside the decision. `bad`: adapters that do not answer as measured."""
+    """Everything outside the decision. `bad`: adapters that do not answer as measured. `odd`: pods that do not."""
 
     runs: list[FlywheelRun] = field(default_factory=list[FlywheelRun])
     pods: dict[str, Pod] = field(default_factory=lambda: {"triton-0": Pod(), "triton-1": Pod()})
     bad: set[str] = field(default_factory=set[str])
+    odd: set[str] = field(default_factory=set[str])
     deployment: AdapterDeployment = field(default_factory=deployment)
     service_found: bool = True
     disk: str | None = None
@@ -217,7 +218,9 @@ class World(AnyWorld):
     def _work(self, asked: Parameters) -> StepResult:
         if isinstance(asked, VerifyParameters):
             good = asked.serve_base or asked.adapter_digest not in self.bad
-            figures = VerifyFigures(probes=20, agreed=dict.fromkeys(asked.addresses, 20 if good else 0), passed=good)
+            odd = {f"{name}:8001" for name in self.odd}
+            agreed = {address: 20 if good and address not in odd else 0 for address in asked.addresses}
+            figures = VerifyFigures(probes=20, agreed=agreed, passed=all(agreed.values()))
             return StepResult(manifest=digest(1), path="x", figures=figures)
         revision = BASE if asked.serve_base else asked.adapter_digest
         self.on_volume = (self.on_volume | {asked.adapter_digest}) - set(asked.drop)
