@@ -224,7 +224,8 @@ class ServingPod(Open):
 
     name: str = Field(max_length=253, description="Name of the pod.")
     revision: str = Field(default="", max_length=71, description="Adapter that answers under the stable name.")
-    verified: bool = Field(default=False, description="Whether that adapter was verified.")
+    verified: bool = Field(default=False, description="Whether this pod answered the probes with it as measured.")
+    losses: int = Field(default=0, ge=0, description="Times in a row that it lost the adapter before it was verified.")
     since: datetime | None = Field(default=None, description="Since when.")
 
 

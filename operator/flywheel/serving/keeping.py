@@ -10,7 +10,7 @@ from flywheel.api.conditions import STALLED, Reason
 from flywheel.loop.state import State, holds
 from flywheel.serving.candidates import again
 from flywheel.serving.ending import AT_ONCE_SECONDS, serving_state
-from flywheel.serving.loading import behind, load
+from flywheel.serving.loading import behind, load, losing
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.rechecking import unasked
 from flywheel.serving.rollout import older_jobs, step_job
@@ -29,7 +29,9 @@ def keep(
     """
     serving = status.serving
     if serving is not None and (calls := behind(observed, serving.digest)):
-        return load(observed, status, calls, "heal", now)
+        later = losing(status, now)
+        due = tuple(call for call in calls if call.endpoint.pod not in later)
+        return load(observed, status, due, "heal", now) if due else _lost(observed, status, later, now)
     failed = {failure.call for failure in observed.failures}
     left = tuple(call for call in strays(observed, status) if call not in failed)
     status = rested(observed, status)
@@ -37,6 +39,15 @@ def keep(
         return asking
     requeue = AT_ONCE_SECONDS if left else LOOK_AGAIN_SECONDS
     return settled(observed, status, at_rest or serving_state(status), now, calls=left, requeue_after=requeue)
+
+
+def _lost(
+    observed: DeploymentObserved, status: AdapterDeploymentStatus, later: dict[str, datetime], now: datetime
+) -> DeploymentPlan:
+    pod = min(later, key=lambda name: later[name])
+    words = f"pod {pod} lost the adapter before it had answered the probes: see its log; loaded again at"
+    state = State("blocked", Reason.PROCESS_DEAD, f"{words} {later[pod].isoformat()}")
+    return settled(observed, status, state, now, requeue_after=(later[pod] - now).total_seconds())
 
 
 def rested(observed: DeploymentObserved, status: AdapterDeploymentStatus) -> AdapterDeploymentStatus:

@@ -90,6 +90,17 @@ def behind(observed: DeploymentObserved, revision: str) -> tuple[LoadModel, ...]
     return tuple(LoadModel(view.endpoint, model, revision) for view in observed.ready_pods if view.revision != revision)
 
 
+def losing(status: AdapterDeploymentStatus, now: datetime) -> dict[str, datetime]:
+    """Pods that lost it before they were verified, and when each may load it again: ever later, as in a crash loop."""
+    found: dict[str, datetime] = {}
+    for pod in status.pods:
+        if pod.losses and not pod.revision and pod.since is not None:
+            seconds = min(BACKOFF_FIRST * 2 ** min(pod.losses - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
+            if seconds_until(pod.since + timedelta(seconds=seconds), now) > 0:
+                found[pod.name] = pod.since + timedelta(seconds=seconds)
+    return found
+
+
 def heal_first(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: datetime) -> DeploymentPlan | None:
     """During a rollout: pods that lost the adapter in service. None where there are none, or the disk names the next.
 
@@ -100,8 +111,9 @@ def heal_first(observed: DeploymentObserved, status: AdapterDeploymentStatus, no
     )
     if status.serving is None or committing or status.on_disk not in (None, status.serving.digest):
         return None
-    failed = {failure.call for failure in observed.failures}
-    calls = tuple(call for call in behind(observed, status.serving.digest) if call not in failed)
+    failed, later = {failure.call for failure in observed.failures}, losing(status, now)
+    lost = behind(observed, status.serving.digest)
+    calls = tuple(call for call in lost if call not in failed and call.endpoint.pod not in later)
     if not calls:
         return None
     return settled(observed, status, _loading(observed, calls), now, calls=calls, requeue_after=AT_ONCE_SECONDS)

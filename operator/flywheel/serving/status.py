@@ -24,14 +24,17 @@ def with_pods(
     pods: list[ServingPod] = []
     for view in observed.ready_pods[:256]:
         name, revision = view.endpoint.pod, view.revision or ""
-        old = before.get(name)
-        same = old is not None and old.revision == revision
+        old = before.get(name) or ServingPod(name=name, since=now)
+        same = old.revision == revision
+        asked = bool(revision) and (name in verified or (same and old.verified))
+        lost = bool(old.revision) and not revision and not old.verified
         pods.append(
             ServingPod(
                 name=name,
                 revision=revision,
-                verified=bool(revision) and (name in verified or (old is not None and same and old.verified)),
-                since=old.since if old is not None and same else now,
+                verified=asked,
+                losses=0 if asked else old.losses + lost,
+                since=old.since if same else now,
             )
         )
     return status.model_copy(update={"pods": pods})

@@ -84,6 +84,21 @@ def test_a_new_candidate_does_not_wait_for_a_pod_that_answers_otherwise() -> Non
     assert {pod.stable for pod in world.pods.values()} == {digest(2)} and all(shown(world).values())
 
 
+def test_a_process_that_dies_whenever_it_is_asked_is_started_less_and_less_often() -> None:
+    world = serving()
+    world.pods["triton-0"].dead = {MODEL}
+    loads, end = 0, world.now + timedelta(hours=1)
+    while world.now < end:
+        loads += len(world.decide().calls)
+        if any(job.active and job.step == "recheck" for job in world.jobs.values()):
+            world.pods["triton-0"].dead = {MODEL}
+            world.end_jobs(75, "TargetUnavailable")
+    assert 5 < loads < 20 and 5 < len(rechecks(world)) < 40
+    assert world.condition(READY)[0] == "False"
+    world.settle()
+    assert world.condition(READY) == ("True", "Serving") and all(shown(world).values())
+
+
 Happening = st.sampled_from(["joins", "restarts", "goes", "candidate", "lost", "decide", "decide", "end", "break"])
 
 
