@@ -1,6 +1,6 @@
 """What is made from the chart: its README's table of values, plain manifests, and the snapshot of tests/unit/charts.
 
-Run by `make generate`; `--check` says what would change (`make lint`). Deterministic: Helm is pinned in tools/cluster/helm.
+Run by `make generate`; `--check` says what would change (`make lint`). Helm is the one pinned in tools/cluster/helm.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from bed_resources import curriculum
 from chart import CHART, IMAGES, Object, helm, of_kind, rendered
 
 SYSTEM, RELEASE = "flywheel-system", "flywheel"
+PREVIOUS = ROOT / "tests/e2e/previous/manifests.yaml.gz"
 BASE = ROOT / "charts/kustomize/base/operator.yaml"
 EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "\nkind: " in path.read_text())
 NAMESPACES = ("review", "search", "training")
@@ -73,15 +75,16 @@ def prepared(plane: ControlPlane) -> Iterator[ControlPlane]:
 )
 def test_every_manifest_is_accepted(prepared: ControlPlane, path: Path) -> None:
     """By the API server's own schemas and rules: an unknown or doubled field is an error."""
-    said = prepared.kubectl(
-        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-n", "review",
-        "-f", "-", stdin="\n---\n".join(json.dumps(entry) for entry in documents(path)),
-    )  # fmt: skip
-    assert said.count("(server dry run)") == len(documents(path)) > 0
+    objects = documents(path)
+    where = ("-n", "review") if path in EXAMPLES else ()
+    text = "\n---\n".join(json.dumps(entry) for entry in objects)
+    strictly = ("--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict")
+    said = prepared.kubectl("apply", *strictly, *where, "-f", "-", stdin=text)
+    assert said.count("(server dry run)") == len(objects) > 0
 
 
 def documents(path: Path) -> list[Object]:
-    """Objects of a file; namespaces of the file's own are taken away where the API server has them under other names."""
+    """Objects of a file."""
     return [entry for entry in yaml.safe_load_all(path.read_text()) if entry]
 
 
@@ -90,7 +93,14 @@ def test_an_unknown_field_is_an_error(prepared: ControlPlane) -> None:
     (service,) = of_kind(documents(BASE), "Service")
     service["spec"]["selectors"] = {}
     said = prepared.kubectl(
-        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(service), check=False
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--validate=strict",
+        "-f",
+        "-",
+        stdin=json.dumps(service),
+        check=False,
     )
     assert "field not declared in schema" in said
 
@@ -115,12 +125,17 @@ def test_a_life_over_manifests_that_were_there(prepared: ControlPlane, tmp_path:
         return helm("upgrade", "--install", RELEASE, chart, "--namespace", SYSTEM, *IMAGES, *options, **env)
 
     plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(curriculum("training")))
+    over = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+    plane.kubectl(*over, stdin=gzip.decompress(PREVIOUS.read_bytes()).decode())
+    differs = ("diff", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    assert plane.kubectl(*differs, check=False) != "", "the previous version's CRDs are those of this one"
     before = names(plane)
     refused = install()
     assert refused.returncode != 0 and "exists and cannot be imported into the current release" in refused.stderr
     adopted = install("--take-ownership")
     assert adopted.returncode == 0, adopted.stderr
     assert names(plane) == before == {entry_name(entry) for entry in rendered()}
+    assert plane.kubectl(*differs, check=False) == "", "adopted, but not upgraded"
 
     newer = shutil.copytree(CHART, tmp_path / "chart")
     for file in (newer / "files/crds").glob("curricula.yaml"):

@@ -15,7 +15,7 @@ ETCD_LIMIT = 1024 * 1024  # of a Secret, which is how Helm stores a release
 
 
 def originals() -> dict[str, dict[str, object]]:
-    found = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in (ROOT / "crds").glob("*.yaml")]  # noqa: S506
+    found = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in (ROOT / "crds").glob("*.yaml")]
     return {entry["metadata"]["name"]: entry for entry in found}
 
 

@@ -31,16 +31,20 @@ def helm(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
 
 
-def rendered(*options: str, namespace: str = "flywheel-system", chart: Path = CHART, crds: bool = False) -> list[Object]:
+def rendered(
+    *options: str, namespace: str = "flywheel-system", chart: Path = CHART, crds: bool = False
+) -> list[Object]:
     """Every object of the chart with these options; images are named. The CRDs are long, so only when asked for."""
-    return copy.deepcopy(_rendered(*options, "--namespace", namespace, f"--set=crds.enabled={str(crds).lower()}", str(chart)))
+    return copy.deepcopy(
+        _rendered(*options, "--namespace", namespace, f"--set=crds.enabled={str(crds).lower()}", str(chart))
+    )
 
 
 @functools.cache
 def _rendered(*options: str) -> list[Object]:
     done = helm("template", "flywheel", *IMAGES, *options)
     assert done.returncode == 0, done.stderr
-    return [entry for entry in yaml.load_all(done.stdout, yaml.CSafeLoader) if entry]  # noqa: S506 - CSafeLoader is safe
+    return [entry for entry in yaml.load_all(done.stdout, yaml.CSafeLoader) if entry]
 
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
