@@ -134,6 +134,7 @@ def test_a_life_over_manifests_that_were_there(prepared: ControlPlane, tmp_path:
     assert refused.returncode != 0 and "exists and cannot be imported into the current release" in refused.stderr
     adopted = install("--take-ownership")
     assert adopted.returncode == 0, adopted.stderr
+    assert f"The operator runs in namespace {SYSTEM} and watches all namespaces:" in adopted.stdout
     assert names(plane) == before == {entry_name(entry) for entry in rendered()}
     assert plane.kubectl(*differs, check=False) == "", "adopted, but not upgraded"
 
@@ -142,6 +143,7 @@ def test_a_life_over_manifests_that_were_there(prepared: ControlPlane, tmp_path:
         file.write_text(file.read_text().replace("- curr\n", "- curr\n    - lessons\n", 1))
     changed = install("--set=namespaces={search,training}", "--set=replicas=3", chart=newer)
     assert changed.returncode == 0, changed.stderr
+    assert "and watches search, training:" in changed.stdout
     assert "lessons" in plane.kubectl("get", "crd", "curricula.flywheel.dev", "-o", "jsonpath={.spec.names.shortNames}")
     expected = rendered("--set=namespaces={search,training}", "--set=replicas=3")
     assert names(plane) == {entry_name(entry) for entry in expected}

@@ -18,7 +18,7 @@ def pod(*options: str) -> dict[str, Any]:
     return deployment["spec"]["template"]["spec"]
 
 
-@pytest.mark.parametrize("options", ["--set=replicas=2", EVERYTHING])
+@pytest.mark.parametrize("options", ["--set=replicas=2", EVERYTHING], ids=["defaults", "everything"])
 def test_every_pod_is_restricted(options: str) -> None:
     objects = rendered(options)
     assert not of_kind(objects, "Pod", "Job", "CronJob", "DaemonSet", "StatefulSet"), "a pod that nobody looked at"

@@ -15,7 +15,7 @@ def rules(*options: str) -> dict[str, list[Object]]:
     return {entry["metadata"]["name"]: entry["rules"] for entry in of_kind(rendered(*options), "ClusterRole", "Role")}
 
 
-@pytest.mark.parametrize("mode", ["--set=replicas=2", NAMESPACED])
+@pytest.mark.parametrize("mode", ["--set=replicas=2", NAMESPACED], ids=["cluster", "namespaced"])
 def test_no_role_reaches_a_secret(mode: str) -> None:
     roles = rules(mode)
     assert set(roles) == {"flywheel-operator", "flywheel-operator-leader", "flywheel-view", "flywheel-edit"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 import yaml
-from chart import CHART, IMAGES, helm
+from chart import CHART, IMAGES, ROOT, helm
 
 
 def test_helm_lint_is_silent() -> None:
@@ -42,6 +43,13 @@ def test_an_image_that_is_missing_is_asked_for(name: str) -> None:
     """There is no default that could be pulled: better said now than in an event of a pod."""
     done = helm("template", "flywheel", CHART, *(image for image in IMAGES if f".{name}=" not in image))
     assert done.returncode != 0 and f"images.{name} is not set: a complete reference" in done.stderr
+
+
+def test_the_chart_has_the_projects_version() -> None:
+    """Both of the chart's: chart and operator are released together."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert chart["version"] == chart["appVersion"] == project["version"]
 
 
 def test_the_schema_knows_every_value_and_no_other() -> None:
