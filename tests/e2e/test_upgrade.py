@@ -64,10 +64,9 @@ def uninstall(namespace: Namespace) -> None:
 
 
 def until_step(namespace: Namespace, step: str) -> None:
-    """Until a pod of this step runs."""
+    """Until a pod of this step is there."""
     labels = f"flywheel.dev/owner=upgraded,flywheel.dev/step={step}"
-    running = ("get", "pods", "-l", labels, "--field-selector=status.phase=Running", "-o", "name")
-    wait_for(f"step {step}", lambda: namespace.kubectl(*running) != "", 300)
+    wait_for(f"step {step}", lambda: namespace.kubectl("get", "pods", "-l", labels, "-o", "name") != "", 300)
 
 
 def replicas() -> set[str]:
