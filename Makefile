@@ -3,6 +3,7 @@ SHELL := /bin/bash
 UV := tools/uv
 RUN := $(UV) run --no-sync
 CLUSTER_TOOL := tools/cluster/cluster
+CRDS := crds charts/flywheel-operator/files/crds
 export UV_PYTHON_DOWNLOADS := never
 # Tests start many processes; without byte code each compiles every library anew, which takes it longer than its work.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,13 +18,15 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-generate: setup ## Write crds/ from operator/flywheel/api
-	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds
+generate: setup ## Write crds/ from operator/flywheel/api, and plain manifests and tables from the chart
+	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS)
+	$(RUN) python charts/generate.py
 
 lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff format --check
 	$(RUN) ruff check
-	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds --check
+	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS) --check
+	$(RUN) python charts/generate.py --check
 
 types: setup ## pyright, strict
 	$(RUN) pyright
@@ -42,6 +45,7 @@ ml: setup ## Tests of training and inference with the real NeMo (6 GB environmen
 
 apiserver: setup ## Tests on a real etcd and kube-apiserver
 	$(CLUSTER_TOOL) binaries
+	$(CLUSTER_TOOL) helm
 	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder tests/apiserver
 
 faults: setup ## Each write, watch event and change on disk meets each fault; prints the table (FLYWHEEL_FAULTS=alone: one fault a run, much longer)
@@ -53,6 +57,7 @@ serving: setup ## Rollouts on a real tritonserver, without a cluster
 	$(RUN) pytest tests/serving
 
 e2e: images ## Tests on a real node with real pods
+	$(CLUSTER_TOOL) helm
 	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) pytest tests/e2e
 
 test: lint types contracts unit apiserver ml serving e2e ## Everything: what CI runs

@@ -2,7 +2,7 @@
 
 No node: bed_node plays one. Users: `admin`; the operator's with exactly the rights of charts/flywheel-operator, its two
 replicas one user with two uids, so that the audit log tells who wrote; and `namespaced` with the rights of
-charts/flywheel-namespaced once a test has applied them.
+charts/kustomize/namespaced once a test has applied them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_USER = "system:serviceaccount:flywheel-system:flywheel-operator"
-NAMESPACED = "review"  # as charts/flywheel-namespaced has it
+NAMESPACED = "review"  # as charts/kustomize/namespaced has it
 NAMESPACED_USER = f"system:serviceaccount:{NAMESPACED}:flywheel-operator"
 _ADMIN, _OPERATOR, _OTHER = "token-of-the-admin", "token-of-the-operator", "token-of-the-other-operator"
 _NAMESPACED = "token-of-the-namespaced"

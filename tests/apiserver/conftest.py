@@ -47,8 +47,7 @@ def with_operator(folder: Path) -> Iterator[ControlPlane]:
     """A control plane with what our chart brings."""
     for running in start(folder):
         running.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        running.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/flywheel-operator/namespace.yaml"))
-        running.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/flywheel-operator/rbac.yaml"))
+        running.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/kustomize/base/operator.yaml"))
         running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         yield running
 

@@ -189,7 +189,7 @@ def test_who_does_not_hold_the_lease_safely_writes_nothing(bed: Bed) -> None:
 
 def test_the_manifests_are_accepted(bed: Bed) -> None:
     """By the API server; and the Deployment sets all that the operator asks of its environment."""
-    built = bed.plane.kubectl("kustomize", str(ROOT / "charts/flywheel-operator"))
+    built = bed.plane.kubectl("kustomize", str(ROOT / "charts/kustomize/base"))
     deployment = next(entry for entry in yaml.safe_load_all(built) if entry["kind"] == "Deployment")
     env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
     values = {entry["name"]: str(entry.get("value", "from the pod")) for entry in env}

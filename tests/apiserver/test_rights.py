@@ -34,7 +34,7 @@ Right = tuple[str, str, str]
 
 def granted() -> set[Right]:
     """Group, resource and verb of every right in the operator's ClusterRole."""
-    documents = yaml.safe_load_all((ROOT / "charts/flywheel-operator/rbac.yaml").read_text())
+    documents = yaml.safe_load_all((ROOT / "charts/kustomize/base/operator.yaml").read_text())
     (role,) = (d for d in documents if (d["kind"], d["metadata"]["name"]) == ("ClusterRole", "flywheel-operator"))
     return {
         (group, resource, verb)
@@ -161,9 +161,9 @@ def test_other_ways_to_a_secret_are_closed(bed: Bed, verb_and_resource: str) -> 
 
 
 def test_a_role_in_one_namespace_is_enough(plane: ControlPlane, api: Api) -> None:
-    """charts/flywheel-namespaced: a whole run with nothing but a Role, and nothing forbidden."""
+    """charts/kustomize/namespaced: a whole run with nothing but a Role, and nothing forbidden."""
     with made_bed(plane, api, NAMESPACED) as bed:
-        manifests = plane.kubectl("kustomize", str(ROOT / "charts/flywheel-namespaced"))
+        manifests = plane.kubectl("kustomize", str(ROOT / "charts/kustomize/namespaced"))
         kinds = [document["kind"] for document in yaml.safe_load_all(manifests)]
         assert sorted(kinds) == [
             "Deployment",
@@ -188,7 +188,7 @@ def test_a_role_in_one_namespace_is_enough(plane: ControlPlane, api: Api) -> Non
 
 def test_the_deployment_says_its_namespace(plane: ControlPlane) -> None:
     """It watches where it runs, whatever the namespace is called."""
-    manifests = yaml.safe_load_all(plane.kubectl("kustomize", str(ROOT / "charts/flywheel-namespaced")))
+    manifests = yaml.safe_load_all(plane.kubectl("kustomize", str(ROOT / "charts/kustomize/namespaced")))
     (made,) = (document for document in manifests if document["kind"] == "Deployment")
     env = {entry["name"]: entry for entry in made["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert env["FLYWHEEL_NAMESPACES"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}

@@ -15,6 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "code-review"
+SYSTEM = "flywheel-system"
 _IMAGE = re.compile(r"flywheel/([a-z-]+):dev")
 
 
@@ -37,6 +38,30 @@ def with_images(text: str) -> str:
     """The text with this cluster's images in place of flywheel/<name>:dev."""
     known = images()
     return _IMAGE.sub(lambda found: known[f"FLYWHEEL_IMAGE_{found.group(1).upper().replace('-', '_')}"], text)
+
+
+def helm(*arguments: str) -> str:
+    """Standard output of Helm; raises with its standard error when it fails."""
+    command = [f"{os.environ['FLYWHEEL_BIN']}/helm", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"helm {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
+def install(*options: str) -> None:
+    """The chart with this cluster's images, over whatever is there, as its README says; until all replicas are new."""
+    known = images()
+    said = [
+        f"--set=images.{name}={known[f'FLYWHEEL_IMAGE_{name.upper()}']}" for name in ("operator", "student", "trainer")
+    ]
+    chart = str(ROOT / "charts" / "flywheel-operator")
+    helm(
+        "upgrade", "--install", "flywheel", chart, "--namespace", SYSTEM, "--create-namespace", "--take-ownership",
+        *said, *options,
+    )  # fmt: skip
+    kubectl("label", "--overwrite", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
+    kubectl("-n", SYSTEM, "rollout", "status", "deployment/flywheel-operator", "--timeout=180s")
 
 
 def wait_for(what: str, condition: Callable[[], bool], seconds: float = 180) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
-from cluster import ROOT, Namespace, curriculum, few_findings, kubectl, with_images
+from cluster import SYSTEM, Namespace, curriculum, few_findings, install, kubectl
 
 
 @pytest.fixture(scope="session")
@@ -17,11 +17,8 @@ def operator() -> str:
     """The operator, installed as the README says; the name of its namespace."""
     if "FLYWHEEL_IMAGES" not in os.environ or shutil.which("kubectl") is None:
         pytest.skip("no cluster: run `make e2e`, which starts one and sets FLYWHEEL_IMAGES")
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    manifests = kubectl("kustomize", str(ROOT / "charts" / "flywheel-operator"))
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=with_images(manifests))
-    kubectl("-n", "flywheel-system", "rollout", "status", "deployment/flywheel-operator", "--timeout=180s")
-    return "flywheel-system"
+    install()
+    return SYSTEM
 
 
 @contextmanager

@@ -198,11 +198,10 @@ def render(crd: Schema) -> str:
 
 
 def main() -> None:
-    """Write every CRD into the folder given, or fail with --check when a file would change."""
-    folder, check = Path(sys.argv[1]), "--check" in sys.argv
-    folder.mkdir(exist_ok=True)
-    for name, crd in all_crds().items():
-        path, text = folder / name, render(crd)
+    """Write every CRD into the folders given, or fail with --check when a file would change."""
+    folders, check = [Path(each) for each in sys.argv[1:] if each != "--check"], "--check" in sys.argv
+    for path, text in [(folder / name, render(crd)) for name, crd in all_crds().items() for folder in folders]:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if check and (not path.exists() or path.read_text() != text):
             sys.exit(f"{path} differs from operator/flywheel/api: run `make generate` and commit the result")
         if not check:

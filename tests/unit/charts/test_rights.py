@@ -1,30 +1,25 @@
-"""The operator's manifests give no right that could reach a Secret, and its own pod is restricted."""
+"""The chart's manifests give no right that could reach a Secret, in either mode."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import pytest
+from chart import Object, of_kind, rendered
 
-import yaml
-
-CHART = Path(__file__).parents[3] / "charts/flywheel-operator"
 POWERS = {"*", "escalate", "bind", "impersonate", "approve", "sign"}
 # Whoever may use these can read what pods mount, or can act as them.
 OPEN = {"secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "serviceaccounts/token"}
+NAMESPACED = "--set=namespaces={review,search}"
 
 
-def documents(name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((CHART / name).read_text()))
+def rules(*options: str) -> dict[str, list[Object]]:
+    return {entry["metadata"]["name"]: entry["rules"] for entry in of_kind(rendered(*options), "ClusterRole", "Role")}
 
 
-def rules() -> dict[str, list[dict[str, Any]]]:
-    roles = {d["metadata"]["name"]: d["rules"] for d in documents("rbac.yaml") if d["kind"].endswith("Role")}
+@pytest.mark.parametrize("mode", ["--set=replicas=2", NAMESPACED], ids=["cluster", "namespaced"])
+def test_no_role_reaches_a_secret(mode: str) -> None:
+    roles = rules(mode)
     assert set(roles) == {"flywheel-operator", "flywheel-operator-leader", "flywheel-view", "flywheel-edit"}
-    return roles
-
-
-def test_no_role_reaches_a_secret() -> None:
-    for name, own in rules().items():
+    for name, own in roles.items():
         for rule in own:
             assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}, name
             assert not POWERS & {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}, name
@@ -59,18 +54,26 @@ def test_people_get_rights_on_our_resources_only() -> None:
         assert not [resource for rule in roles[name] for resource in rule["resources"] if "/" in resource]
 
 
-def test_the_operators_pod_is_restricted() -> None:
-    (deployment,) = documents("deployment.yaml")
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
+def test_a_list_of_namespaces_gives_a_role_in_each() -> None:
+    """The same rules as the ClusterRole's, and nothing for the whole cluster but CRDs and what people get."""
+    objects = rendered(NAMESPACED, crds=True)
+    kinds = of_kind(objects, "Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition")
+    wide = {entry["metadata"]["name"] for entry in kinds}
+    plurals = ("curricula", "flywheelruns", "adapterdeployments")
+    assert wide == {"flywheel-view", "flywheel-edit", *(f"{plural}.flywheel.dev" for plural in plurals)}
+    mine = {
+        entry["metadata"]["namespace"]: entry["rules"]
+        for entry in of_kind(objects, "Role")
+        if entry["metadata"]["name"] == "flywheel-operator"
     }
-    assert container["resources"]["limits"]["memory"]
-    assert not [entry for entry in container["env"] if "secretKeyRef" in str(entry)]
-    (namespace,) = documents("namespace.yaml")
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert mine == dict.fromkeys(("review", "search"), rules()["flywheel-operator"])
+    bound = {
+        entry["metadata"]["namespace"]: (entry["roleRef"], entry["subjects"])
+        for entry in of_kind(objects, "RoleBinding")
+        if entry["metadata"]["name"] == "flywheel-operator"
+    }
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "flywheel-operator"}
+    subject = {"kind": "ServiceAccount", "name": "flywheel-operator", "namespace": "flywheel-system"}
+    assert bound == dict.fromkeys(("review", "search"), (ref, [subject]))
+    env = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "FLYWHEEL_NAMESPACES", "value": "review,search"} in env

