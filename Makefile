@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup generate lint types contracts unit search ml serving apiserver faults e2e test demo shuffled control bench \
-	cluster-up cluster-down cluster-status images
+	cluster-up cluster-down cluster-status images docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,14 +18,16 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-generate: setup ## Write crds/ from operator/flywheel/api, and plain manifests and tables from the chart
+generate: setup ## Write crds/ and docs/api from operator/flywheel/api, and plain manifests and tables from the chart
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS)
+	PYTHONPATH=operator $(RUN) python -m flywheel.api.reference docs/api
 	$(RUN) python charts/generate.py
 
 lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS) --check
+	PYTHONPATH=operator $(RUN) python -m flywheel.api.reference docs/api --check
 	$(RUN) python charts/generate.py --check
 
 types: setup ## pyright, strict
@@ -33,6 +35,9 @@ types: setup ## pyright, strict
 
 contracts: setup ## Who may import whom
 	PYTHONPATH=operator $(RUN) lint-imports --no-logo
+
+docs: setup ## Build the documentation site, every link checked; open index.html of the folder that it names
+	@out="$${XDG_CACHE_HOME:-$$HOME/.cache}/flywheel/docs" && $(RUN) sphinx-build -q -E -W --keep-going -b html docs "$$out" && echo "$$out"
 
 unit: setup ## Pure tests, seconds
 	$(RUN) pytest -n 2 tests/unit
@@ -60,7 +65,7 @@ e2e: images ## Tests on a real node with real pods
 	$(CLUSTER_TOOL) helm
 	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) pytest tests/e2e
 
-test: lint types contracts unit apiserver ml serving e2e ## Everything: what CI runs
+test: lint types contracts docs unit apiserver ml serving e2e ## Everything: what CI runs
 
 demo: images ## Improve a student on real code reviews and serve it, in a cluster on this machine
 	examples/code-review/demo
