@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from flywheel.api.conditions import ConditionType, Reason
 
 ROOT = Path(__file__).resolve().parents[3]
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split(
@@ -17,10 +22,50 @@ DOCUMENTS = [name for name in TRACKED if name.endswith(".md") and (ROOT / name).
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_relative_link_leads_somewhere(name: str) -> None:
-    """Links into the repository, without their anchors."""
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / name).read_text())
-    gone = [link for link in links if "://" not in link and not ((ROOT / name).parent / link).exists()]
+    """Links and pictures into the repository, with their anchors. No other is asked: tests have no network."""
+    outside = re.sub(r"```.*?```|`[^`\n]+`", "", (ROOT / name).read_text(), flags=re.DOTALL)
+    gone: list[str] = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", outside):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            gone.append(link)
     assert gone == []
+
+
+@cache
+def anchors(path: Path) -> set[str]:
+    """What GitHub, and the site, call the headings of a document."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    headings = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", line) for line in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+    names = [re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
+    assert len(names) == len(set(names)), f"{path}: two headings of one name have no link that stays"
+    return set(names)
+
+
+def test_every_page_is_in_the_index() -> None:
+    """The site's navigation is made of docs/index.md; design notes have a list of their own."""
+    pages = {name.removeprefix("docs/") for name in DOCUMENTS if re.match(r"docs/(?!design/2|index)", name)}
+    linked = set(re.findall(r"\]\(([^)#:]+\.md)\)", (ROOT / "docs/index.md").read_text()))
+    assert pages - linked == set()
+
+
+def test_every_reason_and_condition_is_explained() -> None:
+    """docs/troubleshooting.md has each reason once (twice where two conditions give it), and no other."""
+    text = (ROOT / "docs/troubleshooting.md").read_text().split("## The operator itself")[0].split("## At work")[1]
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    explained = Counter(word for row in rows for word in re.findall(r"`([A-Z][A-Za-z]+)`", row[1]))
+    beside = text.split("## What conditions tell beside")[1].split("## Events")[0]
+    for row in (line.split("|") for line in beside.splitlines() if line.startswith("| `")):
+        (condition,) = re.findall(r"`([A-Z][A-Za-z]+)`", row[1])
+        assert condition in get_args(ConditionType)
+        del explained[condition]
+        explained.update(set(re.findall(r"`([A-Z][A-Za-z]+)`", row[2])))
+    assert explained.keys() == {reason.value for reason in Reason}
+    twice = {Reason.TOO_FEW_ITEMS, Reason.ENOUGH_ITEMS}
+    assert {reason: count for reason, count in explained.items() if count > 1} == dict.fromkeys(twice, 2)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
