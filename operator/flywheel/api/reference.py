@@ -68,7 +68,6 @@ class _Page:
         elif here in self._frozen:
             change = "until iteration 1"
         limits = (["required"] if required else []) + list(_limits(entry))
-        changes = f" {change} |" if path.startswith("spec") else ""
         about = cast(str, entry.get("description", ""))
         if (only := _only(entry)) is not None:
             kind = f"`{{{only}}}`"
@@ -77,6 +76,9 @@ class _Page:
             limits += _limits(cast(Schema, entry["properties"][only]))
         else:
             kind = self._type(here, entry, change)
+        if change == "yes" and kind.startswith("["):
+            change = "see there"
+        changes = f" {change} |" if path.startswith("spec") else ""
         words = [about, *(f"Must hold: {words}." for words in self._own(entry))]
         return f"| `{name}` | {kind} | {'; '.join(limits)} |{changes} {_cell(' '.join(words))} |\n"
 
