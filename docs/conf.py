@@ -19,6 +19,7 @@ html_title = "Flywheel operator"
 html_copy_source = False
 
 _DOCS = Path(__file__).parent
+_FOLDERS = ("design", "runbooks")  # each has an index.md, to which its other pages are added
 _OUTWARD = re.compile(r"\[([^\]]*)\]\((\.\./[^)\s#]*)(?:#[^)]*)?\)")
 
 
@@ -42,12 +43,14 @@ def _read(_: Any, name: str, source: list[str]) -> None:
         there = f"`{path.relative_to(_DOCS.parent)}`"
         return there if link[1].strip("`") in there else f"{link[1]} ({there})"
 
-    source[0] = _OUTWARD.sub(outward, source[0])
+    source[0] = re.sub(
+        rf"\]\(((?:\.\./)*(?:{'|'.join(_FOLDERS)}))/?\)", r"](\1/index.md)", _OUTWARD.sub(outward, source[0])
+    )
     if name == "index":
         source[0] += "\n\n" + _groups(source[0])
-    if name == "design/index":
-        notes = "\n".join(sorted(path.stem for path in (_DOCS / "design").glob("20*.md")))
-        source[0] += f"\n\n```{{toctree}}\n:maxdepth: 1\n\n{notes}\n```\n"
+    if name in {f"{folder}/index" for folder in _FOLDERS}:
+        pages = "\n".join(sorted(path.stem for path in page.glob("*.md") if path.stem != "index"))
+        source[0] += f"\n\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
 
 
 def setup(app: Any) -> None:

@@ -41,8 +41,8 @@ class _Page:
         rows = [self._row(path, name, entry, name in schema.get("required", []), change) for name, entry in
                 cast("dict[str, Schema]", schema["properties"]).items()]  # fmt: skip
         spec = path.startswith("spec")
-        head = "| field | type | limits |" + (" may change |" if spec else "") + " |\n"
-        table = head + re.sub(r"[^|\n]+", "---", head.replace("| |", "|---|")) + "".join(rows)
+        head = "| field | type | meaning | limits |" + (" may change |\n" if spec else "\n")
+        table = head + re.sub(r"[^|\n]+", "---", head) + "".join(rows)
         rules = "".join(f"- {words}\n" for words in _rules(schema) if words != IMMUTABLE["message"])
         body = table + (f"\nMust hold:\n\n{rules}" if rules else "")
         same = re.sub(r"\[(object|as [^\]]*)\]", "", body)
@@ -78,9 +78,9 @@ class _Page:
             kind = self._type(here, entry, change)
         if change == "yes" and kind.startswith("["):
             change = "see there"
-        changes = f" {change} |" if path.startswith("spec") else ""
+        changes = f" {change} |" if path.startswith("spec") else ""  # the operator's own writes need no rule
         words = [about, *(f"Must hold: {words}." for words in self._own(entry))]
-        return f"| `{name}` | {kind} | {'; '.join(limits)} |{changes} {_cell(' '.join(words))} |\n"
+        return f"| `{name}` | {kind} | {_cell(' '.join(words))} | {'; '.join(limits)} |{changes}\n"
 
     @staticmethod
     def _own(entry: Schema) -> list[str]:
