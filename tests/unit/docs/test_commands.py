@@ -41,8 +41,9 @@ LISTED = listed()
 def test_every_command_is_classified_once() -> None:
     """A command that is new, changed or gone changes commands.txt."""
     known = [command for section in LISTED.values() for command in section]
-    assert sorted(set(COMMANDS) - set(known)) == [], "new in the documents: add them to a section of commands.txt"
-    assert sorted(set(known) - set(COMMANDS)) == [], "gone from the documents: remove them from commands.txt"
+    new, gone = sorted(set(COMMANDS) - set(known)), sorted(set(known) - set(COMMANDS))
+    assert not new, "new in the documents: add to a section of commands.txt\n" + "\n".join(new)
+    assert not gone, "gone from the documents: remove from commands.txt\n" + "\n".join(gone)
     assert len(known) == len(set(known))
 
 
