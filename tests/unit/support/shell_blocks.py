@@ -34,7 +34,7 @@ def blocks(name: str, *languages: str) -> list[str]:
 def commands() -> dict[str, str]:
     """Every command of every document: what it is known by (no comment, single spaces), and as it stands there."""
     found = [text for name in documents() for block in blocks(name, "", "sh") for text in _split(block)]
-    return {" ".join(re.sub(r"\s# .*$", "", text, flags=re.MULTILINE).split()): text for text in found}
+    return {" ".join(re.sub(r"\s# .*$|\\$", "", text, flags=re.MULTILINE).split()): text for text in found}
 
 
 def _split(block: str) -> Iterator[str]:
