@@ -44,7 +44,7 @@ def test_every_kind_has_one() -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
 def test_every_state_with_every_reason(kind: Any) -> None:
     """As the operator writes conditions: health is that of the state, its message the operator's."""
     name, states = kind.resource.kind, {**USUAL, **(OF_A_RUN if kind.resource.kind == RUN else {})}
@@ -54,7 +54,7 @@ def test_every_state_with_every_reason(kind: Any) -> None:
     assert found == wanted
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
 def test_an_older_spec_tells_nothing(kind: Any) -> None:
     """Progressing until the operator has looked at this spec, but for a run that has ended: nothing changes it."""
     name, states = kind.resource.kind, {**USUAL, **(OF_A_RUN if kind.resource.kind == RUN else {})}
