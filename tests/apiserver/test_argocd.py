@@ -16,7 +16,7 @@ from bed_serving import Serving
 
 from conftest import Bed
 from flywheel.controller import reconcile_deployment
-from flywheel.controller.resources import DEPLOYMENT, RUN
+from flywheel.controller.resources import DEPLOYMENT, OWNERS, RUN
 
 Object = dict[str, Any]
 EXAM = ("first", 1, "exam")
@@ -52,13 +52,16 @@ class Team:
         return self.argo.until_health(self.name, **wanted)
 
     def no_difference(self, revision: str) -> None:
-        """What the cluster has is what that commit says, also without any cache; nothing was synced but commits."""
+        """What the cluster has is what that commit says, also without any cache; of specs, only Argo CD wrote any."""
         self.argo.look(self.name, hard=True)
         status = self.argo.get(self.name)["status"]
         assert (status["sync"]["status"], status["sync"]["revision"]) == ("Synced", revision)
         assert {entry["status"] for entry in status["resources"]} == {"Synced"}
-        synced = [entry["revision"] for entry in status["history"]]
-        assert len(synced) == len(set(synced)), "Argo CD healed what the operator wrote"
+        for kind in OWNERS:
+            (found,), _ = self.bed.api.list(kind, self.name)
+            fields = found["metadata"]["managedFields"]
+            assert {entry["manager"] for entry in fields if "subresource" not in entry} == {"argocd-controller"}
+            assert {entry["subresource"] for entry in fields if "subresource" in entry} == {"status"}
 
 
 @pytest.fixture
