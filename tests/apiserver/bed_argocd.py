@@ -21,7 +21,7 @@ from bed_control_plane import ROOT, ControlPlane, die_with_parent, free_port
 
 Object = dict[str, Any]
 NAMESPACE = "argocd"
-WAIT_SECONDS = 50
+WAIT_SECONDS = 240
 APPLICATION = "applications.argoproj.io"
 _PARTS = {"app.kubernetes.io/part-of": "argocd"}
 # Programs that Argo CD's image has: kubectl answers for kustomize, whose library it has; no commit here is signed.
@@ -218,7 +218,6 @@ def _install(plane: ControlPlane, crds: Path, config: Path) -> None:
     plane.kubectl("create", "namespace", NAMESPACE)
     for crd in sorted(crds.glob("*-crd.yaml")):
         plane.kubectl("apply", "--server-side", "-f", str(crd))
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     names = ("cm", "cmd-params-cm", "rbac-cm", "tls-certs-cm", "ssh-known-hosts-cm", "gpg-keys-cm")
     for name in names:
         _create(plane, {"kind": "ConfigMap", "metadata": {"name": f"argocd-{name}"}})
@@ -226,6 +225,9 @@ def _install(plane: ControlPlane, crds: Path, config: Path) -> None:
     _create(plane, {"kind": "Secret", "metadata": {"name": "argocd-secret"}, "stringData": secret})
     _create(plane, {"kind": "Secret", "metadata": {"name": "argocd-redis"}, "stringData": {"auth": ""}})
     _create(plane, _cluster(plane))
+    # The usual condition=Established fails on a CRD that has no condition yet.
+    established = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
+    plane.kubectl("wait", established, "crd", "--all", "--timeout=60s")
     anything = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]}
     everywhere = {"clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}
     project = {"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default"}}

@@ -20,6 +20,7 @@ from flywheel.controller.resources import DEPLOYMENT, OWNERS, RUN
 
 Object = dict[str, Any]
 EXAM = ("first", 1, "exam")
+WAVE = "argocd.argoproj.io/sync-wave"
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +153,41 @@ def test_promotion_and_rollback_are_commits(team: Team) -> None:
 
 def _served(bed: Bed) -> str:
     return ((bed.get(DEPLOYMENT, "severity").get("status") or {}).get("serving") or {}).get("digest", "")
+
+
+def test_waves_wait_for_health(team: Team) -> None:
+    """A wave waits for the one before and nothing for the last; what a run may not change is refused in Git's sight."""
+    bed, argo = team.bed, team.argo
+
+    def operation() -> Object:
+        return argo.get(team.name)["status"].get("operationState") or {}
+
+    def in_wave(wave: int, resource: Object) -> Object:
+        return {**resource, "metadata": {**resource["metadata"], "annotations": {WAVE: str(wave)}}}
+
+    first = in_wave(1, _run(bed.namespace))
+    revision = team.git.commit({"curriculum.json": in_wave(0, curriculum(bed.namespace)), "run.json": first})
+    argo.look(team.name)
+    wanted = "waiting for healthy state of flywheel.dev/Curriculum/severity"
+    argo.until(wanted, lambda: wanted in operation().get("message", ""))
+    assert bed.api.get(RUN, bed.namespace, "first") is None
+
+    bed.node.script = Stages({EXAM: HOLD})
+    bed.operator()
+    argo.until_synced(team.name, revision)
+    bed.until_started(EXAM)
+    team.health(FlywheelRun="Progressing")
+
+    team.git.commit({"run.json": {**first, "spec": {**first["spec"], "seed": 7}}})
+    argo.look(team.name)
+    refused = argo.until("a refusal", lambda: "immutable" in _said(operation()) and _said(operation()))
+    assert "spec.seed: Invalid value" in refused and "is immutable: create a new object instead" in refused
+    assert bed.get(RUN, "first")["spec"]["seed"] == 0
+    team.health(FlywheelRun="Progressing")
+
+
+def _said(operation: Object) -> str:
+    return " ".join(entry.get("message", "") for entry in (operation.get("syncResult") or {}).get("resources") or [])
 
 
 def test_example_repository(argo: Argo, tmp_path: Path) -> None:
