@@ -197,7 +197,7 @@ def _start(program: Path, folder: Path, plane: ControlPlane, command: tuple[str,
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "KUBECONFIG": str(plane.admin),
-        "ARGOCD_GPG_ENABLED": "false",
+        "ARGOCD_GPG_ENABLED": "false",  # else it wants a folder of keys
         "GOGC": "200",
     }
     with (folder / f"{command[0]}.log").open("wb") as log:
@@ -218,12 +218,9 @@ def _install(plane: ControlPlane, crds: Path, config: Path) -> None:
     plane.kubectl("create", "namespace", NAMESPACE)
     for crd in sorted(crds.glob("*-crd.yaml")):
         plane.kubectl("apply", "--server-side", "-f", str(crd))
-    names = ("cm", "cmd-params-cm", "rbac-cm", "tls-certs-cm", "ssh-known-hosts-cm", "gpg-keys-cm")
-    for name in names:
-        _create(plane, {"kind": "ConfigMap", "metadata": {"name": f"argocd-{name}"}})
+    _create(plane, {"kind": "ConfigMap", "metadata": {"name": "argocd-cm"}})
     secret = {"server.secretkey": "tests"}
     _create(plane, {"kind": "Secret", "metadata": {"name": "argocd-secret"}, "stringData": secret})
-    _create(plane, {"kind": "Secret", "metadata": {"name": "argocd-redis"}, "stringData": {"auth": ""}})
     _create(plane, _cluster(plane))
     # The usual condition=Established fails on a CRD that has no condition yet.
     established = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
