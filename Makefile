@@ -18,10 +18,11 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-generate: setup ## Write crds/ and docs/api from operator/flywheel/api, and plain manifests and tables from the chart
+generate: setup ## Write crds/ and docs/api from operator/flywheel/api, manifests and tables from the chart, argocd-cm.yaml from its Lua
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS)
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.reference docs/api
 	$(RUN) python charts/generate.py
+	$(RUN) python argocd/argocd_cm.py
 
 lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff format --check
@@ -29,6 +30,7 @@ lint: setup ## Format, lint, and generated files against their sources
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS) --check
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.reference docs/api --check
 	$(RUN) python charts/generate.py --check
+	$(RUN) python argocd/argocd_cm.py --check
 
 types: setup ## pyright, strict
 	$(RUN) pyright
@@ -48,9 +50,10 @@ search: setup ## The properties of the unit tests with new examples, more of the
 ml: setup ## Tests of training and inference with the real NeMo (6 GB environment, made once)
 	PYTHONPATH=operator:images/student:images/trainer "$$(images/ml-environment.sh)" -m pytest -q -W ignore::pytest.PytestConfigWarning tests/ml
 
-apiserver: setup ## Tests on a real etcd and kube-apiserver
+apiserver: setup ## Tests on a real etcd and kube-apiserver, with a real Argo CD
 	$(CLUSTER_TOOL) binaries
 	$(CLUSTER_TOOL) helm
+	$(CLUSTER_TOOL) argocd
 	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder tests/apiserver
 
 faults: setup ## Each write, watch event and change on disk meets each fault; prints the table (FLYWHEEL_FAULTS=alone: one fault a run, much longer)

