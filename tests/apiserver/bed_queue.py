@@ -65,7 +65,9 @@ class Queue:
                     with self._lock:
                         self._reconcile(job)
             except ApiError as error:
-                if error.status not in (0, 404, 409, 500, 503):  # gone or changed meanwhile, or the API server is away
+                # Gone or changed meanwhile, the API server is away, or a template of pods that still end: as Kueue does,
+                # tried again.
+                if error.status not in (0, 404, 409, 422, 500, 503):
                     raise
             time.sleep(0.05)
 

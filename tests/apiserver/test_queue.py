@@ -49,7 +49,7 @@ def test_waits_is_admitted_evicted_and_admitted_again(bed: Bed) -> None:
         queue.evict(job["metadata"]["name"])
         waiting = _queued(bed)
         before = bed.until("its time is counted", lambda: _counted(bed))
-        bed.operators[-1].crash()
+        bed.operators.pop().crash()
         bed.operator()
         queue.open = True
         bed.until("its second pod", lambda: len(bed.started(TRAIN)) == 2)

@@ -20,7 +20,10 @@ _NAMED = re.compile(r"secret|configmap", re.IGNORECASE)
 _SECRETS = {"judge": "a Secret of spec.evaluation"}
 _OF_SOURCES = {"prepare": ", or of a source's dataset.s3.secretRef,"}
 _SCHEDULER = (
-    (re.compile(r"Insufficient ([A-Za-z0-9./-]+)"), "no node has enough {}"),
+    (
+        re.compile(r"Insufficient ([A-Za-z0-9./-]+)"),
+        "no node has enough {} free: it goes on when one has; or ask for less in jobs.steps[].resources",
+    ),
     (re.compile(r"untolerated taint"), "the nodes have taints that the pod does not tolerate"),
     (re.compile(r"node affinity/selector|node selector"), "no node has the labels of jobs.nodeSelector"),
 )
