@@ -65,8 +65,8 @@ class Queue:
                     with self._lock:
                         self._reconcile(job)
             except ApiError as error:
-                # Gone or changed meanwhile, the API server is away, or a template of pods that still end: as Kueue does,
-                # tried again.
+                # Gone or changed meanwhile, the API server is away, or pods of that template still end: tried again, as
+                # Kueue does.
                 if error.status not in (0, 404, 409, 422, 500, 503):
                     raise
             time.sleep(0.05)
