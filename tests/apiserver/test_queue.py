@@ -11,7 +11,7 @@ from bed_resources import curriculum, run
 
 from conftest import Bed
 from flywheel.api.jobs import QUEUE_LABEL
-from flywheel.controller.resources import JOB, RUN
+from flywheel.controller.resources import JOB, POD, RUN
 
 TRAIN = ("first", 1, "train")
 
@@ -110,3 +110,32 @@ def test_a_person_suspends_a_job(bed: Bed) -> None:
     script[TRAIN] = DONE
     bed.until_completed()
     assert len(bed.attempts(TRAIN)) == 1
+
+
+def test_what_a_platform_asks_for_reaches_the_pod(bed: Bed) -> None:
+    """Taken by the API server's strict validation and by the admission of pods."""
+    bed.apply(
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "research"}, "value": 7},
+        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "nvidia"},
+    )
+    asked = {
+        "priorityClassName": "research",
+        "runtimeClassName": "nvidia",
+        "imagePullSecrets": [{"name": "registry"}],
+        "labels": {"team": "review"},
+        "annotations": {"kueue.x-k8s.io/podset-preferred-topology": "rack"},
+        "shmSize": "3Gi",
+        "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}},
+    }
+    bed.node.script = Stages({("first", 0, "validate"): HOLD})
+    bed.operator()
+    bed.apply(curriculum(bed.namespace), run(bed.namespace, jobs={"steps": [{"name": "validate", **asked}]}))
+    pod = bed.get(POD, bed.until_started(("first", 0, "validate")))
+    spec = pod["spec"]
+    assert (spec["priority"], spec["runtimeClassName"]) == (7, "nvidia")
+    assert spec["imagePullSecrets"] == asked["imagePullSecrets"]
+    assert pod["metadata"]["labels"]["team"] == "review"
+    assert asked["annotations"].items() <= pod["metadata"]["annotations"].items()
+    assert [entry["emptyDir"]["sizeLimit"] for entry in spec["volumes"] if entry["name"] == "shared-memory"] == ["3Gi"]
+    bed.until_condition(RUN, "first", "Reconciling", "Running")
+    assert bed.get(RUN, "first")["status"]["pod"]["gpus"] == 1
