@@ -21,7 +21,7 @@ _SECRETS = {"judge": "a Secret of spec.evaluation"}
 _OF_SOURCES = {"prepare": ", or of a source's dataset.s3.secretRef,"}
 _SCHEDULER = (
     (
-        re.compile(r"Insufficient ([A-Za-z0-9./-]+)"),
+        re.compile(r"Insufficient ([A-Za-z0-9./-]*[A-Za-z0-9])"),
         "no node has enough {} free: it goes on when one has; or ask for less in jobs.steps[].resources",
     ),
     (re.compile(r"untolerated taint"), "the nodes have taints that the pod does not tolerate"),
