@@ -55,7 +55,7 @@ def accepted(finished: Object) -> dict[str, int]:
 
 
 BLOCKED = {
-    "no-gpu": (FULL_NODES, "Unschedulable", "no node has enough nvidia.com/gpu"),
+    "no-gpu": (FULL_NODES, "Unschedulable", "no node has enough nvidia.com/gpu free"),
     "no-claim": (UNBOUND, "VolumeUnavailable", "PersistentVolumeClaim"),
     "no-room": (FULL_VOLUME, "VolumeFull", "enlarge it"),
 }

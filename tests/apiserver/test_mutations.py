@@ -36,7 +36,10 @@ STRICTER_TYPES = {
 # The API server refuses it; the type reads it all the same, as other spellings of legal values (5 as text, 1 as true).
 OTHER_SPELLINGS = "strict types refuse it"
 # A Job may be refused for what the user says of its pod, and for nothing else.
-_USERS = re.compile(r"spec\.template\.spec\.(containers\[0\]\.(resources|image|env)|nodeSelector|tolerations)")
+_USERS = re.compile(
+    r"spec\.template\.spec\.(containers\[0\]\.(resources|image|env)|nodeSelector|tolerations|volumes\[\d+\]\.emptyDir)"
+    r"|metadata\.(labels|annotations)|no PriorityClass with name"
+)
 EACH = settings(
     max_examples=CASES,
     derandomize=True,  # the same cases everywhere

@@ -53,6 +53,8 @@ def train(attempt: Attempt) -> StepResult:
     lengths = [len(one) for one in encoded]
     order = batch_order(lengths, parameters.batch_size, steps, attempt.request.seed, stages)
     batches = [{"step": step, "ids": [kept[place].id for place in places]} for step, places in enumerate(order, 1)]
+    # Before its own order is written: the pod before it may have had another.
+    resume = _earlier(attempt, batches, parameters.resume)
     attempt.workspace.write_jsonl(attempt.path("order.jsonl"), batches)
 
     outcome = finetune(
@@ -66,7 +68,7 @@ def train(attempt: Attempt) -> StepResult:
             seed=attempt.request.seed,
             checkpoints=attempt.workspace.local(attempt.path("checkpoints")),
             saved=lambda: _keep(attempt),
-            resume=_earlier(attempt, parameters.resume, batches),
+            resume=resume,
         )
     )
     dtype = str(compute_type()).removeprefix("torch.")
@@ -124,14 +126,20 @@ def encode(
     return [example for example, _ in fitting], [ids for _, ids in fitting]
 
 
-def _earlier(attempt: Attempt, folder: str | None, batches: list[dict[str, object]]) -> Path | None:
-    """Checkpoints of the last attempt, where it was given the same batches."""
-    if folder is None or not attempt.workspace.exists(f"{folder}/order.jsonl"):
-        return None
-    if list(attempt.workspace.read_jsonl(f"{folder}/order.jsonl")) != batches:
-        log.warning("the last attempt had other batches: this training begins anew")
-        return None
-    return attempt.workspace.local(f"{folder}/checkpoints")
+def _earlier(attempt: Attempt, batches: list[dict[str, object]], last: str | None) -> Path | None:
+    """Checkpoints to go on from: this attempt's, whose pod a queue had stopped, or the last's; of the same batches."""
+    own = attempt.request.output
+    for folder in (own, last):
+        if folder is None or not attempt.workspace.exists(f"{folder}/order.jsonl"):
+            continue
+        found = attempt.workspace.local(f"{folder}/checkpoints")
+        if list(attempt.workspace.read_jsonl(f"{folder}/order.jsonl")) != batches:
+            log.warning("%s had other batches: its checkpoints are not used", folder)
+        elif any(found.glob("step-*")):
+            return found
+        if folder == own:
+            shutil.rmtree(found, ignore_errors=True)
+    return None
 
 
 if __name__ == "__main__":

@@ -119,11 +119,13 @@ class Checkpoints(pl.Callback):
 def carry_over(earlier: Path, folder: Path) -> Path | None:
     """The earlier attempt's newest checkpoint, copied to be this attempt's first.
 
-    An attempt that is killed before it saves one of its own then loses nothing to the next.
+    An attempt that is killed before it saves one of its own then loses nothing to the next. Its own are there.
     """
+    for left in folder.glob("unfinished-*"):
+        shutil.rmtree(left)
     newest = newest_checkpoint(earlier)
-    if newest is None:
-        return None
+    if newest is None or earlier == folder:
+        return newest
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"unfinished-{newest.name}"
     shutil.copytree(newest, unfinished)

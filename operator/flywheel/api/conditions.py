@@ -30,6 +30,7 @@ class Reason(StrEnum):
     RUNNING = "Running"
     WAITING_FOR_CURRICULUM = "WaitingForCurriculum"
     WAITING_FOR_POD = "WaitingForPod"
+    QUEUED = "Queued"
     RETRYING = "Retrying"
     CLEANING_UP = "CleaningUp"
     PUBLISHING = "Publishing"

@@ -239,6 +239,9 @@ class Attempt(Open):
     begun: Annotated[Ordinal, Field(ge=1)] | None = Field(
         default=None, description="The newest attempt that began: its checkpoint is used."
     )
+    pod: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None, description="Uid of the newest pod that began: a queue may stop a Job and start it again."
+    )
     failures: int = Field(default=0, ge=0, description="Attempts used up.")
     disruptions: int = Field(default=0, ge=0, description="Pods lost to evictions and node loss; these use no attempt.")
     waits: int = Field(default=0, ge=0, description="Times that the step asked to be tried later, in a row.")

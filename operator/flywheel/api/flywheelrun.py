@@ -11,7 +11,7 @@ from flywheel.api.endpoint import ConfigMapKeyRef, Header, ProxyURL, QueryParame
 from flywheel.api.evaluation import Evaluation
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.gate import Gate
-from flywheel.api.jobs import Jobs
+from flywheel.api.jobs import Jobs, JobSettings, QueueName
 from flywheel.api.limits import Limits
 from flywheel.api.metadata import Metadata
 from flywheel.api.model import (
@@ -304,7 +304,16 @@ class FlywheelRunSpec(Closed):
         json_schema_extra=rules(IMMUTABLE),
     )
     suspend: bool = Field(default=False, description="Stop the running Job and start none, until this is false again.")
+    queue_name: QueueName | None = Field(
+        default=None,
+        description="Kueue LocalQueue of the run's Jobs: each is created suspended, and runs once it is admitted. For"
+        " another queue of a single step, or for none, set Kueue's label in jobs.steps[].labels, to nothing for none.",
+    )
     jobs: Jobs = Field(default_factory=Jobs, description="Settings of the steps' pods.")
+
+    def job_settings(self, step: str) -> JobSettings:
+        """The settings of one step's Job, in its queue."""
+        return self.jobs.for_step(step).queued(self.queue_name)
 
     @model_validator(mode="after")
     def _complete(self) -> FlywheelRunSpec:

@@ -214,6 +214,7 @@ class PodTime(Open):
     iteration: Ordinal = Field(description="Its iteration.")
     step: StepName = Field(description="Its step.")
     attempt: Ordinal = Field(description="Its attempt.")
+    uid: Annotated[str, Field(max_length=63)] = Field(default="", description="Its uid.")
     since: AwareDatetime = Field(description="When the step began in it.")
     gpus: int = Field(default=0, ge=0, le=1_000_000, description="GPUs that it holds.")
     counted: bool = Field(default=False, description="Whether it has ended and is in usage.")

@@ -5,13 +5,15 @@ Token mount, service account and security context are not here on purpose.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from flywheel.api.model import Closed, Duration, list_map, list_type, rules
+from flywheel.api.model import Closed, Duration, LocalRef, ObjectName, list_map, list_type, rules
 from flywheel.api.model import Rule as Cel
 
 StepName = Literal[
@@ -119,9 +121,36 @@ class EnvVar(Closed):
         return name
 
 
+# Kueue's: the LocalQueue of a Job. A Job that names one waits until it is admitted.
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+# A LocalQueue, as a label can name it.
+QueueName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+MarkKey = Annotated[str, Field(max_length=316)]
+_RESERVED = ("flywheel.dev/", "app.kubernetes.io/", "batch.kubernetes.io/", "job-name", "controller-uid")
+_NOT_YOURS = f"keys beginning {', '.join(_RESERVED)} belong to the operator and to Kubernetes"
+# What confines the step's container is the operator's.
+_CONFINES = "container.apparmor.security.beta.kubernetes.io/"
+_NO_PROFILE = f"keys beginning {_CONFINES} confine the container: they are the operator's"
+_SYSTEM = "system-"
+_NO_SYSTEM = f"priority classes beginning {_SYSTEM} are the cluster's own"
+
+
+def _none_begins(field: str, prefixes: tuple[str, ...], message: str) -> Cel:
+    each = " && ".join(f"!k.startsWith('{prefix}')" for prefix in prefixes)
+    return Cel(f"!has(self.{field}) || self.{field}.all(k, {each})", f"{field}: {message}")
+
+
 class JobSettings(Closed):
     """How the pods of a step run."""
 
+    model_config = Closed.model_config | {
+        "json_schema_extra": rules(
+            _none_begins("labels", _RESERVED, _NOT_YOURS),
+            _none_begins("annotations", (_CONFINES,), _NO_PROFILE),
+            Cel(f"!has(self.priorityClassName) || !self.priorityClassName.startsWith('{_SYSTEM}')", _NO_SYSTEM),
+        )
+    }
     image: str | None = Field(
         default=None, min_length=1, max_length=512, description="Image of the step; the operator's own when absent."
     )
@@ -145,12 +174,66 @@ class JobSettings(Closed):
         description="Taints that the pod tolerates.",
         json_schema_extra=list_type("atomic"),
     )
+    runtime_class_name: ObjectName | None = Field(
+        default=None, description="RuntimeClass of the pod, such as nvidia where it is not the nodes' default."
+    )
+    priority_class_name: ObjectName | None = Field(
+        default=None, description="PriorityClass of the pod, for the scheduler; a queue has its own, by label."
+    )
+    image_pull_secrets: list[LocalRef] | None = Field(
+        default=None,
+        max_length=8,
+        description="Secrets of type kubernetes.io/dockerconfigjson that the node pulls the pod's images with.",
+        json_schema_extra=list_map("name"),
+    )
+    labels: dict[MarkKey, LabelValue] | None = Field(
+        default=None,
+        max_length=16,
+        description="Labels of the Job and its pod; those that begin kueue.x-k8s.io/ of the Job alone.",
+    )
+    annotations: dict[MarkKey, Annotated[str, Field(max_length=1024)]] | None = Field(
+        default=None, max_length=16, description="Annotations of the Job and its pod, such as of Kueue's topology."
+    )
+    shm_size: Quantity | None = Field(
+        default=None,
+        description="Size of /dev/shm, in memory that counts towards the step's limit. Answering has 1Gi and train 2Gi;"
+        " other steps have none.",
+    )
     env: list[EnvVar] | None = Field(
         default=None,
         max_length=32,
         description="Literal environment variables of the step's container.",
         json_schema_extra=list_map("name"),
     )
+
+    @field_validator("labels", "annotations")
+    @classmethod
+    def _not_reserved(cls, marks: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
+        """The CEL rules above, for those who do not ask an API server."""
+        prefixes, words = (_RESERVED, _NOT_YOURS) if info.field_name == "labels" else ((_CONFINES,), _NO_PROFILE)
+        if any(key.startswith(prefixes) for key in marks or {}):
+            raise ValueError(words)
+        return marks
+
+    @field_validator("priority_class_name")
+    @classmethod
+    def _not_of_the_system(cls, name: str | None) -> str | None:
+        """The CEL rule above, likewise."""
+        if name is not None and name.startswith(_SYSTEM):
+            raise ValueError(_NO_SYSTEM)
+        return name
+
+    def queued(self, queue: str | None) -> JobSettings:
+        """These in a queue; a label of the settings' own wins, and an empty one is none."""
+        if queue is None:
+            return self
+        return self.model_copy(update={"labels": {QUEUE_LABEL: queue} | (self.labels or {})})
+
+    @property
+    def digest(self) -> str:
+        """Short enough for a label: whether a Job was made from these settings."""
+        text = json.dumps(self.to_json_object(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class StepSettings(JobSettings):

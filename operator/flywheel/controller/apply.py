@@ -209,7 +209,8 @@ def _refused_state(job: StepJob, error: ApiError) -> State:
     else:
         words = (
             f"step {job.step}: the API server refused Job {job.name} (HTTP {error.status} {error.reason}): check"
-            " image, resources, nodeSelector, tolerations and env under spec.jobs; the operator's log has the words"
+            " what spec.jobs says of image, resources, env, labels, nodeSelector and the like; the operator's log has"
+            " the words"
         )
     return State("blocked", Reason.POD_REFUSED, words)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flywheel.api.jobs import JobSettings, Resources
+from flywheel.api.jobs import QUEUE_LABEL, JobSettings, Resources
 from flywheel.api.model import duration_seconds
 from flywheel.api.request import VerifyParameters
 from flywheel.controller import labels
@@ -62,21 +62,27 @@ class Owner:
 
 def job_manifest(job: StepJob, owner: Owner, images: Mapping[ImageName, str]) -> Object:
     """The Job of one attempt. Raises RequestTooLargeError."""
-    marks = _labels(job, owner)
+    marks, own = _labels(job, owner), job.settings.labels or {}
+    # A queue is asked for Jobs: the same label on a pod would ask for the pod once more.
+    own_of_pod = {key: value for key, value in own.items() if not key.startswith(labels.QUEUES)}
+    annotations = {"annotations": job.settings.annotations} if job.settings.annotations else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": job.name,
             "namespace": owner.namespace,
-            "labels": marks,
+            "labels": own | marks,
+            **annotations,
             "ownerReferences": [owner.reference(blocks_deletion=True)],
         },
         "spec": {
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
-            "template": {"metadata": {"labels": marks}, "spec": _pod(job, images)},
+            # Never written again: who admits it decides when it runs, and when it has to stop.
+            **({"suspend": True} if own.get(QUEUE_LABEL) else {}),
+            "template": {"metadata": {"labels": own_of_pod | marks, **annotations}, "spec": _pod(job, images)},
         },
     }
 
@@ -94,13 +100,14 @@ def _labels(job: StepJob, owner: Owner) -> dict[str, str]:
         labels.ITERATION: str(job.request.iteration),
         labels.ATTEMPT: str(job.request.attempt),
         labels.GENERATION: str(owner.generation),
+        labels.SETTINGS: job.settings.digest,
     }
     return found | ({labels.REREADS: str(job.rereads)} if job.rereads is not None else {})
 
 
 def _pod(job: StepJob, images: Mapping[ImageName, str]) -> Object:
     settings, defaults = job.settings, STEP_DEFAULTS[job.request.step]
-    found = volumes(job.request, job.claims, defaults.scratch, defaults.shared_memory)
+    found = volumes(job.request, job.claims, defaults.scratch, settings.shm_size or defaults.shared_memory)
     pod: Object = {
         "restartPolicy": "Never",
         # The pod's clock, not the Job's: waiting for a node or an image does not count.
@@ -124,6 +131,12 @@ def _pod(job: StepJob, images: Mapping[ImageName, str]) -> Object:
         pod["nodeSelector"] = settings.node_selector
     if settings.tolerations:
         pod["tolerations"] = [entry.to_json_object() for entry in settings.tolerations]
+    if settings.runtime_class_name:
+        pod["runtimeClassName"] = settings.runtime_class_name
+    if settings.priority_class_name:
+        pod["priorityClassName"] = settings.priority_class_name
+    if settings.image_pull_secrets:
+        pod["imagePullSecrets"] = [entry.to_json_object() for entry in settings.image_pull_secrets]
     return pod
 
 

@@ -11,6 +11,8 @@ ITERATION = f"{DOMAIN}/iteration"
 ATTEMPT = f"{DOMAIN}/attempt"
 REREADS = f"{DOMAIN}/rereads"
 GENERATION = f"{DOMAIN}/generation"
+SETTINGS = f"{DOMAIN}/settings"
+QUEUES = "kueue.x-k8s.io/"
 
 CONTAINER, SIDECAR = "step", "sidecar"
 FIELD_MANAGER = "flywheel"

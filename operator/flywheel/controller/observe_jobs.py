@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from flywheel.api.jobs import gpus
+from flywheel.api.jobs import QUEUE_LABEL, gpus
 from flywheel.controller import labels
 from flywheel.controller.fields import entries, mapping, text
 from flywheel.loop.observed import JobState, JobView, PodView
@@ -37,6 +37,10 @@ class JobRecord:
     ended: JobState | None
     deleting: bool
     generation: int | None = None  # of the spec that it was made from
+    settings: str = ""
+    queue: str = ""
+    suspended_since: datetime | None = None
+    resumed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class PodRecord:
     finished: bool
     view: PodView
     job: JobRecord | None = None
+    gone: bool = False
 
 
 def job_record(job: Object) -> JobRecord:
@@ -59,6 +64,11 @@ def job_record(job: Object) -> JobRecord:
         controller_uid=controller_uid(job) or "",
         ended=ended,
         deleting=metadata.get("deletionTimestamp") is not None,
+        settings=text(metadata, "labels", labels.SETTINGS),
+        queue=text(metadata, "labels", QUEUE_LABEL),
+        # As the Job controller says, not spec.suspend: once it says so, pods are stopped or made.
+        suspended_since=None if ended else _turned(job, "True"),
+        resumed_at=None if ended else _turned(job, "False"),
     )
 
 
@@ -131,7 +141,7 @@ def _job_of(metadata: Object, uid: str) -> JobRecord | None:
 
 def gone(record: PodRecord) -> PodRecord:
     """A pod that was deleted: what it said still counts, and losing it was no fault of the step's."""
-    return replace(record, finished=True, view=replace(record.view, disrupted=True))
+    return replace(record, finished=True, gone=True, view=replace(record.view, disrupted=True))
 
 
 def left_behind(jobs: Iterable[JobRecord], pods: Iterable[PodRecord]) -> list[JobRecord]:
@@ -147,10 +157,12 @@ def job_view(job: JobRecord, pods: Iterable[PodRecord], generation: int = 0) -> 
     A step that left its result is done, though the Job controller takes two seconds more to say so. Whether one has
     failed, and for whose fault, only the finished Job tells.
     """
-    newest = max((pod for pod in pods if pod.job_uid == job.uid), key=lambda pod: pod.created_at, default=None)
-    pod = newest.view if newest is not None else None
+    own = (pod for pod in pods if pod.job_uid == job.uid)
+    newest = max(own, key=lambda pod: (pod.created_at, not pod.finished), default=None)
     done = newest is not None and newest.finished and newest.view.exit_code == 0
-    state: JobState = "Succeeded" if done else job.ended or ("Running" if pod and pod.started else "Pending")
+    pod = newest.view if newest is not None else None
+    at_work = newest is not None and newest.view.started and not _stopped(job, newest)
+    state: JobState = "Succeeded" if done else job.ended or ("Running" if at_work else "Pending")
     return JobView(
         name=job.name,
         uid=job.uid,
@@ -163,7 +175,16 @@ def job_view(job: JobRecord, pods: Iterable[PodRecord], generation: int = 0) -> 
         rereads=job.rereads,
         outdated=job.generation is not None and job.generation < generation,
         pod=pod,
+        queue=job.queue,
+        suspended_since=job.suspended_since,
+        resumed_at=job.resumed_at,
+        settings=job.settings,
     )
+
+
+def _stopped(job: JobRecord, newest: PodRecord) -> bool:
+    """Whether the pod was stopped with its Job, which waits, or goes on and has no other pod yet."""
+    return newest.finished and (job.suspended_since is not None or (job.resumed_at is not None and newest.gone))
 
 
 def controller_uid(item: Object) -> str | None:
@@ -174,6 +195,12 @@ def controller_uid(item: Object) -> str | None:
 
 def _true_conditions(item: Object) -> set[str]:
     return {text(entry, "type") for entry in entries(item, "status", "conditions") if entry.get("status") == "True"}
+
+
+def _turned(job: Object, to: str) -> datetime | None:
+    """When the condition Suspended became this; None where it is not."""
+    found = (entry for entry in entries(job, "status", "conditions") if entry.get("type") == "Suspended")
+    return next((_time(entry.get("lastTransitionTime")) for entry in found if entry.get("status") == to), None)
 
 
 def _state_of(status: Mapping[str, Any], kind: str, container: str) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from flywheel.api.result import AbsentFigures, StepResult, Usage, parse_result
 from flywheel.loop.exits import Exit, classify, known_reason
 from flywheel.loop.observed import JobView
 from flywheel.loop.state import State
-from flywheel.loop.waiting import NO_POD_AFTER_SECONDS, waiting_state
+from flywheel.loop.waiting import seconds_until_missed, waiting_state
 
 DEFAULT_ATTEMPTS = 3
 MAX_DISRUPTIONS = 20
@@ -80,7 +80,7 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
         return _when_due(attempt, attempt.ordinal, now)
     attempt = _seen(newest, attempt)
     if newest.state in ("Pending", "Running"):
-        return _wait(newest, attempt, now)
+        return _wait(newest, attempt, settings, now)
     if newest.state == "Succeeded":
         result = _result(newest, program)
         if result is not None:
@@ -91,12 +91,18 @@ def advance(jobs: Sequence[JobView], attempt: Attempt, settings: JobSettings, no
     return _judge(classify(newest), newest, attempt, settings, now)
 
 
-def _wait(job: JobView, attempt: Attempt, now: datetime) -> Wait:
+def _wait(job: JobView, attempt: Attempt, settings: JobSettings, now: datetime) -> Wait | GaveUp:
+    if attempt.disruptions >= MAX_DISRUPTIONS:
+        return _disrupted(job, attempt, f"Job {job.name} was stopped and started again")
     state = waiting_state(job, now)
+    if job.waits and job.rereads is None and job.settings not in ("", settings.digest):
+        words = f"step {job.step}: its settings were changed, so Job {job.name}, which waits in a queue, is made anew"
+        return Wait(halt([job], attempt), State("working", Reason.CLEANING_UP, words), delete=(job.name,))
     if state.kind == "blocked" and job.outdated:
         words = f"step {job.step}: spec was changed, so Job {job.name}, which could not start, is made anew"
         return Wait(halt([job], attempt), State("working", Reason.CLEANING_UP, words), delete=(job.name,))
-    requeue = None if job.pod else NO_POD_AFTER_SECONDS - (now - job.created_at).total_seconds()
+    podless = (job.pod is None or job.stopped) and job.suspended_since is None
+    requeue = seconds_until_missed(job, now) if podless else None
     return Wait(attempt, state, requeue if requeue is not None and requeue > 0 else None)
 
 
@@ -105,8 +111,13 @@ def _seen(newest: JobView, attempt: Attempt) -> Attempt:
     update: dict[str, object] = {"ordinal": newest.attempt}
     if newest.attempt > attempt.judged:
         update["rereading"] = newest.rereads
-    if newest.rereads is None and newest.pod is not None and newest.pod.started:
-        update["begun"] = newest.attempt
+    if newest.pod is not None and newest.pod.started:
+        same_job = newest.attempt == attempt.ordinal and attempt.pod is not None
+        if same_job and newest.pod.uid != attempt.pod:  # its queue stopped the one before
+            update["disruptions"] = attempt.disruptions + 1
+        update["pod"] = newest.pod.uid
+        if newest.rereads is None:
+            update["begun"] = newest.attempt
     return attempt.model_copy(update=update)
 
 
@@ -171,13 +182,17 @@ def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, n
         words = f"all {most} attempts of step {job.step} failed: {exit_.message}"
         return GaveUp(attempt, State("failed", reason, words), usage=exit_.usage)
     if attempt.disruptions >= MAX_DISRUPTIONS:
-        words = f"step {job.step} lost {attempt.disruptions} pods to evictions: {exit_.message}"
-        return GaveUp(attempt, State("failed", Reason.DISRUPTED, words))
+        return _disrupted(job, attempt, exit_.message)
     count = max(attempt.failures if exit_.kind == "Failure" else attempt.waits, 1)
     backoff = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
     seconds = 0.0 if exit_.kind == "Disruption" else backoff
     retry_at = now + timedelta(seconds=seconds)
     return _when_due(attempt.model_copy(update={"retry_at": retry_at}), job.attempt, now)
+
+
+def _disrupted(job: JobView, attempt: Attempt, how: str) -> GaveUp:
+    words = f"step {job.step} lost {attempt.disruptions} pods to evictions: {how}"
+    return GaveUp(attempt, State("failed", Reason.DISRUPTED, words))
 
 
 def _when_due(attempt: Attempt, newest: int, now: datetime) -> Outcome:
@@ -201,5 +216,5 @@ def _retrying(attempt: Attempt, retry_at: datetime) -> State:
 
 
 def _start(attempt: Attempt, newest: int, rereads: int | None = None) -> Start:
-    fresh = attempt.model_copy(update={"ordinal": newest + 1, "rereading": rereads, "retry_at": None})
+    fresh = attempt.model_copy(update={"ordinal": newest + 1, "rereading": rereads, "retry_at": None, "pod": None})
     return Start(fresh, rereads)

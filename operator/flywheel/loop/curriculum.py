@@ -56,7 +56,8 @@ def decide_curriculum(observed: CurriculumObserved, now: datetime) -> Curriculum
             return _settled(observed, status, starting("prepare", job.name), now, create=(job,))
         case Wait():
             status = status.model_copy(update={"attempt": outcome.attempt})
-            return _settled(observed, status, outcome.state, now, requeue_after=outcome.requeue_after)
+            again = outcome.requeue_after
+            return _settled(observed, status, outcome.state, now, delete=outcome.delete, requeue_after=again)
         case GaveUp():
             return _stalled(observed, status, outcome, now)
 

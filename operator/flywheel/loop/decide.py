@@ -214,7 +214,7 @@ def _turn_to(status: FlywheelRunStatus, step: str) -> FlywheelRunStatus:
 
 
 def _outcome(observed: RunObserved, status: FlywheelRunStatus, step: str, now: datetime) -> Outcome:
-    settings = observed.run.spec.jobs.for_step(step)
+    settings = observed.run.spec.job_settings(step)
     return advance(_jobs_of(observed, status), status.attempt or Attempt(), settings, now, step)
 
 
@@ -309,7 +309,7 @@ def _step_job(observed: RunObserved, status: FlywheelRunStatus, step: str, start
         name=job_name(run.metadata, number, step, start.attempt.ordinal),
         step=step,
         request=request,
-        settings=run.spec.jobs.for_step(step if start.rereads is None else "report"),
+        settings=run.spec.job_settings(step if start.rereads is None else "report"),
         claims=_claims(run, status.workspace, step if start.rereads is None else "report"),
         teacher_secret=run.spec.teacher.secret_ref.name if step in TEACHING and start.rereads is None else None,
         other_secrets=other if step == "judge" and start.rereads is None else (),

@@ -37,7 +37,10 @@ class PodView:
 
 @dataclass(frozen=True)
 class JobView:
-    """One Job of a resource: one attempt of one step. `outdated`: it was made from an older spec."""
+    """One Job of a resource: one attempt of one step. `outdated`: it was made from an older spec.
+
+    A queue may stop a Job and let it go on: it is suspended, and then has other pods. `queue`: what its label names.
+    """
 
     name: str
     uid: str
@@ -50,11 +53,26 @@ class JobView:
     rereads: int | None = None  # a report Job: the attempt whose result it reads again
     outdated: bool = False
     pod: PodView | None = None
+    queue: str = ""
+    suspended_since: datetime | None = None
+    resumed_at: datetime | None = None
+    settings: str = ""  # digest of those that it was made from
 
     @property
     def active(self) -> bool:
-        """Whether its pod may still be doing something."""
-        return self.deleting or self.state in ("Pending", "Running")
+        """Whether its pod, or one that is still to come, may be doing something."""
+        return self.deleting or self.suspended_since is not None or self.state in ("Pending", "Running")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its newest pod was stopped with it: the next is still to come."""
+        queued = self.suspended_since is not None or self.resumed_at is not None
+        return queued and self.state == "Pending" and self.pod is not None and self.pod.started
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is suspended and no pod of it is at work."""
+        return self.suspended_since is not None and self.state == "Pending"
 
 
 def deletable(jobs: Iterable[JobView]) -> tuple[str, ...]:

@@ -23,27 +23,45 @@ _MOST_GPUS = 1_000_000
 def metered(status: FlywheelRunStatus, jobs: Sequence[JobView], now: datetime) -> FlywheelRunStatus:
     """The status with the newest pod in it, and in `usage` once it has ended.
 
-    One whose end nobody saw, because its Job was deleted meanwhile, ran at most until now.
+    One whose end nobody saw, because its Job was deleted meanwhile, ran at most until now, or until the next began.
     """
     if status.pod is not None and _place(status.pod) not in {_place(job) for job in jobs}:
         status = counted(status, now)
     at_work = status.current.number if status.current is not None else 0
     # A Job is made before the status says so: who died in between finds one of an iteration that has not begun.
     for job in sorted((job for job in jobs if job.iteration <= at_work), key=_place):
-        if job.pod is not None and job.pod.started and (status.pod is None or _place(job) > _place(status.pod)):
-            status = counted(status, now).model_copy(update={"pod": _begun(job, job.pod, now)})
+        if job.pod is not None and job.pod.started and _follows(job, job.pod, status.pod):
+            status = counted(status, job.pod.started_at or now)
+            status = status.model_copy(update={"pod": _begun(job, job.pod, now)})
         if status.pod is not None and _place(job) == _place(status.pod) and _ended(job):
-            status = counted(status, job.pod.ended_at if job.pod is not None and job.pod.ended_at is not None else now)
+            status = counted(status, _end(job, now))
     return status
+
+
+def _follows(job: JobView, pod: PodView, newest: PodTime | None) -> bool:
+    """Of another Job, or of the same one, which a queue had stopped meanwhile."""
+    if newest is None or _place(job) > _place(newest):
+        return True
+    return _place(job) == _place(newest) and newest.uid not in ("", pod.uid)
+
+
+def _end(job: JobView, now: datetime) -> datetime:
+    """When its pod ended, as well as is known."""
+    if job.pod is not None and job.pod.ended_at is not None:
+        return job.pod.ended_at
+    return job.suspended_since or now
 
 
 def _begun(job: JobView, pod: PodView, now: datetime) -> PodTime:
     found = {"iteration": job.iteration, "step": job.step, "attempt": job.attempt, "since": pod.started_at or now}
-    return PodTime.model_validate(found | {"gpus": min(pod.gpus, _MOST_GPUS)})
+    return PodTime.model_validate(found | {"uid": pod.uid, "gpus": min(pod.gpus, _MOST_GPUS)})
 
 
 def _ended(job: JobView) -> bool:
-    return not job.active or (job.deleting and job.pod is not None and job.pod.ended_at is not None)
+    """Whether no pod of the Job is at work; one that is being deleted may have a pod that is."""
+    if job.deleting:
+        return job.pod is not None and job.pod.ended_at is not None
+    return job.waits or job.stopped or job.state in ("Succeeded", "Failed")
 
 
 def counted(status: FlywheelRunStatus, end: datetime) -> FlywheelRunStatus:

@@ -9,6 +9,7 @@ import re
 from datetime import datetime
 
 from flywheel.api.conditions import Reason
+from flywheel.api.jobs import QUEUE_LABEL
 from flywheel.loop.observed import JobView, PodView
 from flywheel.loop.state import State
 
@@ -19,7 +20,10 @@ _NAMED = re.compile(r"secret|configmap", re.IGNORECASE)
 _SECRETS = {"judge": "a Secret of spec.evaluation"}
 _OF_SOURCES = {"prepare": ", or of a source's dataset.s3.secretRef,"}
 _SCHEDULER = (
-    (re.compile(r"Insufficient ([A-Za-z0-9./-]+)"), "no node has enough {}"),
+    (
+        re.compile(r"Insufficient ([A-Za-z0-9./-]*[A-Za-z0-9])"),
+        "no node has enough {} free: it goes on when one has; or ask for less in jobs.steps[].resources",
+    ),
     (re.compile(r"untolerated taint"), "the nodes have taints that the pod does not tolerate"),
     (re.compile(r"node affinity/selector|node selector"), "no node has the labels of jobs.nodeSelector"),
 )
@@ -33,8 +37,10 @@ def starting(step: str, job_name: str) -> State:
 def waiting_state(job: JobView, now: datetime) -> State:
     """The state of a resource whose Job is Pending or Running."""
     pod = job.pod
-    if pod is None:
-        if (now - job.created_at).total_seconds() < NO_POD_AFTER_SECONDS:
+    if job.suspended_since is not None:
+        return _queued(job, job.suspended_since)
+    if pod is None or job.stopped:
+        if seconds_until_missed(job, now) > 0:
             return starting(job.step, job.name)
         return State(
             "blocked",
@@ -50,6 +56,28 @@ def waiting_state(job: JobView, now: datetime) -> State:
     if pod.started:
         return State("working", Reason.RUNNING, f"step {job.step}, attempt {job.attempt}, runs in pod {pod.name}")
     return _not_started(job, pod)
+
+
+def seconds_until_missed(job: JobView, now: datetime) -> float:
+    """How long a Job that was made, or let go on, may have no pod before something is wrong."""
+    since = [job.created_at, job.resumed_at, job.pod.ended_at if job.pod is not None else None]
+    return NO_POD_AFTER_SECONDS - (now - max(moment for moment in since if moment is not None)).total_seconds()
+
+
+def _queued(job: JobView, since: datetime) -> State:
+    begin = f"step {job.step}: Job {job.name}"
+    if job.queue:
+        words = (
+            f"{begin} waits in queue {job.queue} since {since.isoformat()}; what for, say kubectl get workloads and"
+            f" kubectl describe localqueue {job.queue}. Waiting uses up no attempt and no budget"
+        )
+    else:
+        words = (
+            f"{begin} is suspended since {since.isoformat()} and names no queue: where a queue suspends all Jobs, set"
+            f" spec.queueName or the label {QUEUE_LABEL} in spec.jobs.defaults.labels; where a person did, kubectl"
+            f' patch job {job.name} -p \'{{"spec":{{"suspend":false}}}}\''
+        )
+    return State("working", Reason.QUEUED, words)
 
 
 def _not_started(job: JobView, pod: PodView) -> State:

@@ -75,8 +75,10 @@ class Staging:
                     self._source(source.path)
         if isinstance(parameters, JudgeParameters) and parameters.anchors is not None:
             self._source(parameters.anchors)
-        if isinstance(parameters, TrainParameters) and parameters.resume is not None:
-            self._bring_kept(parameters.resume)
+        if isinstance(parameters, TrainParameters):
+            self._bring_kept(self._request.output)  # of a pod that a queue has stopped
+            if parameters.resume is not None:
+                self._bring_kept(parameters.resume)
         if isinstance(parameters, ReportParameters):
             self._sealed(parameters.attempt_path)
 

@@ -8,11 +8,12 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from resources import BUCKET, CLAIM, NOW, curriculum, curriculum_spec
 from restricted import check_job
 
 from flywheel.api.endpoint import ConfigMapKeyRef
-from flywheel.api.jobs import EnvVar, JobSettings, Resources, StepName, Toleration
+from flywheel.api.jobs import QUEUE_LABEL, EnvVar, JobSettings, Resources, StepName, Toleration
 from flywheel.api.request import (
     CleanupParameters,
     ExamParameters,
@@ -29,6 +30,7 @@ from flywheel.api.target import Repository
 from flywheel.api.task import LabelField, Task
 from flywheel.api.workspace import S3, WorkspaceRef
 from flywheel.controller.jobs import MAX_REQUEST_BYTES, Owner, RequestTooLargeError, job_manifest, resources
+from flywheel.controller.labels import SETTINGS
 from flywheel.controller.step_defaults import STEP_DEFAULTS
 from flywheel.loop.curriculum import decide_curriculum
 from flywheel.loop.observed import CurriculumObserved
@@ -300,3 +302,61 @@ def test_nothing_is_mounted_twice(paths: list[str], output: str) -> None:
     assert found[f"/workspace/{output}"] is True
     for path in paths:
         assert any(f"/workspace/{path}/".startswith(mounted + "/") for mounted in found)
+
+
+PLATFORM = JobSettings.model_validate(
+    {
+        "runtimeClassName": "nvidia",
+        "priorityClassName": "research",
+        "imagePullSecrets": [{"name": "registry"}],
+        "labels": {"team": "review", QUEUE_LABEL: "gpus", "kueue.x-k8s.io/priority-class": "low"},
+        "annotations": {"kueue.x-k8s.io/podset-required-topology": "cloud.provider.com/rack"},
+        "shmSize": "12Gi",
+    }
+)
+
+
+def test_what_a_platform_asks_for_reaches_job_and_pod() -> None:
+    job = manifest(settings=PLATFORM)
+    template = job["spec"]["template"]
+    pod = template["spec"]
+    assert (pod["runtimeClassName"], pod["priorityClassName"]) == ("nvidia", "research")
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert template["metadata"]["annotations"] == job["metadata"]["annotations"] == PLATFORM.annotations
+    (memory,) = [volume for volume in pod["volumes"] if volume["name"] == "shared-memory"]
+    assert memory["emptyDir"] == {"medium": "Memory", "sizeLimit": "12Gi"}
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container(job)["volumeMounts"]
+    assert PLATFORM.labels is not None and PLATFORM.labels.items() <= job["metadata"]["labels"].items()
+    assert template["metadata"]["labels"]["team"] == "review"
+    assert not [key for key in template["metadata"]["labels"] if key.startswith("kueue.x-k8s.io/")]
+    plain = manifest()["spec"]["template"]
+    assert not {"runtimeClassName", "priorityClassName", "imagePullSecrets"} & set(plain["spec"])
+    assert "annotations" not in plain["metadata"] and "shared-memory" not in str(plain["spec"]["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("queue", "label", "born"),
+    [(None, None, None), ("gpus", None, True), (None, "gpus", True), ("gpus", "", None), ("gpus", "big", True)],
+)
+def test_a_job_that_names_a_queue_is_born_suspended(queue: str | None, label: str | None, born: bool | None) -> None:
+    settings = JobSettings(labels=None if label is None else {QUEUE_LABEL: label}).queued(queue)
+    job = manifest(settings=settings)
+    assert job["spec"].get("suspend") == born
+    assert job["metadata"]["labels"].get(QUEUE_LABEL) == (queue if label is None else label)
+    assert job["metadata"]["labels"][SETTINGS] == settings.digest
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"labels": {"flywheel.dev/owner-uid": "other"}},
+        {"labels": {"batch.kubernetes.io/controller-uid": "other"}},
+        {"labels": {"team": "-"}},
+        {"annotations": {"container.apparmor.security.beta.kubernetes.io/step": "unconfined"}},
+        {"priorityClassName": "system-node-critical"},
+        {"shmSize": "much"},
+    ],
+)
+def test_what_is_not_the_users_to_say(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        JobSettings.model_validate(wrong)

@@ -22,7 +22,7 @@ VERBS = {
     "kustomize", "label", "logs", "patch", "port-forward", "rollout", "wait",
 }  # fmt: skip
 OTHERS = {
-    "configmap", "deployment", "endpointslices", "events", "job", "jobs", "lease", "namespace", "pod", "pods", "pvc",
+    "configmap", "deployment", "endpointslices", "events", "job", "jobs", "lease", "namespace", "pod", "pods", "pvc", "workloads",
     "secret", "service", "application",
 }  # fmt: skip
 SECRET_KEYS = {"apiKey", "hosts", "hubToken", "header", "value", "accessKeyId", "secretAccessKey"}

@@ -23,10 +23,10 @@ SEEN = ["nothing"] * 6 + ["suspend", "attempts", "openings", "curriculum"]  # af
 
 
 @settings(max_examples=60)
-@given(st.binary(max_size=250))
-def test_each_pod_is_counted_once_whatever_happens_to_it(numbers: bytes) -> None:
-    """Failures, evictions, suspensions, and an operator that dies before it has written what it saw."""
-    world = World(Script(numbers), run_spec(maxIterations=2), mishaps=SEEN)
+@given(st.binary(max_size=250), st.sampled_from([{}, {"queueName": "gpus"}]))
+def test_each_pod_is_counted_once_whatever_happens_to_it(numbers: bytes, queue: dict[str, str]) -> None:
+    """Failures, evictions, suspensions, queues, and an operator that dies before it has written what it saw."""
+    world = World(Script(numbers), run_spec(maxIterations=2) | queue, mishaps=SEEN)
     usage = world.to_end().usage
     pods = sum(seconds for seconds, _ in world.ran.values())
     cards = sum(seconds * gpus for seconds, gpus in world.ran.values())

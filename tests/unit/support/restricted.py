@@ -26,14 +26,18 @@ TEACHING: set[StepName] = {"preflight", "exam", "evaluate"}
 POD_FIELDS = {
     "restartPolicy", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "automountServiceAccountToken",
     "enableServiceLinks", "securityContext", "containers", "volumes", "nodeSelector", "tolerations", "initContainers",
+    "runtimeClassName", "priorityClassName", "imagePullSecrets",
 }  # fmt: skip
 WORKSPACE = "/workspace/"
 
 
 def check_job(job: StepJob) -> None:
     """The Job of a decision: restricted, without a token, with no key that its step does not need."""
-    pod: dict[str, Any] = job_manifest(job, OWNER, IMAGES)["spec"]["template"]["spec"]  # type: ignore[arg-type]
+    manifest: dict[str, Any] = job_manifest(job, OWNER, IMAGES)  # type: ignore[arg-type]
+    pod = manifest["spec"]["template"]["spec"]
     assert set(pod) <= POD_FIELDS, "a field that nobody has thought about"
+    for marks in (manifest["metadata"]["labels"], manifest["spec"]["template"]["metadata"]["labels"]):
+        assert marks["flywheel.dev/owner-uid"] == OWNER.uid, "a user's label took the place of ours"
     assert pod["automountServiceAccountToken"] is False and pod["enableServiceLinks"] is False
     security = pod["securityContext"]
     assert security["runAsNonRoot"] is True and security["runAsUser"] > 0 and security["runAsGroup"] > 0

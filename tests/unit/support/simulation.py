@@ -76,6 +76,11 @@ class SimJob:
     view: JobView
     request: StepRequest
     phases: list[str]
+    stops: int = 0  # by its queue
+
+    @property
+    def pod_uid(self) -> str:
+        return f"{self.view.uid}-{self.stops}"
 
 
 @dataclass
@@ -149,6 +154,7 @@ class World:
             attempt=job.request.attempt,
             created_at=self.now,
             rereads=job.rereads,
+            suspended_since=self.now if self.spec.get("queueName") else None,
         )
         phases = self.script.of(["", "running", "waiting starting running"]).split()
         self.jobs[job.name] = SimJob(view, StepRequest.model_validate(job.request.to_json_object()), phases)
@@ -242,13 +248,35 @@ class World:
             return
         if job.view.state in ("Succeeded", "Failed"):
             return
+        if self._queue_acts(job):
+            return
         if job.phases:
             self._phase(job, job.phases.pop(0))
         else:
             self.end(job, self.script.of(self.outcomes))
 
+    def _queue_acts(self, job: SimJob) -> bool:
+        """It admits what waits, or not yet; it stops what runs, and the same Job waits again."""
+        if job.view.suspended_since is not None:
+            if self.script.of([True, False]):
+                job.view = replace(job.view, suspended_since=None, resumed_at=self.now)
+            return True
+        pod = job.view.pod
+        if (
+            job.view.resumed_at is None
+            or pod is None
+            or job.view.state != "Running"
+            or self.script.of([True] * 3 + [False])
+        ):
+            return False
+        job.stops, self.uids, job.phases = job.stops + 1, self.uids + 1, ["running"]
+        pod = replace(pod, ended_at=self.now, disrupted=True)
+        self._ran(pod)
+        job.view = replace(job.view, state="Pending", suspended_since=self.now, resumed_at=None, pod=pod)
+        return True
+
     def _phase(self, job: SimJob, phase: str) -> None:
-        pod = PodView(name=f"{job.view.name}-x", uid=job.view.uid)
+        pod = PodView(name=f"{job.view.name}-x", uid=job.pod_uid)
         if phase == "waiting":
             trouble: dict[str, str] = self.script.of(
                 [
@@ -272,7 +300,7 @@ class World:
         view, since = job.view, (job.view.pod and job.view.pod.started_at) or self.now
         pod = PodView(
             name=f"{view.name}-x",
-            uid=view.uid,
+            uid=job.pod_uid,
             started=True,
             started_at=since,
             ended_at=self.now,

@@ -210,6 +210,16 @@ def test_checkpoints_outlive_a_killed_pod(pod: Pod) -> None:
     assert not again.local(f"{TRAIN}/a1/checkpoints/step-10").exists()
 
 
+def test_another_pod_of_the_same_attempt_finds_its_checkpoints(pod: Pod) -> None:
+    """A queue has stopped the one before."""
+    stopped = pod(asked())
+    stopped.write_bytes(f"{TRAIN}/a1/checkpoints/step-10/state", b"state")
+    stopped.keep(f"{TRAIN}/a1")
+    again = pod(asked())
+    again.begin()
+    assert again.read_bytes(f"{TRAIN}/a1/checkpoints/step-10/state") == b"state"
+
+
 def test_half_of_a_checkpoint_is_none(s3, bucket_pod: Pod) -> None:
     killed = bucket_pod(asked())
     killed.write_bytes(f"{TRAIN}/a1/checkpoints/step-1/state", b"state")
