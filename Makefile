@@ -3,6 +3,7 @@ SHELL := /bin/bash
 UV := tools/uv
 RUN := $(UV) run --no-sync
 CLUSTER_TOOL := tools/cluster/cluster
+DASHBOARDS := charts/flywheel-operator/files/dashboards
 export UV_PYTHON_DOWNLOADS := never
 # Tests start many processes; without byte code each compiles every library anew, which takes it longer than its work.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,13 +18,17 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-generate: setup ## Write crds/ from operator/flywheel/api
+generate: setup ## Write crds/, docs/metrics.md and the dashboards from their sources
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds
+	PYTHONPATH=operator $(RUN) python -m flywheel.controller.metrics_reference docs/metrics.md
+	$(RUN) python tools/dashboards/write.py $(DASHBOARDS)
 
 lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds --check
+	PYTHONPATH=operator $(RUN) python -m flywheel.controller.metrics_reference docs/metrics.md --check
+	$(RUN) python tools/dashboards/write.py $(DASHBOARDS) --check
 
 types: setup ## pyright, strict
 	$(RUN) pyright
