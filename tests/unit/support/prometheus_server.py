@@ -42,7 +42,7 @@ def at_once(rules: Path, folder: Path) -> Path:
 class Prometheus:
     """Answers as its HTTP API does."""
 
-    address: str
+    http: httpx.Client
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The samples of an instant query."""
@@ -61,7 +61,7 @@ class Prometheus:
             time.sleep(0.1)
 
     def _get(self, path: str, **query: str) -> dict[str, Any]:
-        answer = httpx.get(f"{self.address}/api/v1/{path}", params=query)
+        answer = self.http.get(f"/api/v1/{path}", params=query)
         return answer.raise_for_status().json()["data"]
 
 
@@ -81,7 +81,7 @@ def running(folder: Path, targets: Sequence[str], rules: Path) -> Iterator[Prome
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "GOMAXPROCS": "1"})
     try:
-        server = Prometheus(f"http://{address}")
+        server = Prometheus(httpx.Client(base_url=f"http://{address}", trust_env=False))
         server.until(f"Prometheus starts: {folder / 'log'}", lambda: process.poll() is None and _ready(server))
         yield server
     finally:
@@ -91,6 +91,6 @@ def running(folder: Path, targets: Sequence[str], rules: Path) -> Iterator[Prome
 
 def _ready(server: Prometheus) -> bool:
     try:
-        return httpx.get(f"{server.address}/-/ready").is_success
+        return server.http.get("/-/ready").is_success
     except httpx.TransportError:
         return False
