@@ -21,7 +21,7 @@ from flywheel.controller.shown import Shown
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 BUDGET = {"teacherTokens": 1000, "wallTime": "10h"}
-MOST_SERIES = 200
+MOST_OF_A_RUN, MOST_OF_A_DEPLOYMENT = 107, 24
 
 
 class Seen:
@@ -157,9 +157,22 @@ def test_the_fullest_status_has_few_series() -> None:
     labels = [f"label-{number}" for number in range(16)]
     wrong = {"items": 9, "wrong": 1, "error": "0.1", "low": "0.0", "high": "0.3"}
     arm = {"accuracy": "0.5", "low": "0.4", "high": "0.6"}
+    step = {"name": "train", "attempt": 1, "digest": digest("x")}
     status: dict[str, Any] = {
         "conditions": [condition(f"Type{number}", "True", "Some") for number in range(16)],
         "step": "train",
+        "iteration": 3,
+        "pod": {"iteration": 3, "step": "train", "attempt": 1, "since": NOW.isoformat()},
+        "startedAt": NOW.isoformat(),
+        "endedAt": NOW.isoformat(),
+        "proficiency": 7,
+        "examAccuracy": "0.5",
+        "inflationGap": {"gap": "0.1", "low": "0.0", "high": "0.2"},
+        "validation": arm,
+        "test": arm | {"iteration": 2, "passed": True},
+        "best": {"iteration": 2, "digest": digest("x"), "accuracy": "0.5", "train": step, "validated": step},
+        "candidate": {"iteration": 2, "digest": digest("x"), "train": step, "validated": step, "test": step},
+        "usage": {"cost": "1.0"},
         "teacherError": [wrong | {"label": label} for label in labels],
         "replies": [{"rung": f"rung-{number}", "count": 1} for number in range(16)],
         "baseline": [arm | {"name": f"arm-{number}"} for number in range(8)],
@@ -167,7 +180,14 @@ def test_the_fullest_status_has_few_series() -> None:
     }
     seen = Seen()
     seen.look(RUN, run_item(status, budget=BUDGET | {"cost": "9", "gpuHours": "9"}))
-    assert len(seen.series()) <= MOST_SERIES, f"{len(seen.series())} series: docs/metrics.md says how many there may be"
+    assert len(seen.series()) == MOST_OF_A_RUN
+    many = [condition(f"Type{number}", "True", "Some") for number in range(16)]
+    now = NOW.isoformat()
+    since = {"serving": revision(1, since=now), "waiting": revision(2, since=now), "rejected": [revision(3, since=now)]}
+    full = Seen()
+    full.look(DEPLOYMENT, deployment_item(since | {"conditions": many, "rollout": revision(4)}))
+    assert len(full.series()) == MOST_OF_A_DEPLOYMENT
+    assert f"at most {MOST_OF_A_RUN} series, an AdapterDeployment {MOST_OF_A_DEPLOYMENT}" in reference()
 
 
 @pytest.mark.parametrize(
