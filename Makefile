@@ -4,6 +4,7 @@ UV := tools/uv
 RUN := $(UV) run --no-sync
 CLUSTER_TOOL := tools/cluster/cluster
 CRDS := crds charts/flywheel-operator/files/crds
+DASHBOARDS := charts/flywheel-operator/files/dashboards
 export UV_PYTHON_DOWNLOADS := never
 # Tests start many processes; without byte code each compiles every library anew, which takes it longer than its work.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,9 +19,11 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-generate: setup ## Write crds/ and docs/api from operator/flywheel/api, manifests and tables from the chart, argocd-cm.yaml from its Lua
+generate: setup ## Write what is generated: crds/, docs/api, docs/metrics.md, dashboards, manifests and tables of the chart, argocd-cm.yaml
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS)
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.reference docs/api
+	PYTHONPATH=operator $(RUN) python -m flywheel.controller.metrics_reference docs/metrics.md
+	$(RUN) python tools/dashboards/write.py $(DASHBOARDS)
 	$(RUN) python charts/generate.py
 	$(RUN) python argocd/argocd_cm.py
 
@@ -29,6 +32,8 @@ lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff check
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS) --check
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.reference docs/api --check
+	PYTHONPATH=operator $(RUN) python -m flywheel.controller.metrics_reference docs/metrics.md --check
+	$(RUN) python tools/dashboards/write.py $(DASHBOARDS) --check
 	$(RUN) python charts/generate.py --check
 	$(RUN) python argocd/argocd_cm.py --check
 

@@ -103,7 +103,6 @@ class Looks:
         self.namespace, self._patch = namespace, patch
         self.api = _DryJobs(client_for(plane.operator))
         self._settings = Settings(images=IMAGES, template=(ROOT / "prompts" / "task.j2").read_text())
-        self._metrics = Metrics()
 
     def at(self, kind: Resource, item: Object) -> Look:
         """Look until it is at rest, blocked, or an iteration is done."""
@@ -146,7 +145,7 @@ class Looks:
         if kind == CURRICULUM:
             return reconcile_curriculum(tools, self.namespace, name, now)
         if kind == RUN:
-            return reconcile_run(tools, self._metrics, ProgressReader(self.api), self.namespace, name, now)
+            return reconcile_run(tools, ProgressReader(self.api), self.namespace, name, now)
         failures = reconcile_deployment.Failures()
         return reconcile_deployment.reconcile_deployment(tools, failures, self.namespace, name, now)
 

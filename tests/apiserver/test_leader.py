@@ -102,7 +102,7 @@ def test_the_standby_is_alive_and_ready_and_writes_nothing(pair: Pair) -> None:
     assert {write["uid"] for write in pair.bed.writes()} == {pair.leader.pod}
     asked = pair.other.answers("metrics")[1]
     assert {line.partition("{")[2].partition("}")[0] for line in asked.splitlines() if "requests_total{" in line} == {
-        'code="200",resource="leases",verb="get"'
+        'code="200",method="GET"'
     }
 
 

@@ -154,11 +154,11 @@ def _untold(bed: Bed) -> list[str]:
 
 
 def _reconciles(operator: ThreadedOperator, **labels: str) -> float:
-    return _total(operator, "flywheel_reconcile_total", **labels)
+    return _total(operator, "controller_runtime_reconcile_total", **labels)
 
 
 def _listings(operator: ThreadedOperator) -> float:
-    return _total(operator, "flywheel_api_requests_total", verb="list")
+    return _total(operator, "flywheel_cache_listings_total")
 
 
 def _total(operator: ThreadedOperator, name: str, **labels: str) -> float:

@@ -36,7 +36,7 @@ def test_two_iterations(bed: Bed) -> None:
 
     idle = len(bed.writes())
     bed.patch(RUN, "first", {"suspend": True})  # after an end nothing changes anything
-    bed.until("listings", lambda: _metric(operator, "flywheel_api_requests_total", "list") >= 30)
+    bed.until("listings", lambda: _metric(operator, "flywheel_cache_listings_total", "FlywheelRun") >= 6)
     assert len(bed.writes()) == idle
 
 

@@ -82,7 +82,7 @@ def main() -> None:
         print(f"operator memory: {float(resident.group(1)) / 2**20:.0f} MiB resident")
     print("operator API requests since its start:")
     for line in metrics.splitlines():
-        if "api_requests_total{" in line and not line.startswith("#"):
+        if "rest_client_requests_total{" in line and not line.startswith("#"):
             print(f"  {line}")
 
 

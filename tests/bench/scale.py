@@ -147,7 +147,7 @@ class Operator:
         self.process.start()
         until(240, "readiness", lambda: self.process.answers("readyz")[0] == 200)
         ready = time.monotonic() - begun
-        looked = 'flywheel_reconcile_total{kind="FlywheelRun"'
+        looked = 'controller_runtime_reconcile_total{controller="FlywheelRun"'
         until(240, "a look at every run", lambda: self.total(looked) >= runs)
         return ready, time.monotonic() - begun
 

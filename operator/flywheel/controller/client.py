@@ -198,9 +198,9 @@ class Api:
                 response = self._client.call_api(*request, _request_timeout=self._timeout)
                 data = cast(bytes, response.read()) or b""
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            self._metrics.api_request(verb, kind.plural, 0)
+            self._metrics.api_request(method, 0)
             raise ApiError(0, "Unreachable", type(error).__name__) from error
-        self._metrics.api_request(verb, kind.plural, int(response.status))
+        self._metrics.api_request(method, int(response.status))
         if response.status >= 400:
             raise _refusal(int(response.status), data)
         return data.decode(errors="replace")

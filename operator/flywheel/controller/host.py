@@ -22,6 +22,7 @@ from flywheel.controller.reconcile_curriculum import reconcile_curriculum
 from flywheel.controller.reconcile_deployment import Failures, reconcile_deployment
 from flywheel.controller.reconcile_run import reconcile_run
 from flywheel.controller.resources import CURRICULUM, DEPLOYMENT, JOB, OWNERS, POD, RUN, WATCHED, Resource
+from flywheel.controller.shown import Shown
 from flywheel.controller.watches import Watches
 from flywheel.controller.workqueue import Workqueue
 
@@ -48,7 +49,7 @@ class Host:
     def __init__(self, tools: Tools, metrics: Metrics, health: Health, now: Callable[[], datetime] = utc_now) -> None:
         self.tools, self.metrics, self.health, self._now = tools, metrics, health, now
         self._progress, self._failures = ProgressReader(tools.api), Failures()
-        self._watches = Watches(health.clock)
+        self._watches, self._shown = Watches(health.clock), Shown(tools.cache, metrics)
         # Serving calls may take minutes: they must not keep runs waiting, so each kind has threads of its own.
         self._pools = {kind: ThreadPoolExecutor(count, f"reconcile-{kind}") for kind, count in WORKERS.items()}
         self._listing = ThreadPoolExecutor(1, "listing")
@@ -129,9 +130,9 @@ class Host:
             began, result = time.monotonic(), "error"
             try:
                 again = await loop.run_in_executor(self._pools[kind], self._reconcile, kind, *key)
-                result = "requeue" if again is not None else "done"
+                result = "requeue_after" if again is not None else "success"
             except StaleError:
-                result, again = "stale", STALE_AGAIN_SECONDS
+                result, again = "requeue", STALE_AGAIN_SECONDS
             finally:
                 self.metrics.reconciled(kind, result, time.monotonic() - began)
             return again
@@ -140,14 +141,17 @@ class Host:
 
     def _reconcile(self, kind: str, namespace: str, name: str) -> float | None:
         with self.health.deadlines.within(f"{kind} {namespace}/{name}", RECONCILE_SECONDS):
-            return self._look(kind, namespace, name)
+            try:
+                return self._look(kind, namespace, name)
+            finally:
+                self._shown.look(kind, namespace, name)
 
     def _look(self, kind: str, namespace: str, name: str) -> float | None:
         now = self._now()
         if kind == CURRICULUM.kind:
             return reconcile_curriculum(self.tools, namespace, name, now)
         if kind == RUN.kind:
-            return reconcile_run(self.tools, self.metrics, self._progress, namespace, name, now)
+            return reconcile_run(self.tools, self._progress, namespace, name, now)
         return reconcile_deployment(self.tools, self._failures, namespace, name, now)
 
     async def _list_all(self) -> None:
@@ -161,6 +165,7 @@ class Host:
         loop = asyncio.get_running_loop()
         listed, newest, version = await loop.run_in_executor(self._listing, self._entries, kind, namespace)
         changed = self.tools.cache.replace(kind, listed, version, namespace)
+        self.metrics.listings.labels(kind.kind).inc()
         if self.health.synced and changed:
             self.metrics.audit_drift.labels(kind.kind).inc(len(changed))
         for entry in changed:
@@ -211,4 +216,5 @@ class Host:
             self.health.silent_watches = self._watches.silent()
             for watch, age in self._watches.ages().items():
                 self.metrics.watch_age.labels(watch).set(age)
+                self.metrics.watch_silent.labels(watch).set(watch in self.health.silent_watches)
             self.health.beat_at = now

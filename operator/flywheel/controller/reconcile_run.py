@@ -13,7 +13,6 @@ from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.controller.apply import Subject, Tools, apply
 from flywheel.controller.invalid import stall
-from flywheel.controller.metrics import Metrics
 from flywheel.controller.mounts import MODEL_PATH
 from flywheel.controller.observe import InvalidResourceError, job_views, parse, subject_of, unjudged
 from flywheel.controller.progress import ProgressReader
@@ -27,13 +26,10 @@ from flywheel.loop.plan import Plan
 log = logging.getLogger(__name__)
 
 
-def reconcile_run(
-    tools: Tools, metrics: Metrics, progress: ProgressReader, namespace: str, name: str, now: datetime
-) -> float | None:
+def reconcile_run(tools: Tools, progress: ProgressReader, namespace: str, name: str, now: datetime) -> float | None:
     """Seconds after which to look again, None, or NEVER. Raises StaleError, ApiError."""
     entry = tools.cache.get(RUN, namespace, name)
     if entry is None:
-        metrics.forget_run(namespace, name)
         return NEVER
     subject = subject_of(RUN, entry)
     try:
@@ -51,12 +47,7 @@ def reconcile_run(
         stall(tools, subject, entry.value, Reason.STEP_FAILED, words, now)
         return None
     plan = _with_progress(plan, observed, progress, subject, now)
-    again = apply(tools, subject, run.status, plan, now)
-    metrics.run_figures(namespace, name, _figures(plan.status))
-    metrics.run_replies(namespace, name, {entry.rung: entry.count for entry in plan.status.replies})
-    errors = {entry.label: float(entry.error) for entry in plan.status.teacher_error if entry.items}
-    metrics.run_teacher_error(namespace, name, errors)
-    return again
+    return apply(tools, subject, run.status, plan, now)
 
 
 def _curriculum(tools: Tools, namespace: str, name: str) -> Curriculum | None:
@@ -83,21 +74,3 @@ def _with_progress(
     status = plan.status if found is None else plan.status.model_copy(update={"progress": found})
     sooner = again if plan.requeue_after is None else min(again, plan.requeue_after)
     return replace(plan, status=status, requeue_after=sooner)
-
-
-def _figures(status: FlywheelRunStatus) -> dict[str, float | None]:
-    return {
-        "iteration": status.iteration,
-        "proficiency": status.proficiency,
-        "exam_accuracy": float(status.exam_accuracy) if status.exam_accuracy is not None else None,
-        "inflation_gap": float(status.inflation_gap.gap) if status.inflation_gap is not None else None,
-        "validation_accuracy": float(status.validation.accuracy) if status.validation is not None else None,
-        "teacher_calls": status.usage.teacher_calls,
-        "teacher_input_tokens": status.usage.teacher_input_tokens,
-        "teacher_output_tokens": status.usage.teacher_output_tokens,
-        "voted_out": status.voted_out,
-        "teacher_cost": float(status.usage.cost) if status.usage.cost is not None else None,
-        "teacher_lost_in_flight": status.usage.lost_in_flight,
-        "pod_seconds": status.usage.pod_seconds,
-        "gpu_seconds": status.usage.gpu_seconds,
-    }

@@ -69,6 +69,7 @@ class Workqueue(Generic[Key]):
         if key in self._dirty:
             return
         self._dirty[key] = self._loop.time()
+        self._metrics.queue_added(self.name)
         if key not in self._busy:
             self._enqueue(key)
 
@@ -111,9 +112,11 @@ class Workqueue(Generic[Key]):
             self._metrics.queue_depth(self.name, self.depth)
             self._busy.add(key)
             self._cancel_timer(key)  # this look replaces the one that was planned
+            began = self._loop.time()
             try:
                 await self._look(key)
             finally:
+                self._metrics.queue_worked(self.name, self._loop.time() - began)
                 self._busy.remove(key)
                 if key in self._dirty:
                     self._enqueue(key)
@@ -124,6 +127,7 @@ class Workqueue(Generic[Key]):
         except Exception:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = min(BACKOFF_FIRST * 2.0 ** min(failures - 1, 30), BACKOFF_MOST)
+            self._metrics.queue_retry(self.name)
             log.exception("%s: failed %d times, tried again in %.1f s", key, failures, delay)
             self.add_after(key, delay)
             return

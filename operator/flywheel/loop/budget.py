@@ -74,6 +74,25 @@ def seconds_left(spec: FlywheelRunSpec, usage: RunUsage, step: str, gpus: int) -
     return float(max(Decimal(0), min(limits))) if limits else None
 
 
+def accounts(spec: FlywheelRunSpec, usage: RunUsage) -> dict[str, tuple[Decimal, Decimal]]:
+    """Of each limit of the budget, by its field's name: what is used, and what is left. Pods at work not included."""
+    budget = spec.stop.budget
+    if budget is None:
+        return {}
+    wall_time = duration_seconds(budget.wall_time) if budget.wall_time is not None else None
+    found = {
+        "teacherTokens": (budget.teacher_tokens, usage.teacher_tokens),
+        "cost": (budget.cost, _cost(spec.teacher.prices, usage)),
+        "gpuHours": (budget.gpu_hours, Decimal(usage.gpu_seconds) / 3600),
+        "wallTime": (wall_time, usage.pod_seconds),
+    }
+    return {
+        name: (Decimal(used), max(Decimal(0), limit - Decimal(used)))
+        for name, (limit, used) in found.items()
+        if limit is not None
+    }
+
+
 def out_of_budget(spec: FlywheelRunSpec, usage: RunUsage, why: str) -> State:
     """Ended well: the best adapter so far stays."""
     words = f"the budget is spent ({why}): charged {usage.teacher_tokens} tokens"

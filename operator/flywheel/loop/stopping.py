@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from flywheel.api.conditions import Reason
-from flywheel.api.flywheelrun import FlywheelRunSpec
-from flywheel.api.flywheelrun_status import Iteration, RunUsage
+from flywheel.api.flywheelrun import FlywheelRunSpec, Plateau
+from flywheel.api.flywheelrun_status import FlywheelRunStatus, Iteration, RunUsage
 from flywheel.loop.budget import exhausted
+from flywheel.loop.gate import proven_better
 from flywheel.loop.state import State
 
 
@@ -43,6 +44,33 @@ def plateau(spec: FlywheelRunSpec, iteration: Iteration) -> State | None:
         f"the gain over {spec.stop.plateau.patience} iterations is at most {gain.high},"
         f" less than minDelta {spec.stop.plateau.min_delta}",
     )
+
+
+def patience(spec: FlywheelRunSpec) -> int:
+    """Iterations without a proven gain after which a run is said to be stalled, whether or not it may stop for it."""
+    return (spec.stop.plateau or Plateau()).patience
+
+
+def iterations_without_gain(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> int:
+    """Over how many iterations up to the newest measured one no gain is proven; 0 where its own gain is.
+
+    Weaker than a plateau, which needs proof that there is none: here the run may go on, and somebody should look.
+    """
+    known = [*status.history, *([status.current] if status.current is not None else [])]
+    measured = [entry for entry in known if entry.number and entry.validation is not None]
+    unproven = 0
+    for entry in reversed(measured):
+        if _gained(entry):
+            break
+        unproven += 1
+    # An unproven iteration is no better than the one `patience` before it, or than the untrained student.
+    return min(measured[-1].number, patience(spec) - 1 + unproven) if unproven else 0
+
+
+def _gained(iteration: Iteration) -> bool:
+    """Over the adapter `patience` iterations ago or, where none is that old, over the untrained student."""
+    old = any(gain.versus == "patience" for gain in iteration.gains)
+    return proven_better(iteration.gains, "patience" if old else "base")
 
 
 def _ended(reason: Reason, message: str) -> State:

@@ -43,7 +43,7 @@ def test_a_monitor_finds_the_metrics(kind: str, at: str) -> None:
     objects = rendered(f"--set=monitoring.monitor={kind}", "--set=monitoring.labels.release=prometheus")
     (monitor,) = of_kind(objects, "ServiceMonitor", "PodMonitor")
     assert monitor["kind"] == kind and monitor["metadata"]["labels"]["release"] == "prometheus"
-    assert monitor["spec"][at] == [{"port": "metrics", "interval": "30s"}]
+    assert monitor["spec"][at] == [{"port": "metrics", "interval": "30s", "honorLabels": True}]
     labels, port = {
         "ServiceMonitor": (service := of_kind(objects, "Service")[0], service["spec"]["ports"][0]["name"]),
         "PodMonitor": (

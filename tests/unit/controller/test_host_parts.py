@@ -17,7 +17,6 @@ from flywheel.controller.client import ApiError, Bucket
 from flywheel.controller.health import Health
 from flywheel.controller.jobs import Owner
 from flywheel.controller.logs import JsonLines
-from flywheel.controller.metrics import Metrics
 from flywheel.controller.progress import ProgressReader, newest_progress
 from flywheel.controller.settings import BadSettingsError, read_settings
 from flywheel.controller.watches import SILENT_SECONDS, Watches
@@ -215,20 +214,3 @@ def test_the_bucket_lets_a_burst_pass_and_then_a_rate() -> None:
     for _ in range(25):
         bucket.take()
     assert len(waits) == 20 and time[0] == pytest.approx(2.0)
-
-
-def test_metrics_of_a_run_are_forgotten_with_it() -> None:
-    metrics = Metrics()
-    metrics.run_figures("n", "a", {"iteration": 2, "proficiency": None})
-    value = lambda: metrics.registry.get_sample_value("flywheel_run_iteration", {"namespace": "n", "name": "a"})  # noqa: E731
-    assert value() == 2
-    metrics.run_replies("n", "a", {"strict": 3, "cut": 1})
-    assert (
-        metrics.registry.get_sample_value(
-            "flywheel_run_teacher_replies", {"namespace": "n", "name": "a", "rung": "cut"}
-        )
-        == 1
-    )
-    metrics.forget_run("n", "a")
-    metrics.forget_run("n", "never-there")
-    assert value() is None

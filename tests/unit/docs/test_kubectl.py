@@ -22,8 +22,8 @@ VERBS = {
     "kustomize", "label", "logs", "patch", "port-forward", "rollout", "wait",
 }  # fmt: skip
 OTHERS = {
-    "configmap", "deployment", "endpointslices", "events", "job", "jobs", "lease", "namespace", "pod", "pods", "pvc", "workloads",
-    "secret", "service", "application",
+    "configmap", "deployment", "endpointslices", "events", "job", "jobs", "lease", "namespace", "pod", "pods", "pvc",
+    "secret", "service", "application", "workloads",
 }  # fmt: skip
 SECRET_KEYS = {"apiKey", "hosts", "hubToken", "header", "value", "accessKeyId", "secretAccessKey"}
 VALUED = {"-n", "--namespace", "-f", "-o", "-l", "-p", "--type", "-c", "--timeout", "-k"}

@@ -2,9 +2,9 @@
 # The Debian packages that the cluster and the image builds need. Their services are not ours: none is left running.
 
 PACKAGES=(containerd runc containernetworking-plugins etcd-server etcd-client nftables iproute2 procps
-  buildah mmdebstrap debian-archive-keyring docker-registry openssl curl ca-certificates
+  buildah mmdebstrap debian-archive-keyring docker-registry openssl curl ca-certificates prometheus
   libpython3.11 libexpat1) # the last two: what a tritonserver outside a pod (tests/serving) links to
-SERVICES=(containerd etcd docker-registry)
+SERVICES=(containerd etcd docker-registry prometheus)
 POLICY=/usr/sbin/policy-rc.d
 
 missing_packages() {
