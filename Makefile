@@ -17,13 +17,17 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-generate: setup ## Write crds/ from operator/flywheel/api
+COMMANDS := PYTHONPATH=operator $(RUN) typer flywheel.cli.main utils docs --name flywheel --title "Commands of flywheel"
+
+generate: setup ## Write crds/ from operator/flywheel/api, docs/cli.md from operator/flywheel/cli
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds
+	$(COMMANDS) --output docs/cli.md
 
 lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds --check
+	@$(COMMANDS) | diff docs/cli.md - || { echo "docs/cli.md differs from operator/flywheel/cli: run make generate" >&2; exit 1; }
 
 types: setup ## pyright, strict
 	$(RUN) pyright
