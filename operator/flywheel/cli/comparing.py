@@ -128,7 +128,7 @@ def _notes(first: FlywheelRun, second: FlywheelRun, same_items: bool) -> Iterato
         " items; only the paired difference of their answers would tell."
     )
     if first.status.best is not None and second.status.best is not None:
-        yield "The best adapter on validation was chosen for its figure there, which flatters it; test figures are fair."
+        yield "The best adapter on validation was chosen for its figure there, which flatters it; test does not."
     levels = {(run.spec.gate.alpha, run.spec.gate.max_test_openings) for run in (first, second)}
     if len(levels) > 1 and first.status.test is not None and second.status.test is not None:
         yield "gate.alpha or maxTestOpenings differ: the test intervals are of different levels."

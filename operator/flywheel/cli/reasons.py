@@ -19,7 +19,7 @@ class Meaning(NamedTuple):
 
 _GOES_ON = "it goes on by itself within minutes"
 _NEW_RUN = "nothing changes an ended run: create a new one"
-_MEND_SECRET = f"mend the Secret that the message names; {_GOES_ON}"
+_MEND_SECRET = f"Mend the Secret that the message names; {_GOES_ON}."
 
 MEANINGS: dict[Reason, Meaning] = {
     # at work
@@ -111,7 +111,7 @@ MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.TEACHER_SECRET: Meaning(
         "The teacher's Secret is missing, lacks apiKey or hosts, or does not list the endpoint's host.",
-        f"{_MEND_SECRET.capitalize()}.",
+        _MEND_SECRET,
     ),
     Reason.TEACHER_KEY_REFUSED: Meaning(
         "The teacher's endpoint refused the key.",
@@ -121,7 +121,7 @@ MEANINGS: dict[Reason, Meaning] = {
         "The teacher's endpoint does not answer, or refuses requests.",
         f"Check endpoint, network policy and rate limits (spec.teacher.limits); {_GOES_ON}.",
     ),
-    Reason.HUB_TOKEN: Meaning("The hub's token is missing or was refused.", f"{_MEND_SECRET.capitalize()}."),
+    Reason.HUB_TOKEN: Meaning("The hub's token is missing or was refused.", _MEND_SECRET),
     Reason.HUB_UNAVAILABLE: Meaning(
         "The hub does not answer, or does not have that repository and commit.",
         f"Check spec.student.model.hub and the network; {_GOES_ON}.",
@@ -141,7 +141,7 @@ MEANINGS: dict[Reason, Meaning] = {
         f"Mend its permissions or access mode; {_GOES_ON}.",
     ),
     Reason.WORKSPACE_SECRET: Meaning(
-        "The bucket's Secret is missing or lacks a key.", f"{_MEND_SECRET.capitalize()}."
+        "The bucket's Secret is missing or lacks a key.", _MEND_SECRET
     ),
     Reason.WORKSPACE_KEY_REFUSED: Meaning(
         "The bucket refused the key.",
@@ -200,9 +200,9 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.TARGET_NOT_FOUND: Meaning("The Service of spec.target is not there.", f"Create it; {_GOES_ON}."),
     Reason.TARGET_SECRET: Meaning(
         "The Secret of the target's credentialsRef is missing, lacks a key, or may not be read.",
-        f"{_MEND_SECRET.capitalize()}.",
+        _MEND_SECRET,
     ),
-    Reason.TARGET_KEY_REFUSED: Meaning("The server refused the credential.", f"{_MEND_SECRET.capitalize()}."),
+    Reason.TARGET_KEY_REFUSED: Meaning("The server refused the credential.", _MEND_SECRET),
     Reason.TARGET_CERTIFICATE: Meaning(
         "The server's certificate is not trusted.", f"Mend spec.target's tls or the certificate; {_GOES_ON}."
     ),
@@ -216,9 +216,9 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.SOURCE_MISSING: Meaning("A source's file is not there.", f"Put it where the message says; {_GOES_ON}."),
     Reason.SOURCE_SECRET: Meaning(
         "The Secret of a source's bucket is missing or lacks a key.",
-        f"{_MEND_SECRET.capitalize()}.",
+        _MEND_SECRET,
     ),
-    Reason.SOURCE_KEY_REFUSED: Meaning("A source's bucket refused the key.", f"{_MEND_SECRET.capitalize()}."),
+    Reason.SOURCE_KEY_REFUSED: Meaning("A source's bucket refused the key.", _MEND_SECRET),
     Reason.SOURCE_UNAVAILABLE: Meaning("A source's bucket does not answer.", f"Check its endpoint; {_GOES_ON}."),
     # ended badly
     Reason.BAD_INPUT: Meaning("A step found its input unusable.", f"Mend what the message names, then {_NEW_RUN}."),
