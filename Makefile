@@ -17,11 +17,11 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-COMMANDS := PYTHONPATH=operator $(RUN) typer flywheel.cli.main utils docs --name flywheel --title "Commands of flywheel"
+COMMANDS := PYTHONPATH=operator $(RUN) typer flywheel.cli.main utils docs --name flywheel --title "Commands of flywheel" | sed '$$d'
 
 generate: setup ## Write crds/ from operator/flywheel/api, docs/cli.md from operator/flywheel/cli
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd crds
-	$(COMMANDS) --output docs/cli.md
+	$(COMMANDS) >docs/cli.md
 
 lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff format --check

@@ -39,7 +39,10 @@ def suspend(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Stop the run's Job, and start none until it is resumed. No attempt is counted."""
+    """Stop a run's Job until it is resumed.
+
+    No attempt is counted. Prints what to commit; --apply changes the cluster.
+    """
     _turn(connect(namespace, context, kubeconfig), name, "suspend", apply, force)
 
 
@@ -51,7 +54,10 @@ def resume(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Let a suspended run go on from its checkpoint."""
+    """Let a suspended run go on.
+
+    Prints what to commit; --apply changes the cluster.
+    """
     _turn(connect(namespace, context, kubeconfig), name, "resume", apply, force)
 
 
@@ -63,7 +69,10 @@ def stop(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """End the run at once; its best adapter stays. It cannot be resumed."""
+    """End a run; its best adapter stays.
+
+    It cannot be resumed. Prints what to commit; --apply changes the cluster.
+    """
     _turn(connect(namespace, context, kubeconfig), name, "stop", apply, force)
 
 
@@ -76,7 +85,10 @@ def approve(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Let a candidate that waits be rolled out."""
+    """Let a candidate that waits be rolled out.
+
+    Prints what to commit; --apply changes the cluster.
+    """
     cluster = connect(namespace, context, kubeconfig)
     found = find(cluster, name, [DEPLOYMENTS])
     _change(cluster, found, approved(found.item, digest), apply, force)
@@ -91,7 +103,10 @@ def rollback(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Pin what served before. Candidates wait until the pin is removed (promote)."""
+    """Pin what served before.
+
+    Candidates wait until the pin is removed (promote). Prints what to commit; --apply changes the cluster.
+    """
     cluster = connect(namespace, context, kubeconfig)
     found = find(cluster, name, [DEPLOYMENTS])
     _change(cluster, found, rolled_back(found.item, to), apply, force)
@@ -105,7 +120,10 @@ def promote(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Let the newest candidate in: remove the pin, and approve it where approval is Manual."""
+    """Let the newest candidate in.
+
+    Removes the pin, and approves where approval is Manual. Prints what to commit; --apply changes the cluster.
+    """
     cluster = connect(namespace, context, kubeconfig)
     found = find(cluster, name, [DEPLOYMENTS])
     _change(cluster, found, promoted(found.item, read_all(cluster, RUNS)), apply, force)

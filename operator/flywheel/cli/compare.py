@@ -26,7 +26,10 @@ def compare(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Set two runs side by side, and say where a difference is not shown."""
+    """Set two runs side by side.
+
+    Says where their intervals show no difference.
+    """
     cluster = connect(namespace, context, kubeconfig)
     found = compared(*(find(cluster, name, [RUNS]).item for name in (first, second)))
     if output is Output.TEXT:

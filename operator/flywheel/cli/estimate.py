@@ -29,7 +29,10 @@ def estimate(
     measured: Annotated[Path | None, typer.Option(help="Workspace of a run whose steps per second count.")] = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """What a run will cost, before it begins: calls, tokens, money, GPU hours, and what it could prove."""
+    """Say what a run will cost, before it begins.
+
+    Calls, tokens, money, GPU hours, and what it could prove.
+    """
     curriculum, flywheel_run = read_manifests(folder)
     spec = with_options(flywheel_run.spec, iterations, None)
     if seconds_per_step is None and measured is not None:

@@ -27,7 +27,10 @@ def explain(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Say why a run, an AdapterDeployment or a Curriculum is where it is, and what happens next."""
+    """Say why it is so, and what happens next.
+
+    Of a run, an AdapterDeployment or a Curriculum.
+    """
     found = find(connect(namespace, context, kubeconfig), name, [RUNS, DEPLOYMENTS, CURRICULA])
     said = explained(found.item)
     if output is Output.TEXT:

@@ -19,7 +19,10 @@ def lint(
     files: Annotated[list[Path], typer.Argument(help="Manifests, or folders of them; - reads standard input.")],
     output: Format = Output.TEXT,
 ) -> None:
-    """Check manifests offline. Exit code 1 where the API server would refuse one."""
+    """Check manifests offline.
+
+    Exit code 1 where the API server would refuse one.
+    """
     found = linted(list(_read(files)))
     if output is not Output.TEXT:
         print_data(found.to_json_object(), output)

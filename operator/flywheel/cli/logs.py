@@ -29,7 +29,7 @@ def logs(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Print the log of the running step, or of the last one."""
+    """Print the running or the last step's log."""
     cluster = connect(namespace, context, kubeconfig)
     item = find(cluster, name, [RUNS, DEPLOYMENTS, CURRICULA]).item
     pod = newest_pod(cluster.pods(item.metadata.uid), step)

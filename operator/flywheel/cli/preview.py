@@ -38,7 +38,10 @@ def preview(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Render the prompts of an iteration and show the pools, without asking anybody."""
+    """Show the prompts and the data.
+
+    Renders the prompts of an iteration and shows the pools, without asking anybody.
+    """
     if Path(what).is_dir():
         folder = Path(what)
         curriculum, run = read_manifests(folder)

@@ -24,7 +24,10 @@ def replay(
         Path | None, typer.Option(help="Folder with the Curriculum and FlywheelRun as kubectl get -o yaml prints them.")
     ] = None,
 ) -> None:
-    """Repeat what code did in a finished run, from its ledger and its recorded answers, without any network."""
+    """Repeat what code did in a finished run.
+
+    From its ledger and its recorded answers, without any network.
+    """
     if not print_verdicts(terminal(), replayed(workspace, name, resources)):
         raise typer.Exit(1)
 

@@ -50,7 +50,7 @@ def run(
     unguarded: Annotated[bool, typer.Option(hidden=True, help="Experiment: no guards against the teacher.")] = False,
     control: Control = False,
 ) -> None:
-    """Run a Curriculum and a FlywheelRun to the end, without a cluster."""
+    """Run to the end, without a cluster."""
     console = terminal()
     if not local:
         raise typer.BadParameter("in a cluster, kubectl apply the resources; here, give --local", param_hint="--local")

@@ -42,7 +42,10 @@ def status(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show runs and AdapterDeployments: live on a terminal, once elsewhere."""
+    """Show runs and AdapterDeployments.
+
+    Live on a terminal, once elsewhere.
+    """
     cluster, console = connect(namespace, context, kubeconfig), terminal()
     live = output is Output.TEXT and not once and (follow or console.is_terminal)
     if name is None:
