@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -102,8 +103,8 @@ class Cluster:
             response = self._core().read_namespaced_pod_log(
                 pod, self.namespace, container=CONTAINER, follow=follow, _preload_content=False
             )
-            for piece in response.stream():
-                yield cast(bytes, piece).decode(errors="replace")
+            # A piece may end in the middle of a character.
+            yield from codecs.iterdecode(cast("Iterator[bytes]", response.stream()), "utf-8", errors="replace")
 
     def _objects(self) -> Any:
         return cast(Any, client).CustomObjectsApi(self._client)

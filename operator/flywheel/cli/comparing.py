@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field
 
@@ -113,8 +113,9 @@ def _settings(first: FlywheelRun, second: FlywheelRun) -> Iterator[Setting]:
 
 def _differing(path: str, one: Any, other: Any) -> Iterator[Setting]:
     if isinstance(one, dict) and isinstance(other, dict):
-        for name in sorted({*one, *other}):
-            yield from _differing(f"{path}.{name}", one.get(name), other.get(name))
+        ours, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        for name in sorted({*ours, *theirs}):
+            yield from _differing(f"{path}.{name}", ours.get(name), theirs.get(name))
     elif one != other:
         yield Setting(field=path, first=one, second=other)
 
