@@ -17,7 +17,7 @@ from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.item import Answer, Item, Question, Unit
 from flywheel.api.model import Open
 from flywheel.api.request import Redaction, TeacherParameters
-from flywheel.api.task import Task
+from flywheel.api.task import PreparedTask, Task
 from flywheel.data.quotas import even_quotas
 from flywheel.data.redaction import Redactor
 from flywheel.data.trusted import anchor_block, blind_items
@@ -77,7 +77,8 @@ class Pools:
         revision, self.spec = curriculum.status.revision, curriculum.spec
         if revision is None:
             raise ValueError("the Curriculum is not prepared")
-        self.task: Task = curriculum.spec.task
+        # As the steps read it: the order of a schema's keys is part of the prompt.
+        self.task: Task = PreparedTask.model_validate(workspace.read_json(f"{revision.path}/task.json")).task
         redaction = Redaction(redact=self.spec.privacy.redact, key=self.spec.pools.key)
         self.redactor: Redactor = redactor_for(self.task, redaction)
         self.exam, self.curriculum = (
