@@ -5,6 +5,7 @@ RUN := $(UV) run --no-sync
 CLUSTER_TOOL := tools/cluster/cluster
 CRDS := crds charts/flywheel-operator/files/crds
 DASHBOARDS := charts/flywheel-operator/files/dashboards
+COMMANDS := PYTHONPATH=operator $(RUN) typer flywheel.cli.main utils docs --name flywheel --title "Commands of flywheel" | sed '$$d'
 export UV_PYTHON_DOWNLOADS := never
 # Tests start many processes; without byte code each compiles every library anew, which takes it longer than its work.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,13 +20,14 @@ help: ## List the targets
 setup: ## Make the development environment (.venv)
 	@$(UV) sync --frozen --quiet
 
-generate: setup ## Write what is generated: crds/, docs/api, docs/metrics.md, dashboards, manifests and tables of the chart, argocd-cm.yaml
+generate: setup ## Write what is generated: crds/, docs/api, docs/metrics.md, docs/cli.md, dashboards, manifests and tables of the chart, argocd-cm.yaml
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.crd $(CRDS)
 	PYTHONPATH=operator $(RUN) python -m flywheel.api.reference docs/api
 	PYTHONPATH=operator $(RUN) python -m flywheel.controller.metrics_reference docs/metrics.md
 	$(RUN) python tools/dashboards/write.py $(DASHBOARDS)
 	$(RUN) python charts/generate.py
 	$(RUN) python argocd/argocd_cm.py
+	$(COMMANDS) >docs/cli.md
 
 lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) ruff format --check
@@ -36,6 +38,7 @@ lint: setup ## Format, lint, and generated files against their sources
 	$(RUN) python tools/dashboards/write.py $(DASHBOARDS) --check
 	$(RUN) python charts/generate.py --check
 	$(RUN) python argocd/argocd_cm.py --check
+	@$(COMMANDS) | diff docs/cli.md - || { echo "docs/cli.md differs from operator/flywheel/cli: run make generate" >&2; exit 1; }
 
 types: setup ## pyright, strict
 	$(RUN) pyright

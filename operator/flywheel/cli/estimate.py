@@ -1,11 +1,51 @@
-"""`flywheel estimate` on the terminal: the figures as a table, and in words what they leave open."""
+"""`flywheel estimate FOLDER`: the figures as a table, and in words what they leave open."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from flywheel.local.estimate import Estimate, Tokens
+from flywheel.cli.options import Folder, Format, Output
+from flywheel.cli.printing import print_data, terminal
+from flywheel.cli.run import with_options
+from flywheel.local.estimate import Estimate, Measured, Tokens, measured_in
+from flywheel.local.estimate import estimate as estimated
+from flywheel.local.manifests import read_manifests
+from flywheel.local.preparing import prepared
+from flywheel.local.run import local_metadata
+from flywheel.workspace.store import Workspace
+
+
+def estimate(
+    folder: Folder,
+    iterations: Annotated[int | None, typer.Option(help="As if the run stopped after this many iterations.")] = None,
+    seconds_per_step: Annotated[float | None, typer.Option(help="Of the optimiser, for GPU hours.")] = None,
+    seconds_per_answer: Annotated[float | None, typer.Option(help="Of the student, for GPU hours.")] = None,
+    measured: Annotated[Path | None, typer.Option(help="Workspace of a run whose steps per second count.")] = None,
+    output: Format = Output.TEXT,
+) -> None:
+    """Say what a run will cost, before it begins.
+
+    Calls, tokens, money, GPU hours, and what it could prove.
+    """
+    curriculum, flywheel_run = read_manifests(folder)
+    spec = with_options(flywheel_run.spec, iterations, None)
+    if seconds_per_step is None and measured is not None:
+        seconds_per_step = measured_in(Workspace(measured))
+    known = Measured(seconds_per_step=seconds_per_step, seconds_per_answer=seconds_per_answer)
+    with TemporaryDirectory() as scratch:
+        local = curriculum.model_copy(update={"metadata": local_metadata(curriculum.metadata)})
+        ready = prepared(local, folder, Path(scratch))
+        found = estimated(ready, flywheel_run.model_copy(update={"spec": spec}), Workspace(scratch), known)
+    if output is Output.TEXT:
+        print_estimate(terminal(), found)
+    else:
+        print_data(found.model_dump(mode="json", by_alias=True), output)
 
 
 def print_estimate(console: Console, found: Estimate) -> None:

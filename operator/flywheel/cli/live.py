@@ -25,9 +25,9 @@ class LiveRun:
     def show(self, status: FlywheelRunStatus, progress: str) -> None:
         """Show the status and the running step's progress."""
         if self._live is not None:
-            self._live.update(Group(iteration_table(status), Text(_now_line(status, progress))))
+            self._live.update(Group(iteration_table(status), Text(now_line(status, progress))))
             return
-        line = _now_line(status, "")
+        line = now_line(status, "")
         if line != self._said:
             self._console.print(line, highlight=False)
             self._said = line
@@ -43,7 +43,8 @@ def live_run(console: Console) -> Generator[LiveRun]:
         yield LiveRun(console, live)
 
 
-def _now_line(status: FlywheelRunStatus, progress: str) -> str:
+def now_line(status: FlywheelRunStatus, progress: str) -> str:
+    """Where the run is and why, in a line."""
     ready = next((entry for entry in status.conditions if entry.type == READY), None)
     reason = f"{ready.reason}: {ready.message}" if ready is not None else "waiting for the operator"
     where = f"iteration {status.iteration} {status.step or ''}".rstrip()

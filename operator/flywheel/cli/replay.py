@@ -1,15 +1,35 @@
-"""`flywheel replay` on the terminal."""
+"""`flywheel replay WORKSPACE`: what code did in a finished run, repeated."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
+from flywheel.cli.printing import terminal
 from flywheel.local.repeat_steps import Verdict
+from flywheel.local.replay import replayed
 
 _MARKS: dict[bool | None, str] = {True: "same", False: "DIFFERENT", None: "open"}
+
+
+def replay(
+    workspace: Annotated[Path, typer.Argument(help="Folder of a workspace: of a local run, or a volume's.")],
+    name: Annotated[str | None, typer.Argument(help="namespace/name of the run, where there are several.")] = None,
+    resources: Annotated[
+        Path | None, typer.Option(help="Folder with the Curriculum and FlywheelRun as kubectl get -o yaml prints them.")
+    ] = None,
+) -> None:
+    """Repeat what code did in a finished run.
+
+    From its ledger and its recorded answers, without any network.
+    """
+    if not print_verdicts(terminal(), replayed(workspace, name, resources)):
+        raise typer.Exit(1)
 
 
 def print_verdicts(console: Console, verdicts: Iterable[Verdict]) -> bool:

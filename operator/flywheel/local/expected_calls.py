@@ -17,7 +17,7 @@ from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.item import Answer, Item, Question, Unit
 from flywheel.api.model import Open
 from flywheel.api.request import Redaction, TeacherParameters
-from flywheel.api.task import Task
+from flywheel.api.task import PreparedTask, Task
 from flywheel.data.quotas import even_quotas
 from flywheel.data.redaction import Redactor
 from flywheel.data.trusted import anchor_block, blind_items
@@ -77,7 +77,8 @@ class Pools:
         revision, self.spec = curriculum.status.revision, curriculum.spec
         if revision is None:
             raise ValueError("the Curriculum is not prepared")
-        self.task: Task = curriculum.spec.task
+        # As the steps read it: the order of a schema's keys is part of the prompt.
+        self.task: Task = PreparedTask.model_validate(workspace.read_json(f"{revision.path}/task.json")).task
         redaction = Redaction(redact=self.spec.privacy.redact, key=self.spec.pools.key)
         self.redactor: Redactor = redactor_for(self.task, redaction)
         self.exam, self.curriculum = (
@@ -89,10 +90,14 @@ class Pools:
             for path in (f"{revision.path}/pools/{pool}/units.jsonl" for pool in ("exam", "curriculum"))
         )
 
+    def text(self, call: Call) -> str:
+        """The prompt as it would be sent, but for its mark."""
+        variables, _ = prompt_variables(call.variables, self.redactor)
+        return call.prompt.render(variables, _MARK)
+
     def size(self, call: Call) -> int:
         """Bytes of the prompt as it would be sent."""
-        variables, _ = prompt_variables(call.variables, self.redactor)
-        return len(call.prompt.render(variables, _MARK).encode())
+        return len(self.text(call).encode())
 
     def sat(self, questions: int, *, longest: bool) -> tuple[list[Question], dict[str, Answer]]:
         """An exam of usual, or of the longest, items, each answered with another label."""
@@ -117,41 +122,61 @@ def preflight_calls(pools: Pools) -> Tokens:
     return _tokens([size], [size], 1, 1, len('{"exam": []}'))
 
 
+def shown_items(pools: Pools, run: FlywheelRun) -> tuple[list[Item], list[Item]]:
+    """Anchors, which the teacher does not see, and the items of the exam pool that it is shown."""
+    anchors = anchor_block(pools.exam, pools.task, run.spec.exam.questions, run.spec.seed)
+    return anchors, [item for item in pools.exam if item not in anchors]
+
+
+def exam_prompts(pools: Pools, run: FlywheelRun, number: int, *, longest: bool = False) -> Calls:
+    """The calls for questions; feedback, which nobody knows yet, is usual or the longest."""
+    anchors, shown = shown_items(pools, run)
+    seeds = Seeds(shown, pools.exam_units, pools.task.label.path, run.spec.seed, number)
+    quotas = quotas_beside(anchors, run.spec.exam.questions, pools.task)
+    told = _evaluation(longest=longest).to_json_object() if number > 1 else None
+    order = exam_order(pools.task, seeds, told, quotas, number)
+    return calls_of(order, order.quotas)
+
+
+def example_prompts(pools: Pools, run: FlywheelRun, number: int, *, longest: bool = False) -> tuple[Call, Calls]:
+    """The call for a grade, and those for examples; answers and feedback are usual or the longest."""
+    task, spec, path = pools.task, run.spec, pools.task.label.path
+    usual = Seeds(pools.curriculum, pools.curriculum_units, path, spec.seed, number)
+    seeds = _Longest(pools.curriculum, pools.curriculum_units, path) if longest else usual
+    sat = marked(*pools.sat(spec.exam.questions, longest=longest), task)
+    grade = grading(task, sat, shown_answers(sat, task, spec.seed, number), number)
+    order = dataset_order(task, sat, _evaluation(longest=longest), seeds, spec.exam.examples, number)
+    return grade, calls_of(order, order.quotas)
+
+
+def label_prompt(pools: Pools, run: FlywheelRun, items: Sequence[Item]) -> Call:
+    """The call that has such items labelled blind, at most so many as one call asks."""
+    panel = panel_of(pools.task, run.spec.exam.votes, run.spec.seed)
+    return labelling(panel, labelled(items, pools.task)[:QUESTIONS_A_CALL], "", 0)
+
+
 def exam_calls(pools: Pools, run: FlywheelRun, number: int) -> Tokens:
     """The questions that the teacher writes, and the labels of these and of trusted items."""
-    task, spec, path = pools.task, run.spec, pools.task.label.path
-    anchors = anchor_block(pools.exam, task, spec.exam.questions, spec.seed)
-    shown = [item for item in pools.exam if item not in anchors]
-    seeds = Seeds(shown, pools.exam_units, path, spec.seed, number)
-    quotas = quotas_beside(anchors, spec.exam.questions, task)
-
-    def calls(previous: Evaluation) -> Calls:
-        told = previous.to_json_object() if number > 1 else None
-        order = exam_order(task, seeds, told, quotas, number)
-        return calls_of(order, order.quotas)
-
-    usual, most = calls(_evaluation(longest=False)), calls(_evaluation(longest=True))
+    _, shown = shown_items(pools, run)
+    usual, most = exam_prompts(pools, run, number), exam_prompts(pools, run, number, longest=True)
     sizes = [pools.size(call) for _, _, call in most]
     written = _tokens(
-        [pools.size(call) for _, _, call in usual], sizes, len(most), len(most), _written(shown, sum(quotas.values()))
+        [pools.size(call) for _, _, call in usual],
+        sizes,
+        len(most),
+        len(most),
+        _written(shown, sum(count for _, count, _ in usual)),
     )
-    trusted = len(blind_items(shown, path, number, spec.seed))
+    trusted = len(blind_items(shown, pools.task.label.path, number, run.spec.seed))
     return written.plus(_labels(pools, shown, run, _turns(usual), len(_turns(usual)), trusted))
 
 
 def evaluate_calls(pools: Pools, run: FlywheelRun, number: int) -> Tokens:
     """One grading, and the calls for examples and their labels: how many of each label depends on the marks."""
-    task, spec, path = pools.task, run.spec, pools.task.label.path
-
-    def calls(seeds: Seeds, *, longest: bool) -> tuple[int, Calls]:
-        sat = marked(*pools.sat(spec.exam.questions, longest=longest), task)
-        grade = pools.size(grading(task, sat, shown_answers(sat, task, spec.seed, number), number))
-        evaluation = _evaluation(longest=longest)
-        order = dataset_order(task, sat, evaluation, seeds, spec.exam.examples, number)
-        return grade, calls_of(order, order.quotas)
-
-    grade, usual = calls(Seeds(pools.curriculum, pools.curriculum_units, path, spec.seed, number), longest=False)
-    most_grade, most = calls(_Longest(pools.curriculum, pools.curriculum_units, path), longest=True)
+    task, spec = pools.task, run.spec
+    usual_grade, usual = example_prompts(pools, run, number)
+    longest_grade, most = example_prompts(pools, run, number, longest=True)
+    grade, most_grade = pools.size(usual_grade), pools.size(longest_grade)
     # Each label may leave one call that is not full.
     least_calls = ceil(spec.exam.examples / ITEMS_A_CALL)
     most_calls = (spec.exam.examples + (ITEMS_A_CALL - 1) * len(task.label.order)) // ITEMS_A_CALL
@@ -178,16 +203,15 @@ def _labels(
     pools: Pools, pool: Sequence[Item], run: FlywheelRun, turns: Sequence[int], most_turns: int, trusted: int = 0
 ) -> Tokens:
     """Votes on what was written, until they are certain, and trusted items among the first of them."""
-    votes, panel = run.spec.exam.votes, panel_of(pools.task, run.spec.exam.votes, run.spec.seed)
+    votes = run.spec.exam.votes
     asked = [items for items in turns for _ in range(votes // 2 + 1)]
     asked[0] += trusted
     calls = sum(ceil(items / QUESTIONS_A_CALL) for items in asked)
     # Whatever the turns are, each vote of each may leave one call that is not full.
     most_calls = ceil(trusted / QUESTIONS_A_CALL) + votes * (sum(turns) // QUESTIONS_A_CALL + most_turns)
-    sample = labelled(sorted(pool, key=_length), pools.task)
-    middle = len(sample) // 2
-    usual = pools.size(labelling(panel, sample[middle : middle + QUESTIONS_A_CALL], "", 0))
-    most = pools.size(labelling(panel, sample[-QUESTIONS_A_CALL:], "", 0))
+    sample = sorted(pool, key=_length)
+    usual = pools.size(label_prompt(pools, run, sample[len(sample) // 2 :]))
+    most = pools.size(label_prompt(pools, run, sample[-QUESTIONS_A_CALL:]))
     return _tokens([usual] * calls, [most], calls, most_calls, _LABEL_ENTRY * sum(asked))
 
 

@@ -28,11 +28,16 @@ def read_manifests(folder: Path) -> tuple[Curriculum, FlywheelRun]:
             raise ManifestError(f"{path} is not YAML: {error}") from error
         documents += [(path, cast("dict[str, Any]", entry)) for entry in loaded if isinstance(entry, dict)]
     curriculum = _only(documents, "Curriculum", Curriculum, folder)
+    require_reached(curriculum, folder)
+    return curriculum, _only(documents, "FlywheelRun", FlywheelRun, folder)
+
+
+def require_reached(curriculum: Curriculum, folder: Path) -> None:
+    """Raises ManifestError for a source that is no path, which could be in the folder."""
     for source in curriculum.spec.sources:
         dataset, repository = source.dataset, source.repository
         if (dataset and dataset.path is None) or (repository and repository.persistent_volume_claim):
             raise ManifestError(f"source {source.name} is not reached from here: name a path of {folder}")
-    return curriculum, _only(documents, "FlywheelRun", FlywheelRun, folder)
 
 
 def _only(documents: list[tuple[Path, dict[str, Any]]], name: str, kind: type[Kind], folder: Path) -> Kind:

@@ -20,11 +20,14 @@ from flywheel.cli.main import app
 from flywheel.local.estimate import Estimate, Measured, Tokens, estimate, measured_in
 from flywheel.local.manifests import ManifestError
 from flywheel.local.preparing import prepared
+from flywheel.local.previewing import preview
+from flywheel.teacher.client import TeacherClient
 from flywheel.teacher.ledger import Intent, Reply
 from flywheel.teacher.writing import ITEMS_A_CALL
 from flywheel.workspace.store import Workspace
 
 _VOTES = re.compile(r"/(\d+)/\d+/labels/\d+\Z")  # on what was written in a top-up
+_MARK = re.compile(r"\b[0-9a-f]{16}\b")
 RUN = "runs/review/severity-1"
 REDACTION = {"key": "tests"}
 
@@ -145,7 +148,7 @@ def test_the_command_prints_both_ways_and_says_what_is_missing(bench: Any) -> No
     assert json.loads(listed.output)["iterations"][0]["exam"]["calls"] >= 4
     bench.findings.unlink()
     lacking = runner.invoke(app, ["estimate", str(bench.root)])
-    assert lacking.exit_code == 2 and "put the data beside the YAML" in " ".join(lacking.output.split())
+    assert lacking.exit_code == 1 and "put the data beside the YAML" in " ".join(lacking.output.split())
 
 
 def test_judging_is_bounded_by_items_arms_and_openings(bench: Any) -> None:
@@ -167,3 +170,28 @@ def test_data_that_cannot_be_prepared_is_said(bench: Any) -> None:
 def test_speed_is_taken_from_runs_that_were_made(shop: Any) -> None:
     assert measured_in(shop.bench.workspace) == 1
     assert measured_in(Workspace(Path("/nowhere"))) is None
+
+
+def test_what_is_previewed_is_what_the_teacher_gets(taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very prompt, but for the mark that sets its data apart."""
+    sent: list[str] = []
+    complete = TeacherClient.complete
+
+    def noted(client: TeacherClient, text: str, *more: Any) -> Reply:
+        sent.append(_MARK.sub("", text))
+        return complete(client, text, *more)
+
+    monkeypatch.setattr(TeacherClient, "complete", noted)
+    scratch = taught.root / "scratch"
+    found = preview(prepared(curriculum(taught), taught.root, scratch), run(), Workspace(scratch))
+    firewall = taught.prepare().entry("curriculum", "task.json", "signatures.json", "pools/exam")
+    parameters = {"teacher": taught.teacher, "redaction": REDACTION, "questions": 40}
+    sat = taught.run("exam", f"{RUN}/iter-1/exam/a1", parameters, inputs=[firewall])
+    assert sat.code == 0, sat.log
+    by_purpose = {prompt.purpose: prompt for prompt in found.prompts}
+    assert len(by_purpose) == 4 and by_purpose["write questions"].calls
+    assert _MARK.sub("", by_purpose["write questions"].text) in sent
+    samples = {pool.name: len(pool.samples) for pool in found.pools}
+    assert samples == {"exam": 2, "curriculum": 2, "validation": 0, "test": 0, "probe": 0}, (
+        "nobody looks at held-out items"
+    )

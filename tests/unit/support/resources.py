@@ -6,9 +6,12 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
+from flywheel.api.adapterdeployment import AdapterDeployment
+from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Curriculum
 from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.workspace import WorkspaceRef
+from flywheel.loop.state import Kind, State, conditions
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 NAMESPACE = "review"
@@ -139,3 +142,28 @@ def flywheel_run(spec: dict[str, Any], status: dict[str, Any] | None = None, gen
     """A FlywheelRun as the cache holds it."""
     value = {"metadata": metadata("severity-run", generation), "spec": spec, "status": status or {}}
     return FlywheelRun.model_validate(value)
+
+
+def stated(kind: Kind, reason: Reason, **more: Any) -> dict[str, Any]:
+    """A status with the conditions of a state."""
+    found = conditions([], State(kind, reason, "the particulars"), 1, NOW)
+    return {"conditions": [entry.to_json_object() for entry in found], "observedGeneration": 1, **more}
+
+
+def taken(name: str) -> dict[str, Any]:
+    """An adapter as an AdapterDeployment's status has it."""
+    return {
+        "digest": digest(name),
+        "run": name,
+        "iteration": 2,
+        "runCreated": NOW.isoformat(),
+        "workspace": CLAIM.to_json_object(),
+    }
+
+
+def adapter_deployment(status: dict[str, Any], **spec: Any) -> AdapterDeployment:
+    """An AdapterDeployment on Triton."""
+    repository = {"persistentVolumeClaim": {"claimName": "models"}}
+    target = {"triton": {"serviceRef": {"name": "triton"}, "model": "severity", "repository": repository}}
+    value = {"metadata": metadata("severity"), "spec": {"target": target, **spec}, "status": status}
+    return AdapterDeployment.model_validate(value)
