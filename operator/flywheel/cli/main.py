@@ -18,6 +18,7 @@ from flywheel.cli.beside import print_beside
 from flywheel.cli.estimate import print_estimate
 from flywheel.cli.live import live_run, print_summary
 from flywheel.cli.replay import print_verdicts
+from flywheel.cli.report import report, write_report
 from flywheel.local.control import as_control, local_runs
 from flywheel.local.estimate import Measured, measured_in
 from flywheel.local.estimate import estimate as estimated
@@ -44,6 +45,7 @@ class Output(StrEnum):
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Self-improvement of small language models.")
+app.command()(report)
 
 
 @app.callback()
@@ -128,6 +130,9 @@ def run(
         status = work.drive(stack.enter_context(live_run(console)).show)
     print_summary(console, work.run)
     print_beside(console, [found for _, found in local_runs(Workspace(home))])
+    page = home / ("report-control.html" if control else "report.html")
+    write_report(home, f"{work.run.metadata.namespace}/{work.run.metadata.name}", None, page)
+    console.print(f"Report: {page}", soft_wrap=True, highlight=False)
     if not holds(status.conditions, COMPLETED):
         raise typer.Exit(1)
 
