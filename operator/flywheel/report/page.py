@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import jinja2
 
@@ -86,6 +87,17 @@ def sections(run: Run) -> list[Section]:
 
 def page(run: Run) -> bytes:
     """The whole page; the same bytes for the same run."""
+    return render(run.name, sections(run), control=run.control, rehearsal=_rehearsal(run))
+
+
+def render(name: str, found: Sequence[Section], *, control: bool, rehearsal: bool) -> bytes:
+    """Sections as HTML. What UTF-8 cannot hold, such as half a surrogate pair, becomes a question mark."""
+    html = _template().render(name=name, sections=found, control=control, rehearsal=rehearsal)
+    return html.encode(errors="replace")
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("flywheel.report"),
         autoescape=True,
@@ -93,8 +105,7 @@ def page(run: Run) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("page.html.j2").render(run=run, sections=sections(run), rehearsal=_rehearsal(run))
-    return text.encode(errors="replace")
+    return environment.get_template("page.html.j2")
 
 
 def _rehearsal(run: Run) -> bool:
