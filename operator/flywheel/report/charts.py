@@ -182,8 +182,7 @@ def line_chart(
     y_marks = ticks(*y_ends, most=5)
     y_ends = (y_marks[0], y_marks[-1])
     plot_x, plot_y = (_LEFT + 12, size[0] - _RIGHT - 12), (size[1] - _BOTTOM, _TOP)
-    found = [mark for mark in ticks(*x_ends, most=8) if x_ends[0] <= mark <= x_ends[1]]
-    x_marks = [mark for mark in found if mark == int(mark)]
+    x_marks = [mark for mark in ticks(*x_ends, most=8) if min(xs) <= mark <= max(xs) and mark == int(mark)]
 
     def point(name: str, value: Value) -> Point:
         x, y, low, high = value

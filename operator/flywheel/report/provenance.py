@@ -120,10 +120,11 @@ def attempts(run: Run) -> Table:
 
 
 def _accepted(run: Run, one: Recorded) -> str:
-    told = run.told(one.iteration)
-    if told is None:
-        return "status does not say"
-    named = next((step for step in told.steps if step.name == one.step), None)
+    told, resource = run.told(one.iteration), run.resource
+    steps = told.steps if told is not None else []
+    if one.iteration == 0 and resource is not None and resource.status.baseline_step is not None:
+        steps = [resource.status.baseline_step]
+    named = next((step for step in steps if step.name == one.step), None)
     if named is None:
         return "status does not say"
     return "yes" if named.digest == one.digest else f"NO: status names {named.digest[:19]}"

@@ -27,12 +27,12 @@ def _taught(run: Run) -> list[tuple[int, str, Taught]]:
 
 def _blind(run: Run) -> dict[str, tuple[int, int, int]]:
     """Per label: trusted items that the teacher labelled unseen, wrong ones, and those it refused; all iterations."""
-    labels = run.task.label.order
-    pooled = dict.fromkeys(labels, (0, 0, 0))
-    for _, _, figures in _taught(run):
-        for label, counts in zip(labels, figures.blind if isinstance(figures, ExamFigures) else [], strict=False):
-            items, wrong, refused = (a + b for a, b in zip(pooled[label], counts, strict=True))
-            pooled[label] = (items, wrong, refused)
+    exams = [figures.blind for _, _, figures in _taught(run) if isinstance(figures, ExamFigures)]
+    pooled: dict[str, tuple[int, int, int]] = {}
+    for blind in exams:
+        for label, (items, wrong, refused) in zip(run.task.label.order, blind, strict=False):
+            before = pooled.get(label, (0, 0, 0))
+            pooled[label] = (before[0] + items, before[1] + wrong, before[2] + refused)
     if not any(items for items, _, _ in pooled.values()):
         raise MissingError("the teacher labelled no trusted item: how often it errs is unknown")
     return pooled

@@ -30,6 +30,7 @@ def test_lines_stay_within_the_picture_and_keep_their_order(drawn: list[tuple[in
         assert chart.left <= point.x <= chart.right and 0 <= point.y <= chart.bottom
         assert point.low is not None and point.high is not None and point.high <= point.y <= point.low
         assert f"{value[1]:.4g}" in point.text
+    assert {float(tick.text) for tick in chart.x_ticks} <= set(range(int(min(values)[0]), int(max(values)[0]) + 1))
     assert all(chart.left <= tick.at <= chart.right and float(tick.text).is_integer() for tick in chart.x_ticks)
 
 
