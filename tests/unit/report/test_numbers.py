@@ -78,6 +78,14 @@ def test_the_test_pool_shows_every_arm_and_difference(home: Path, seen: Seen) ->
     }
 
 
+def test_the_outcome_says_whether_counting_words_would_have_done(home: Path, seen: Seen) -> None:
+    tested = figures(home, 1, "test")
+    better = tested["differences"]["bagOfWords"][1] > 0
+    words = f"a regression on word counts has {tested['arms']['bagOfWords']['accuracy']:.4f}"
+    assert words in seen.text and ("the adapter is proven better" in seen.text) is better
+    assert ("the adapter is NOT proven better" in seen.text) is not better
+
+
 def test_data_and_teacher_are_counted(home: Path, seen: Seen) -> None:
     for row in seen.rows("Balance of the training set"):
         train = lines(attempt(home, int(row[0]), "evaluate") / "train.jsonl")
