@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -219,3 +220,18 @@ def test_the_command_writes_a_file_or_says_why_not(home: Path, resources: Resour
     for name in ("local/none", None):
         told = CliRunner().invoke(app, ["report", str(home), *([name] if name else []), "--output", str(output)])
         assert told.exit_code == 2 and "name one run as namespace/name" in told.output
+
+
+def test_a_local_run_ends_with_its_report(home: Path, resources: Resources, tmp_path: Path, monkeypatch: Any) -> None:
+    copy, folder = copied(home, tmp_path), tmp_path / "given"
+    shutil.copytree(home / "datasets", folder / "datasets")
+    (run,) = [run for run in resources.runs if run.metadata.name == "severity-run"]
+    for entry in (resources.curricula[0], run):
+        (folder / f"{entry.kind}.yaml").write_text(yaml.safe_dump(entry.to_json_object()))
+    monkeypatch.setenv("FLYWHEEL_TEACHER_API_KEY", "canary")
+    monkeypatch.setenv("FLYWHEEL_TEACHER_HOSTS", "127.0.0.1")
+    installed = subprocess.CompletedProcess([], 0, stdout=sys.executable)
+    monkeypatch.setattr("flywheel.local.programs.subprocess.run", lambda *_, **__: installed)
+    told = CliRunner().invoke(app, ["run", "--local", str(folder), "--workspace", str(copy)])
+    assert told.exit_code == 0 and f"Report: {copy / 'report.html'}" in told.output
+    assert Seen((copy / "report.html").read_bytes()).rows("Every iteration")
