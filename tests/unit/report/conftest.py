@@ -11,8 +11,6 @@ from flywheel.local.control import local_runs
 from flywheel.report.resources import Resources
 from flywheel.workspace.store import Workspace
 
-NAME = "local/severity-run"
-
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -76,8 +76,8 @@ def _name(step: str) -> str:
     return "measure" if step in ("validate", "test") else step
 
 
-def finished_run(folder: Path, iterations: int = 2, control: bool = False, **changes: Any) -> Path:
-    """The workspace of `local/severity-run` and, where wanted, of its control. `changes`: of the Curriculum's spec."""
+def finished_run(folder: Path, iterations: int = 2, control: bool = False) -> Path:
+    """The workspace of `local/severity-run` and, where wanted, of its control."""
     (folder / "datasets").mkdir(parents=True)
     shutil.copy(SAMPLES / "findings.jsonl", folder / "datasets/findings.jsonl")
     text, label = {"type": "string"}, {"enum": LABELS}
@@ -89,7 +89,7 @@ def finished_run(folder: Path, iterations: int = 2, control: bool = False, **cha
     }
     source = {"name": "findings", "truth": "Rule", "group": "file", "dataset": {"path": "datasets/findings.jsonl"}}
     data = curriculum_spec() | {"task": task, "sources": [source], "pools": {"key": "tests", "ratios": _RATIOS}}
-    learned = Curriculum.model_validate({"metadata": metadata("severity"), "spec": data | changes})
+    learned = Curriculum.model_validate({"metadata": metadata("severity"), "spec": data})
     home = folder / "work"
     home.mkdir()
     with rehearsal_teacher(ROOT, home / "requests.jsonl", SAMPLES / "stock.jsonl") as teacher:
