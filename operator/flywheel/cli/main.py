@@ -17,13 +17,27 @@ from flywheel.cli.lint import lint
 from flywheel.cli.logs import logs
 from flywheel.cli.preview import preview
 from flywheel.cli.replay import replay
+from flywheel.cli.report import report
 from flywheel.cli.run import run
 from flywheel.cli.status import status
 from flywheel.local.manifests import ManifestError
 from flywheel.local.programs import NoCheckoutError
 from flywheel.local.replay import ReplayError
+from flywheel.report.resources import BadResourcesError
 from flywheel.workspace.manifest import WrongInputError
 from flywheel.workspace.program import BadInputError
+from flywheel.workspace.recorded import NoRunError
+
+_KNOWN = (
+    ManifestError,
+    NoCheckoutError,
+    ReplayError,
+    NoRunError,
+    BadResourcesError,
+    WrongInputError,
+    BadInputError,
+    OSError,
+)
 
 
 class OneLineErrors(TyperGroup):
@@ -35,7 +49,7 @@ class OneLineErrors(TyperGroup):
             return super().invoke(ctx)
         except CommandError as error:
             typer.echo(str(error), err=True)
-        except (ManifestError, NoCheckoutError, ReplayError, WrongInputError, BadInputError) as error:
+        except _KNOWN as error:
             typer.echo(f"error: {error}", err=True)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -73,6 +87,7 @@ for command in (
     estimate,
     run,
     replay,
+    report,
 ):
     app.command()(command)
 

@@ -16,6 +16,7 @@ from flywheel.cli.errors import CommandError
 from flywheel.cli.live import live_run, print_summary
 from flywheel.cli.options import Folder
 from flywheel.cli.printing import terminal
+from flywheel.cli.report import write_report
 from flywheel.local.control import as_control, local_runs
 from flywheel.local.manifests import read_manifests
 from flywheel.local.processes import key_environment, secret_variables, user_key_environment
@@ -87,6 +88,9 @@ def run(
         status = work.drive(stack.enter_context(live_run(console)).show)
     print_summary(console, work.run)
     print_beside(console, [found for _, found in local_runs(Workspace(home))])
+    page = home / ("report-control.html" if control else "report.html")
+    write_report(home, f"{work.run.metadata.namespace}/{work.run.metadata.name}", None, page)
+    console.print(f"Report: {page}", soft_wrap=True, highlight=False)
     if not holds(status.conditions, COMPLETED):
         raise typer.Exit(1)
 

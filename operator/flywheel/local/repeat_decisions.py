@@ -17,10 +17,11 @@ from flywheel.api.flywheelrun import FlywheelRun
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.api.request import StepRequest
 from flywheel.api.result import StepResult
-from flywheel.local.repeat_steps import Recorded, Verdict
+from flywheel.local.repeat_steps import Verdict
 from flywheel.loop.decide import decide_run, ended
 from flywheel.loop.observed import JobView, PodView, RunObserved
 from flywheel.loop.plan import StepJob
+from flywheel.workspace.recorded import Recorded
 
 # Times, and what depends on when somebody looked.
 _NOT_DECIDED = {

@@ -6,7 +6,6 @@ know what a decision is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ from flywheel.steps.preflight import preflight
 from flywheel.teacher.ledger import NotRecordedError
 from flywheel.workspace.adapter import CARD, FOLDER, BadAdapterError, adapter_digest
 from flywheel.workspace.digest import canonical_json, digest_bytes
-from flywheel.workspace.manifest import MANIFEST, Manifest, WrongInputError, check_input, read_manifest
+from flywheel.workspace.manifest import WrongInputError, check_input, read_manifest
 from flywheel.workspace.program import (
     REQUEST,
     Attempt,
@@ -53,29 +52,15 @@ from flywheel.workspace.program import (
     Step,
     TryLaterError,
 )
+from flywheel.workspace.recorded import Recorded, request_of
 from flywheel.workspace.store import UnsafePathError, Workspace
 
-# As they come; iteration 0 has fetch, validate and preflight.
-STEPS = ("fetch", "exam", "answer", "evaluate", "train", "validate", "preflight", "test", "judge", "cleanup")
 _TEACHING: dict[str, Step] = {"preflight": preflight, "exam": exam, "evaluate": evaluate, "judge": judge}
-_ATTEMPT = re.compile(r"iter-([0-9]+)/([a-z]+)/a([0-9]+)\Z")
 _LEVEL = 0.95  # of the exam's answers, as the student reckons it
 
 
 class DifferentError(Exception):
     """What was repeated is not what is recorded; the message says in what."""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """An attempt that left a manifest."""
-
-    iteration: int
-    step: str
-    attempt: int
-    folder: str
-    digest: str
-    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -103,37 +88,6 @@ class _Overlay(Workspace):
         if not path.startswith(f"{self._folder}/"):
             raise DifferentError(f"the step would write {path}, which is not its own")
         super().write_bytes(path, data)
-
-
-def run_folders(workspace: Workspace) -> list[str]:
-    """The runs on a workspace."""
-    return [run for namespace in workspace.folders("runs") for run in workspace.folders(namespace)]
-
-
-def recorded_attempts(workspace: Workspace, home: str) -> list[Recorded]:
-    """Of each step of each iteration the newest attempt with a manifest, in the order they were made.
-
-    Raises WrongInputError for a manifest that cannot be read.
-    """
-    newest: dict[tuple[int, int], Recorded] = {}
-    for path in sorted(workspace.local(home).glob(f"iter-*/*/a*/{MANIFEST}")):
-        folder = path.parent.relative_to(workspace.root).as_posix()
-        if (found := _ATTEMPT.search(folder)) is None or found[2] not in STEPS:
-            continue
-        manifest, digest = read_manifest(workspace, folder)
-        entry = Recorded(int(found[1]), found[2], int(found[3]), folder, digest, manifest)
-        key = (entry.iteration, STEPS.index(entry.step))
-        if key not in newest or newest[key].attempt < entry.attempt:
-            newest[key] = entry
-    return [newest[key] for key in sorted(newest)]
-
-
-def request_of(workspace: Workspace, recorded: Recorded) -> StepRequest:
-    """What an attempt was asked. Raises DifferentError."""
-    try:
-        return StepRequest.model_validate(workspace.read_json(f"{recorded.folder}/{REQUEST}"))
-    except (OSError, ValueError) as error:
-        raise DifferentError(f"{recorded.folder}/{REQUEST} is missing or cannot be read") from error
 
 
 def repeat_steps(workspace: Workspace, attempts: list[Recorded]) -> Iterator[Verdict]:

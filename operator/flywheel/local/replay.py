@@ -10,28 +10,25 @@ from flywheel.api.flywheelrun_status import FlywheelRunStatus
 from flywheel.local.control import local_runs
 from flywheel.local.manifests import read_manifests
 from flywheel.local.repeat_decisions import Made, repeat_decisions
-from flywheel.local.repeat_steps import (
-    DifferentError,
-    Recorded,
-    Verdict,
-    recorded_attempts,
-    repeat_steps,
-    request_of,
-    run_folders,
-)
+from flywheel.local.repeat_steps import Verdict, repeat_steps
 from flywheel.loop.naming import run_folder
+from flywheel.workspace.manifest import WrongInputError
+from flywheel.workspace.recorded import NoRunError, Recorded, only_run, recorded_attempts, request_of
 from flywheel.workspace.store import Workspace
 
 
 class ReplayError(Exception):
-    """There is no such run, or not one."""
+    """There is no such run, not one, or nothing of it."""
 
 
 def replayed(folder: Path, name: str | None, resources: Path | None) -> Iterator[Verdict]:
     """A verdict for each step and decision. Raises ReplayError, ManifestError, WrongInputError."""
     workspace = Workspace(folder)
     known = [read_manifests(resources)] if resources is not None else local_runs(workspace)
-    home = run_folder(known[0][1].metadata) if known and name is None else _only(workspace, name)
+    try:
+        home = run_folder(known[0][1].metadata) if known and name is None else only_run(workspace, name)
+    except NoRunError as error:
+        raise ReplayError(str(error)) from error
     attempts = recorded_attempts(workspace, home)
     if not attempts:
         raise ReplayError(f"{home} holds no finished attempt: is {folder} the workspace of that run?")
@@ -44,19 +41,9 @@ def replayed(folder: Path, name: str | None, resources: Path | None) -> Iterator
     yield from _accepted(run.status, attempts)
     made: list[Made] = []
     for entry in attempts:
-        with suppress(DifferentError):  # said by repeat_steps
+        with suppress(WrongInputError):  # said by repeat_steps
             made.append(Made(entry, request_of(workspace, entry)))
     yield from repeat_decisions(curriculum, run, made)
-
-
-def _only(workspace: Workspace, name: str | None) -> str:
-    found = run_folders(workspace)
-    if name is not None:
-        found = [home for home in found if home.rpartition("-")[0] == f"runs/{name}"]
-    if len(found) != 1:
-        there = ", ".join(found) or "none"
-        raise ReplayError(f"name one run as namespace/name; on the workspace are: {there}")
-    return found[0]
 
 
 def _accepted(status: FlywheelRunStatus, attempts: list[Recorded]) -> Iterator[Verdict]:

@@ -15,7 +15,8 @@ from crash_points import Disk, watched
 
 from flywheel.api.result import Accuracy, JudgeFigures, MeasureFigures, PrepareFigures
 from flywheel.data.pools import POOLS, Thresholds
-from flywheel.local.repeat_steps import recorded_attempts, repeat_steps
+from flywheel.local.repeat_steps import repeat_steps
+from flywheel.workspace.recorded import recorded_attempts
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples/code-review-explained"

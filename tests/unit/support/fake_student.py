@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy
 from safetensors.numpy import save
 
-from flywheel.api.item import Answer, Item, Question
+from flywheel.api.item import Answer, CurvePoint, Item, Question
 from flywheel.api.request import MeasureParameters, TrainParameters
 from flywheel.api.result import AnswerFigures, StepResult, TrainFigures
 from flywheel.api.task import PreparedTask, Task
@@ -22,6 +22,8 @@ from flywheel.workspace.openings import open_test_pool
 from flywheel.workspace.program import Attempt, run
 
 KNOWN = {"base": 3, "likelihood": 4, "fewShot": 5, "majority": 3, "bagOfWords": 6, CANDIDATE: 13}  # sixteenths
+
+_LOSSES = ((1, 2.0), (2, 1.4), (3, 1.0))  # by optimiser step
 
 
 def answer(attempt: Attempt) -> StepResult:
@@ -45,6 +47,8 @@ def train(attempt: Attempt) -> StepResult:
     weights = {"q.lora_A.weight": numpy.full((2, 4), examples, numpy.float32)}
     attempt.workspace.write_bytes(f"{folder}/adapter_model.safetensors", save(weights))
     made = adapter_digest(attempt.workspace, folder)
+    curve = [CurvePoint(step=step, epoch=step / 3, loss=loss, learning_rate=0.1) for step, loss in _LOSSES]
+    attempt.workspace.write_jsonl(attempt.path("curve.jsonl"), [point.to_json_object() for point in curve])
     return attempt.seal(TrainFigures(adapter=made, steps=3, first_loss=2, last_loss=1, steps_per_second=2))
 
 
