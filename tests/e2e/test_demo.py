@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cluster import EXAMPLE, ROOT, Namespace, kubectl, wait_for
+from cluster import EXAMPLE, ROOT, SYSTEM, Namespace, kubectl, wait_for
+from prometheus_server import ALERTS, Prometheus, at_once, panels, running
 
 sys.path.append(str(ROOT / "tests"))
 
@@ -18,12 +21,33 @@ from serving.load import Load
 QUESTION = {"code": "def run(command): ...", "review": "The command goes through a shell."}
 PROMISED_GAIN = 0.18
 ASKED = ("base", "likelihood", "fewShot")
+# Panels of what the demo has none of: budgets, prices, a candidate that waits or was rejected, an error, a lost event.
+UNDRAWN = {
+    "operator: Listings, and what watches had not told B",
+    "runs: Budget used A",
+    "runs: Teacher cost A",
+    "serving: Waiting for approval A",
+    "serving: Since what serves came, and since the newest rejection B",
+}
+HOUR = 3600.0
 
 
 @pytest.fixture(scope="module")
-def demo(operator: str) -> str:
-    """Output of examples/code-review/demo; its namespace stays for the tests of this file."""
+def prometheus(operator: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """It finds the operator's pods as the chart's monitor would, with the chart's alerts, each without its delay."""
     del operator
+    found = {"role": "endpoints", "namespaces": {"names": [SYSTEM]}, "kubeconfig_file": os.environ["KUBECONFIG"]}
+    port = {"source_labels": ["__meta_kubernetes_endpoint_port_name"], "regex": "metrics", "action": "keep"}
+    folder = tmp_path_factory.mktemp("prometheus")
+    scraped = {"kubernetes_sd_configs": [found], "relabel_configs": [port]}
+    with running(folder, scraped, at_once(ALERTS, folder), every="5s") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def demo(prometheus: Prometheus) -> str:
+    """Output of examples/code-review/demo; its namespace stays for the tests of this file."""
+    del prometheus
     done = subprocess.run(
         [str(EXAMPLE / "demo")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -85,6 +109,18 @@ def test_kubectl_tells_the_story(review: Namespace) -> None:
     described = review.kubectl("describe", "fwr", "severity-2026-11")
     assert "StepCompleted" in described and "NewBest" in described and "Candidate" in described
     assert "first limit that holds wins" in kubectl("explain", "fwr.spec.stop")
+
+
+def test_prometheus_has_data_for_every_panel_and_nothing_to_warn_of(review: Namespace, prometheus: Prometheus) -> None:
+    """Of a run that gains, in a real cluster; tests/unit/alerts has one that does not."""
+    del review
+    asked = {
+        panel: query.replace("$__rate_interval", "1m").replace("$namespace", "review").replace("$name", ".*")
+        for panel, query in panels().items()
+    }
+    assert {panel for panel, query in asked.items() if not prometheus.ever(query, HOUR)} == UNDRAWN
+    fired = {series["metric"]["alertname"] for series in prometheus.ever('ALERTS{alertstate="firing"}', HOUR)}
+    assert not fired
 
 
 def test_every_kubectl_command_of_the_readme_works(review: Namespace) -> None:

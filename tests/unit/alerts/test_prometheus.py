@@ -6,13 +6,12 @@ Statuses are those that the real decisions made of two simulated runs: one that 
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prometheus_server import ALERTS, CHART, Prometheus, at_once, running
+from prometheus_server import ALERTS, Prometheus, at_once, panels, running
 from resources import CLAIM, digest, flywheel_run, metadata, run_spec
 from simulation import World
 
@@ -114,7 +113,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     of_the_process(metrics)
     server, folder = serve(0, Health(), metrics), tmp_path_factory.mktemp("prometheus")
     try:
-        with running(folder, [f"127.0.0.1:{server.server_port}"], at_once(ALERTS, folder)) as found:
+        targets = {"static_configs": [{"targets": [f"127.0.0.1:{server.server_port}"]}]}
+        with running(folder, targets, at_once(ALERTS, folder)) as found:
             found.until("three scrapes", lambda: found.query("count_over_time(up[1m]) >= 3"))
             yield found
     except subprocess.CalledProcessError as error:
@@ -161,16 +161,7 @@ def of_the_process(metrics: Metrics) -> None:
     metrics.audit_drift.labels(JOB.kind).inc()
 
 
-def queries() -> list[Any]:
-    return [
-        pytest.param(target["expr"], id=f"{path.stem}: {panel['title']} {target['refId']}")
-        for path in sorted((CHART / "dashboards").glob("*.json"))
-        for panel in json.loads(path.read_text())["panels"]
-        for target in panel["targets"]
-    ]
-
-
-@pytest.mark.parametrize("query", queries())
+@pytest.mark.parametrize("query", panels().values(), ids=panels())
 def test_every_query_of_the_dashboards_has_data(prometheus: Prometheus, query: str) -> None:
     asked = query.replace("$__rate_interval", "1m").replace("$namespace", "review").replace("$name", ".*")
     assert prometheus.query(asked), f"nothing for {asked}"

@@ -1,12 +1,13 @@
-"""The real Prometheus of Debian, over some targets, with the chart's rules; tools/cluster installs it."""
+"""The real Prometheus of Debian, with the chart's rules and dashboards; tools/cluster installs it."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,16 @@ def at_once(rules: Path, folder: Path) -> Path:
     return path
 
 
+def panels() -> dict[str, str]:
+    """Every query of the dashboards, by what it is drawn as."""
+    return {
+        f"{path.stem}: {panel['title']} {target['refId']}": target["expr"]
+        for path in sorted((CHART / "dashboards").glob("*.json"))
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel["targets"]
+    }
+
+
 @dataclass(frozen=True)
 class Prometheus:
     """Answers as its HTTP API does."""
@@ -47,6 +58,11 @@ class Prometheus:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The samples of an instant query."""
         return self._get("query", query=expression)["result"]
+
+    def ever(self, expression: str, seconds: float) -> list[dict[str, Any]]:
+        """The series of a range query over the last so many seconds: what a dashboard draws."""
+        now = time.time()
+        return self._get("query_range", query=expression, start=str(now - seconds), end=str(now), step="5")["result"]
 
     def firing(self) -> set[tuple[str, str]]:
         """Alerts that fire, each with the name of what it is about."""
@@ -66,14 +82,14 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, targets: Sequence[str], rules: Path) -> Iterator[Prometheus]:
-    """It scrapes and evaluates five times a second."""
+def running(folder: Path, targets: Mapping[str, Any], rules: Path, every: str = "200ms") -> Iterator[Prometheus]:
+    """It scrapes and evaluates that often; `targets` as in a scrape_config."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    job = {"job_name": "flywheel", "honor_labels": True, "static_configs": [{"targets": list(targets)}]}
-    every = {"scrape_interval": "200ms", "evaluation_interval": "200ms"}
-    config = {"global": every, "rule_files": [str(rules)], "scrape_configs": [job]}
+    job = {"job_name": "flywheel", "honor_labels": True, **targets}
+    often = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
+    config = {"global": often, "rule_files": [str(rules)], "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     options = {"config.file": folder / "prometheus.yml", "storage.tsdb.path": folder / "data"}
     command = [installed("prometheus"), f"--web.listen-address={address}"]
