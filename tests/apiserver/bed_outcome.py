@@ -19,6 +19,7 @@ from flywheel.controller.resources import JOB, OWNERS, POD
 Object = dict[str, Any]
 # Seconds that pods lived, by the clock; and which was the last whose start was seen.
 _CLOCK = re.compile(r'"((pod|gpu)Seconds": |pod": \{[^}]*"attempt": )\d+')
+_POD_UID = re.compile(r'"(uid|pod)": "[^"]*"')
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(Z|\+00:00)")
 
 
@@ -85,6 +86,7 @@ def _plain(text: str, namespace: str, digests: dict[str, str], uids: dict[str, s
         text = text.replace(digest, name)
     for uid, kind in uids.items():
         text = text.replace(uid[:8], kind)
+    text = _POD_UID.sub(r'"\1": "UID"', text)
     return _CLOCK.sub(r'"\1"CLOCK"', _TIME.sub("TIME", text)).replace(f"/{namespace}/", "/NAMESPACE/")
 
 
