@@ -131,9 +131,14 @@ def test_promotion_and_rollback_are_commits(team: Team) -> None:
     bed.operator()
     files = {"curriculum.json": curriculum(bed.namespace), "deployment.json": adep()}
     team.commit({**files, "run.json": _run(bed.namespace)})
-    words = team.health(FlywheelRun="Healthy", AdapterDeployment="Suspended", all="Suspended")
+    bed.until_completed("first")
     first = bed.get(RUN, "first")["status"]["candidate"]["digest"]
-    assert f"waits for spec.approvedDigest to be {first}" in words["AdapterDeployment"]
+
+    def waits() -> bool:  # it is Suspended before there is a candidate, too
+        words = team.health(FlywheelRun="Healthy", AdapterDeployment="Suspended", all="Suspended")
+        return f"waits for spec.approvedDigest to be {first}" in words["AdapterDeployment"]
+
+    bed.until("the candidate waits for a person", waits)
     team.commit({"deployment.json": adep(approvedDigest=first)})
     serving(first)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,8 +127,13 @@ def test_what_git_keeps_is_changed_only_by_force(made: ControlPlane, api: Api) -
     assert _spec(api, RUN, "owned")["suspend"] is True
 
 
-def test_who_may_not_is_told_as_by_kubectl(made: ControlPlane) -> None:
-    words = ["status", "first", "-n", NAMESPACE, "--kubeconfig", str(made.namespaced)]
+def test_who_may_not_is_told_as_by_kubectl(made: ControlPlane, tmp_path: Path) -> None:
+    config = json.loads(made.admin.read_text())
+    made.kubectl("-n", NAMESPACE, "create", "serviceaccount", "nobody")
+    config["users"][0]["user"] = {"token": made.kubectl("-n", NAMESPACE, "create", "token", "nobody").strip()}
+    path = tmp_path / "config"
+    path.write_text(json.dumps(config))
+    words = ["status", "first", "-n", NAMESPACE, "--kubeconfig", str(path)]
     said = refused(CliRunner().invoke(app, words))
     assert said.startswith('Error from server (Forbidden): flywheelruns.flywheel.dev "first" is forbidden: User')
     assert len(said.splitlines()) == 1
