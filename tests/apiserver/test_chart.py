@@ -26,7 +26,7 @@ EXAMPLES = sorted(
     for path in (ROOT / "examples").rglob("*.yaml")
     if "\nkind: " in (text := path.read_text()) and not _OTHERS.search(text)
 )
-NAMESPACES = ("review", "search", "training")
+NAMESPACES = ("review", "translation", "training")
 OURS = ("-l", "app.kubernetes.io/part-of=flywheel", "-o", "name")
 KINDS = (
     "serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,deployments,services,poddisruptionbudgets,"
@@ -64,6 +64,7 @@ def monitor(kind: str, plural: str, endpoints: str) -> Object:
 def prepared(plane: ControlPlane) -> Iterator[ControlPlane]:
     """With the namespaces and CRDs that manifests name; what is deleted here is put back for other tests."""
     for name in NAMESPACES:
+        plane.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=60s")  # of the file before
         plane.kubectl("create", "namespace", name)
         plane.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     crd = monitor("ServiceMonitor", "servicemonitors", "endpoints")
@@ -149,14 +150,14 @@ def test_a_life_over_manifests_that_were_there(prepared: ControlPlane, tmp_path:
     newer = shutil.copytree(CHART, tmp_path / "chart")
     for file in (newer / "files/crds").glob("curricula.yaml"):
         file.write_text(file.read_text().replace("- curr\n", "- curr\n    - lessons\n", 1))
-    changed = install("--set=namespaces={search,training}", "--set=replicas=3", chart=newer)
+    changed = install("--set=namespaces={translation,training}", "--set=replicas=3", chart=newer)
     assert changed.returncode == 0, changed.stderr
-    assert "and watches search, training:" in changed.stdout
+    assert "and watches translation, training:" in changed.stdout
     assert "lessons" in plane.kubectl("get", "crd", "curricula.flywheel.dev", "-o", "jsonpath={.spec.names.shortNames}")
-    expected = rendered("--set=namespaces={search,training}", "--set=replicas=3")
+    expected = rendered("--set=namespaces={translation,training}", "--set=replicas=3")
     assert names(plane) == {entry_name(entry) for entry in expected}
     who = f"--as=system:serviceaccount:{SYSTEM}:flywheel-operator"
-    for namespace, may in (("search", "yes"), ("training", "yes"), ("review", "no")):
+    for namespace, may in (("translation", "yes"), ("training", "yes"), ("review", "no")):
         said = plane.kubectl("auth", "can-i", "list", "curricula", who, "-n", namespace, check=False)
         assert said.split()[-1] == may, namespace
 
