@@ -1,6 +1,6 @@
 """Watch events are hints: lost, doubled or late ones change nothing, and an operator that is behind does no harm.
 
-Each event of three stories meets each fault, by default at every tenth in one telling; FLYWHEEL_FAULTS=alone (`make
+Each event of three stories meets each fault, by default at every fifth in one telling; FLYWHEEL_FAULTS=alone (`make
 faults`) gives each its own. The periodic listing mends what was lost.
 """
 
@@ -16,7 +16,7 @@ from bed_stories import ROLLOUT, SUSPENDED, Story, whole
 from faults_table import AddRow
 
 ALONE = os.environ.get("FLYWHEEL_FAULTS") == "alone"
-TOGETHER = 10
+TOGETHER = 5
 STORIES = (whole(1), SUSPENDED, ROLLOUT)
 FAULTS: tuple[NewsFault, ...] = ("dropped", "doubled", "after the next", "5 later")
 Case = tuple[NewsFault, Callable[[int], bool]]

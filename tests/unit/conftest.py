@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from s3_server import Server, built, running
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("unit", deadline=None, derandomize=True, suppress_health_check=_SLOW)
+settings.register_profile("unit", deadline=None, derandomize=True, max_examples=50, suppress_health_check=_SLOW)
 settings.register_profile("search", deadline=None, print_blob=True, max_examples=500, suppress_health_check=_SLOW)
 settings.load_profile("unit")
 
