@@ -70,7 +70,7 @@ faults: setup ## Each write, watch event and change on disk meets each fault; pr
 
 serving: setup ## Rollouts on a real tritonserver, without a cluster
 	images/ml-environment.sh >/dev/null
-	$(RUN) pytest tests/serving
+	$(RUN) pytest -n 2 --dist loadfile tests/serving
 
 e2e: images ## Tests on a real node with real pods
 	$(CLUSTER_TOOL) helm

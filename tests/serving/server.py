@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -57,13 +58,16 @@ def ml_environment() -> Path:
 def installed_server(python: Path) -> Path:
     """The server's folder."""
     home = CACHE / "triton"
-    installed = subprocess.run(
-        [ROOT / "images/triton/install-server.sh", home],
-        env=os.environ | {"PYTHON": str(python)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "triton.lock").open("w") as alone:  # two test processes ask for it at once
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        installed = subprocess.run(
+            [ROOT / "images/triton/install-server.sh", home],
+            env=os.environ | {"PYTHON": str(python)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if installed.returncode:
         raise LackingError(f"tritonserver cannot be installed here: {installed.stderr.strip()[-300:]}")
     return home / "pytriton/tritonserver"
