@@ -184,8 +184,7 @@ def _judge(exit_: Exit, job: JobView, attempt: Attempt, settings: JobSettings, n
     if attempt.disruptions >= MAX_DISRUPTIONS:
         return _disrupted(job, attempt, exit_.message)
     count = max(attempt.failures if exit_.kind == "Failure" else attempt.waits, 1)
-    backoff = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
-    seconds = 0.0 if exit_.kind == "Disruption" else backoff
+    seconds = 0.0 if exit_.kind == "Disruption" else backoff(count)
     retry_at = now + timedelta(seconds=seconds)
     return _when_due(attempt.model_copy(update={"retry_at": retry_at}), job.attempt, now)
 
@@ -200,6 +199,11 @@ def _when_due(attempt: Attempt, newest: int, now: datetime) -> Outcome:
     if attempt.retry_at is not None and seconds > 0:
         return Wait(attempt, _retrying(attempt, attempt.retry_at), seconds)
     return _start(attempt, newest, rereads=attempt.rereading)
+
+
+def backoff(count: int, first: float = BACKOFF_FIRST, most: float = BACKOFF_MOST) -> float:
+    """Seconds to wait after so many failures in a row, 1 or more."""
+    return min(first * 2 ** min(count - 1, _MOST_DOUBLINGS), most)
 
 
 def seconds_until(retry_at: datetime | None, now: datetime) -> float:

@@ -11,15 +11,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from flywheel.api.adapterdeployment import MOST_STORED, AdapterDeploymentStatus, Rollout
-from flywheel.api.conditions import STALLED, Reason
+from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
 from flywheel.api.model import duration_seconds
 from flywheel.api.target import BASE
-from flywheel.loop.state import State, holds
+from flywheel.loop.state import State
 from flywheel.serving.calls import LoadModel, ServingPodView
 from flywheel.serving.candidates import again
 from flywheel.serving.ending import AT_ONCE_SECONDS, serve, serving_state
-from flywheel.serving.keeping import LOOK_AGAIN_SECONDS, recheck, rested
+from flywheel.serving.keeping import LOOK_AGAIN_SECONDS, quietly, recheck, rested
 from flywheel.serving.loading import load
 from flywheel.serving.names import alias_of
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
@@ -118,11 +118,7 @@ def _retire(observed: DeploymentObserved, status: AdapterDeploymentStatus, now: 
         status = status.model_copy(update={"retiring": [], "step": None, "attempt": None})
         return settled(observed, status, serving_state(status), now, requeue_after=LOOK_AGAIN_SECONDS)
     plan = step_job(observed, status, again(known), "retire", now)
-    if holds(plan.status.conditions, STALLED):
-        return plan
-    # Tidying up is no reason to be unready.
-    quiet = plan.status.model_copy(update={"conditions": status.conditions})
-    return replace(plan, status=settled(observed, quiet, serving_state(quiet), now).status)
+    return quietly(observed, status, plan, serving_state(plan.status), now)  # tidying up
 
 
 def _bring(

@@ -71,11 +71,18 @@ def recheck(
     if (waiting := older_jobs(observed, status, now)) is not None:
         return waiting
     plan = step_job(observed, status, again(serving), "recheck", now)
-    if holds(plan.status.conditions, STALLED):
-        return plan
     # A pod more is no reason to be unready; one that answered otherwise is, until it does not.
     state, attempt = at_rest or serving_state(status), plan.status.attempt
     if attempt is not None and attempt.reason == Reason.VERIFICATION_FAILED:
         state = State("blocked", Reason.VERIFICATION_FAILED, attempt.message or "")
+    return quietly(observed, status, plan, state, now)
+
+
+def quietly(
+    observed: DeploymentObserved, status: AdapterDeploymentStatus, plan: DeploymentPlan, state: State, now: datetime
+) -> DeploymentPlan:
+    """The plan of a step that is no reason to be unready: this state instead of the step's, unless it is stuck."""
+    if holds(plan.status.conditions, STALLED):
+        return plan
     quiet = plan.status.model_copy(update={"conditions": status.conditions})
     return replace(plan, status=settled(observed, quiet, state, now).status)

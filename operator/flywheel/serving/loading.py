@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flywheel.api.adapterdeployment import AdapterDeploymentStatus
 from flywheel.api.conditions import Reason
 from flywheel.api.curriculum import Attempt
-from flywheel.loop.attempts import BACKOFF_FIRST, BACKOFF_MOST, DEFAULT_ATTEMPTS, seconds_until
+from flywheel.loop.attempts import DEFAULT_ATTEMPTS, backoff, seconds_until
 from flywheel.loop.state import State
 from flywheel.serving.calls import CallFailure, LoadModel
 from flywheel.serving.ending import AT_ONCE_SECONDS, reject
@@ -15,7 +15,6 @@ from flywheel.serving.names import short
 from flywheel.serving.observed import DeploymentObserved, DeploymentPlan
 from flywheel.serving.status import settled
 
-_MOST_DOUBLINGS = 10
 # A pod looks into the bucket every 5 seconds. What it has not pulled after 5 minutes is said to be wrong.
 _PULL_FIRST, _PULL_MOST = 5.0, 60.0
 _MOST_PULLS = 8
@@ -39,8 +38,7 @@ def load(
         attempt = _not_pulled(attempt, failed[0], now)
     elif broken:
         count = attempt.failures + 1
-        seconds = min(BACKOFF_FIRST * 2 ** min(count - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
-        retry_at = now + timedelta(seconds=seconds)
+        retry_at = now + timedelta(seconds=backoff(count))
         attempt = attempt.model_copy(
             update={"failures": count, "waits": 0, "retry_at": retry_at, "message": broken[0].message[:512]}
         )
@@ -67,10 +65,8 @@ def _not_pulled(attempt: Attempt, failure: CallFailure, now: datetime) -> Attemp
     words = f"pod {call.endpoint.pod} has not pulled {what} from the bucket yet"
     if waits > _MOST_PULLS:
         words += f", asked {waits} times: see the log of its container that pulls"
-    seconds = min(_PULL_FIRST * 2 ** min(waits - 1, _MOST_DOUBLINGS), _PULL_MOST)
-    return attempt.model_copy(
-        update={"waits": waits, "retry_at": now + timedelta(seconds=seconds), "message": words[:512]}
-    )
+    retry_at = now + timedelta(seconds=backoff(waits, _PULL_FIRST, _PULL_MOST))
+    return attempt.model_copy(update={"waits": waits, "retry_at": retry_at, "message": words[:512]})
 
 
 def _loading(observed: DeploymentObserved, calls: tuple[LoadModel, ...]) -> State:
@@ -95,9 +91,9 @@ def losing(status: AdapterDeploymentStatus, now: datetime) -> dict[str, datetime
     found: dict[str, datetime] = {}
     for pod in status.pods:
         if pod.losses and not pod.revision and pod.since is not None:
-            seconds = min(BACKOFF_FIRST * 2 ** min(pod.losses - 1, _MOST_DOUBLINGS), BACKOFF_MOST)
-            if seconds_until(pod.since + timedelta(seconds=seconds), now) > 0:
-                found[pod.name] = pod.since + timedelta(seconds=seconds)
+            due = pod.since + timedelta(seconds=backoff(pod.losses))
+            if seconds_until(due, now) > 0:
+                found[pod.name] = due
     return found
 
 
