@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from flywheel.api.generated import write_or_check
+
 HERE = Path(__file__).parent
 FILE = HERE / "argocd-cm.yaml"
 HEAD = """\
@@ -34,7 +36,4 @@ def _entry(script: Path) -> str:
 
 
 if __name__ == "__main__":
-    if "--check" not in sys.argv:
-        FILE.write_text(rendered())
-    elif not FILE.exists() or FILE.read_text() != rendered():
-        sys.exit(f"{FILE} differs from resource_customizations/: run `make generate` and commit the result")
+    write_or_check({FILE: rendered()}, "resource_customizations/", check="--check" in sys.argv)

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from flywheel.api.generated import write_or_check
+
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "charts/flywheel-operator"
 KUSTOMIZE = ROOT / "charts/kustomize"
@@ -34,18 +36,10 @@ metadata:
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Write the files, or with --check say which differ; the exit code."""
+def main() -> None:
+    """Write the files, or fail with --check when one would change."""
     subprocess.run([ROOT / "tools/cluster/cluster", "helm"], check=True)
-    made = files()
-    if "--check" not in arguments:
-        for path, text in made.items():
-            path.write_text(text)
-        return 0
-    stale = [path for path, text in made.items() if not path.is_file() or path.read_text() != text]
-    for path in stale:
-        print(f"{path.relative_to(ROOT)} is not what the chart gives: run `make generate`", file=sys.stderr)
-    return 1 if stale else 0
+    write_or_check(files(), "the chart", check="--check" in sys.argv)
 
 
 def files() -> dict[Path, str]:
@@ -111,4 +105,4 @@ def at(values: Any, path: list[str]) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -10,6 +10,8 @@ from typing import Any
 
 from panels import OPERATOR, RUNS, SERVING, Panel
 
+from flywheel.api.generated import write_or_check
+
 SCHEMA = 39  # Grafana 11; newer ones migrate it
 WIDTH, HEIGHT, ACROSS = 8, 8, 3
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -91,12 +93,8 @@ def dashboards() -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Write the files, or fail with --check when one would change."""
     folder, check = Path(sys.argv[1]), "--check" in sys.argv
-    for name, value in dashboards().items():
-        path, text = folder / name, json.dumps(value, indent=1) + "\n"
-        if not check:
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            sys.exit(f"{path} differs from tools/dashboards/panels.py: run `make generate` and commit the result")
+    made = {folder / name: json.dumps(value, indent=1) + "\n" for name, value in dashboards().items()}
+    write_or_check(made, "tools/dashboards/panels.py", check=check)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from flywheel.api.adapterdeployment import AdapterDeployment, AdapterDeploymentS
 from flywheel.api.curriculum import Curriculum, CurriculumSpec, CurriculumStatus
 from flywheel.api.flywheelrun import FLYWHEELRUN_RULES, FlywheelRun, FlywheelRunSpec
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
+from flywheel.api.generated import write_or_check
 
 GROUP, VERSION = "flywheel.dev", "v1alpha1"
 Schema = dict[str, Any]
@@ -200,12 +201,8 @@ def render(crd: Schema) -> str:
 def main() -> None:
     """Write every CRD into the folders given, or fail with --check when a file would change."""
     folders, check = [Path(each) for each in sys.argv[1:] if each != "--check"], "--check" in sys.argv
-    for path, text in [(folder / name, render(crd)) for name, crd in all_crds().items() for folder in folders]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if check and (not path.exists() or path.read_text() != text):
-            sys.exit(f"{path} differs from operator/flywheel/api: run `make generate` and commit the result")
-        if not check:
-            path.write_text(text)
+    made = {folder / name: render(crd) for name, crd in all_crds().items() for folder in folders}
+    write_or_check(made, "operator/flywheel/api", check=check)
 
 
 if __name__ == "__main__":

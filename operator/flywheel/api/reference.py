@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flywheel.api.crd import Schema, all_crds
+from flywheel.api.generated import write_or_check
 from flywheel.api.model import IMMUTABLE
 
 _FROZEN = re.compile(r"^(spec\.[A-Za-z.]+) is fixed once iteration 1 has begun")
@@ -176,13 +177,7 @@ def pages() -> dict[str, str]:
 def main() -> None:
     """Write every page into the folder given, or fail with --check when a file would change."""
     folder, check = Path(sys.argv[1]), "--check" in sys.argv
-    folder.mkdir(exist_ok=True)
-    for name, text in pages().items():
-        path = folder / name
-        if check and (not path.exists() or path.read_text() != text):
-            sys.exit(f"{path} differs from operator/flywheel/api: run `make generate` and commit the result")
-        if not check:
-            path.write_text(text)
+    write_or_check({folder / name: text for name, text in pages().items()}, "operator/flywheel/api", check=check)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any, cast
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
+from flywheel.api.generated import write_or_check
 from flywheel.controller.metrics import Metrics
 from flywheel.controller.metrics_deployment import DEPLOYMENT_FAMILIES
 from flywheel.controller.metrics_run import RUN_FAMILIES
@@ -82,11 +83,7 @@ def _collectors(metrics: Metrics) -> list[Collector]:
 
 def main() -> None:
     """Write the page into the file given, or fail with --check when it would change."""
-    path, check = Path(sys.argv[1]), "--check" in sys.argv
-    if not check:
-        path.write_text(reference())
-    elif not path.exists() or path.read_text() != reference():
-        sys.exit(f"{path} differs from the metrics: run `make generate` and commit the result")
+    write_or_check({Path(sys.argv[1]): reference()}, "the metrics", check="--check" in sys.argv)
 
 
 if __name__ == "__main__":
