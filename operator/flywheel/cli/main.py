@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
-from flywheel.cli.change import approve, promote, resume, rollback, stop, suspend
-from flywheel.cli.compare import compare
 from flywheel.cli.errors import CommandError
-from flywheel.cli.estimate import estimate
-from flywheel.cli.explain import explain
-from flywheel.cli.history import history
-from flywheel.cli.lint import lint
-from flywheel.cli.logs import logs
-from flywheel.cli.preview import preview
-from flywheel.cli.replay import replay
-from flywheel.cli.report import report
-from flywheel.cli.run import run
-from flywheel.cli.status import status
 from flywheel.local.manifests import ManifestError
 from flywheel.local.programs import NoCheckoutError
-from flywheel.local.replay import ReplayError
 from flywheel.report.resources import BadResourcesError
 from flywheel.workspace.manifest import WrongInputError
 from flywheel.workspace.program import BadInputError
 from flywheel.workspace.recorded import NoRunError
 
-_KNOWN = (
-    ManifestError,
-    NoCheckoutError,
-    ReplayError,
-    NoRunError,
-    BadResourcesError,
-    WrongInputError,
-    BadInputError,
-    OSError,
-)
+_KNOWN = (ManifestError, NoCheckoutError, NoRunError, BadResourcesError, WrongInputError, BadInputError, OSError)
+# In the order of the help, with their files.
+_COMMANDS = {
+    "status": "status",
+    "explain": "explain",
+    "logs": "logs",
+    "history": "history",
+    "compare": "compare",
+    **dict.fromkeys(("suspend", "resume", "stop", "approve", "rollback", "promote"), "change"),
+    "lint": "lint",
+    "preview": "preview",
+    "estimate": "estimate",
+    "run": "run",
+    "replay": "replay",
+    "report": "report",
+}
 
 
-class OneLineErrors(TyperGroup):
-    """What goes wrong for a known reason is one line on standard error and exit code 1."""
+class Commands(TyperGroup):
+    """Only the command that is asked for is imported: all of them take seconds. What goes wrong for a known reason is
+    one line on standard error and exit code 1."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        names: dict[str, Any] = dict.fromkeys(_COMMANDS)  # for the help, and for "did you mean"
+        self.commands = names
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, if there is one."""
+        if cmd_name not in _COMMANDS:
+            return None
+        only = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        only.command(cmd_name)(getattr(import_module(f"flywheel.cli.{_COMMANDS[cmd_name]}"), cmd_name))
+        return get_command(only)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -57,7 +66,7 @@ class OneLineErrors(TyperGroup):
 
 
 app = typer.Typer(
-    cls=OneLineErrors,
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -69,27 +78,6 @@ app = typer.Typer(
 def flywheel() -> None:
     """Self-improvement of small language models, on this computer and in the cluster of the current kube context."""
 
-
-for command in (
-    status,
-    explain,
-    logs,
-    history,
-    compare,
-    suspend,
-    resume,
-    stop,
-    approve,
-    rollback,
-    promote,
-    lint,
-    preview,
-    estimate,
-    run,
-    replay,
-    report,
-):
-    app.command()(command)
 
 if __name__ == "__main__":
     app()

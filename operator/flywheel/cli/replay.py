@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flywheel.cli.errors import CommandError
 from flywheel.cli.printing import terminal
 from flywheel.local.repeat_steps import Verdict
-from flywheel.local.replay import replayed
+from flywheel.local.replay import ReplayError, replayed
 
 _MARKS: dict[bool | None, str] = {True: "same", False: "DIFFERENT", None: "open"}
 
@@ -28,7 +29,11 @@ def replay(
 
     From its ledger and its recorded answers, without any network.
     """
-    if not print_verdicts(terminal(), replayed(workspace, name, resources)):
+    try:
+        same = print_verdicts(terminal(), replayed(workspace, name, resources))
+    except ReplayError as error:
+        raise CommandError(f"error: {error}") from None
+    if not same:
         raise typer.Exit(1)
 
 

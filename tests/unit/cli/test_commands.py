@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,11 @@ def test_a_folder_that_is_none_is_said() -> None:
 
 
 def test_every_command_says_what_it_does_and_what_its_options_are() -> None:
-    command: Any = typer.main.get_command(app)
-    for name, entry in command.commands.items():
+    group: Any = typer.main.get_command(app)
+    names = group.list_commands(None)
+    assert len(names) > 10
+    for name in names:
+        entry = group.get_command(None, name)
         assert entry.help, name
         silent = [option.name for option in entry.params if not option.help and option.name != "help"]
         assert silent == [], name
@@ -120,3 +125,16 @@ def test_kubectl_is_told_what_completes(
     completing.main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == directive and found in lines
+
+
+def test_a_command_imports_nothing_of_the_others() -> None:
+    """All of them take seconds; whoever asks how a run is waits for each of those."""
+    asked = "import sys; from flywheel.cli.main import app; app(['status', '--help'], standalone_mode=False)"
+    told = f"{asked}; print('imported', *{{'openai', 'flywheel.cli.report'}} & set(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == ["imported"]
+
+
+def test_a_misspelt_command_is_told_what_is_meant() -> None:
+    """As kubectl tells it."""
+    assert "Did you mean 'status'" in CliRunner().invoke(app, ["statu"]).output
