@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bed_argocd import Argo, Repository, running
+from argocd_server import Argo, Followed, Repository, running
 from bed_control_plane import ROOT, ControlPlane
 from bed_node import DONE, HOLD, Ending, Stages
 from bed_resources import curriculum, deployment, run
@@ -16,7 +16,7 @@ from bed_serving import Serving
 
 from conftest import Bed
 from flywheel.controller import reconcile_deployment
-from flywheel.controller.resources import DEPLOYMENT, OWNERS, RUN
+from flywheel.controller.resources import DEPLOYMENT, RUN
 
 Object = dict[str, Any]
 EXAM = ("first", 1, "exam")
@@ -26,59 +26,27 @@ WAVE = "argocd.argoproj.io/sync-wave"
 @pytest.fixture(scope="module")
 def argo(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Argo]:
     """Argo CD with our ConfigMap."""
-    with running(plane, tmp_path_factory.mktemp("argocd"), ROOT / "argocd/argocd-cm.yaml") as started:
+    with running(plane.admin, tmp_path_factory.mktemp("argocd"), ROOT / "argocd/argocd-cm.yaml") as started:
         yield started
 
 
 @dataclass
-class Team:
-    """A namespace whose resources are committed to a repository; the Application has the namespace's name."""
+class Team(Followed):
+    """Whose namespace has a bed."""
 
-    argo: Argo
     bed: Bed
-    git: Repository
-
-    @property
-    def name(self) -> str:
-        """Of the Application."""
-        return self.bed.namespace
-
-    def commit(self, files: dict[str, Object | str | None]) -> Object:
-        """Commit, and wait until the cluster has it."""
-        revision = self.git.commit(files)
-        return self.argo.until_synced(self.name, revision)
-
-    def health(self, **wanted: str) -> dict[str, str]:
-        """Wait for the health of kinds, or of all; what each says."""
-        return self.argo.until_health(self.name, **wanted)
-
-    def no_difference(self, revision: str) -> None:
-        """What the cluster has is what that commit says, also without any cache; of specs, only Argo CD wrote any."""
-        self.argo.look(self.name, hard=True)
-        status = self.argo.get(self.name)["status"]
-        assert (status["sync"]["status"], status["sync"]["revision"]) == ("Synced", revision)
-        assert {entry["status"] for entry in status["resources"]} == {"Synced"}
-        for kind in OWNERS:
-            (found,), _ = self.bed.api.list(kind, self.name)
-            fields = found["metadata"]["managedFields"]
-            assert {entry["manager"] for entry in fields if "subresource" not in entry} == {"argocd-controller"}
-            assert {entry["subresource"] for entry in fields if "subresource" in entry} == {"status"}
 
 
 @pytest.fixture
 def team(argo: Argo, bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
-    """Serving pods are in memory; what is committed is synced, healed and pruned."""
+    """Serving pods are in memory."""
     serving = Serving()
     serving.start(bed.api, bed.namespace, bed.node.said.values())
     monkeypatch.setattr(reconcile_deployment, "look_at_all", serving.look_at_all)
     monkeypatch.setattr(reconcile_deployment, "perform", serving.perform)
-    git = Repository(tmp_path / "repository")
-    git.commit({"README.md": "The team's resources."})
-    source = {"repoURL": git.url, "targetRevision": "main", "path": "."}
-    automated = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": ["ServerSideApply=true"]}
-    spec = {"project": "default", "source": source, "destination": {**argo.here, "namespace": bed.namespace}}
-    argo.follow(bed.namespace, {**spec, "syncPolicy": automated})
-    yield Team(argo, bed, git)
+    team = Team(argo, bed.namespace, Repository(tmp_path / "repository"), bed)
+    team.begin()
+    yield team
     argo.forget("application", bed.namespace)
 
 
@@ -107,13 +75,13 @@ def test_health_follows_a_run(team: Team) -> None:
     assert words["FlywheelRun"] == "suspended by spec.suspend: set it to false to go on"
 
     script[EXAM] = Ending(waiting=("ImagePullBackOff", "no such image"))
-    revision = team.commit({"run.json": _run(bed.namespace)})["status"]["sync"]["revision"]
+    revision = team.commit({"run.json": _run(bed.namespace)})
     words = team.health(FlywheelRun="Degraded", all="Degraded")
     assert "image" in words["FlywheelRun"]
 
     script[EXAM] = DONE
     team.health(Curriculum="Healthy", FlywheelRun="Healthy", AdapterDeployment="Healthy", all="Healthy")
-    team.no_difference(revision)
+    team.no_difference(revision, "curr/severity", "fwr/first", "adep/severity")
 
 
 def test_promotion_and_rollback_are_commits(team: Team) -> None:
@@ -153,7 +121,7 @@ def test_promotion_and_rollback_are_commits(team: Team) -> None:
 
     pinned = team.commit({"deployment.json": adep(approvedDigest=second, pin=first)})
     serving(first)
-    team.no_difference(pinned["status"]["sync"]["revision"])
+    team.no_difference(pinned, "curr/severity", "fwr/second", "adep/severity")
 
 
 def _served(bed: Bed) -> str:
@@ -165,26 +133,26 @@ def test_waves_wait_for_health(team: Team) -> None:
     bed, argo = team.bed, team.argo
 
     def operation() -> Object:
-        return argo.get(team.name)["status"].get("operationState") or {}
+        return argo.get(team.namespace)["status"].get("operationState") or {}
 
     def in_wave(wave: int, resource: Object) -> Object:
         return {**resource, "metadata": {**resource["metadata"], "annotations": {WAVE: str(wave)}}}
 
     first = in_wave(1, _run(bed.namespace))
     revision = team.git.commit({"curriculum.json": in_wave(0, curriculum(bed.namespace)), "run.json": first})
-    argo.look(team.name)
+    argo.look(team.namespace)
     wanted = "waiting for healthy state of flywheel.dev/Curriculum/severity"
     argo.until(wanted, lambda: wanted in operation().get("message", ""))
     assert bed.api.get(RUN, bed.namespace, "first") is None
 
     bed.node.script = Stages({EXAM: HOLD})
     bed.operator()
-    argo.until_synced(team.name, revision)
+    argo.until_synced(team.namespace, revision)
     bed.until_started(EXAM)
     team.health(FlywheelRun="Progressing")
 
     team.git.commit({"run.json": {**first, "spec": {**first["spec"], "seed": 7}}})
-    argo.look(team.name)
+    argo.look(team.namespace)
     refused = argo.until("a refusal", lambda: "immutable" in _said(operation()) and _said(operation()))
     assert "spec.seed: Invalid value" in refused and "is immutable: create a new object instead" in refused
     assert bed.get(RUN, "first")["spec"]["seed"] == 0
@@ -209,7 +177,7 @@ def test_example_repository(argo: Argo, tmp_path: Path) -> None:
         texts = {name: text.replace(old, new) for name, text in texts.items()}
     revision = git.commit({**texts})
     for name in ("project.yaml", "applicationset.yaml"):
-        argo.plane.kubectl(
+        argo.cluster.kubectl(
             "apply", "--server-side", "--validate=strict", "-f", "-", stdin=texts[f"examples/gitops/{name}"]
         )
     try:
@@ -217,7 +185,7 @@ def test_example_repository(argo: Argo, tmp_path: Path) -> None:
             argo.until(f"an Application of {team}", lambda team=team: argo.has("application", f"flywheel-{team}"))
             argo.until_synced(f"flywheel-{team}", revision)
             argo.until_health(f"flywheel-{team}", FlywheelRun="Progressing")  # no operator looks at it
-            assert argo.plane.kubectl("-n", team, "get", "resourcequota,curr,adep,fwr", "-o", "name").split() == [
+            assert argo.cluster.kubectl("-n", team, "get", "resourcequota,curr,adep,fwr", "-o", "name").split() == [
                 "resourcequota/gpus",
                 "curriculum.flywheel.dev/code-review-severity",
                 "adapterdeployment.flywheel.dev/severity",
@@ -225,6 +193,6 @@ def test_example_repository(argo: Argo, tmp_path: Path) -> None:
             ]
         argo.forget("applicationset", "flywheel")
         argo.until("no Application", lambda: not argo.has("application", "flywheel-search"))
-        assert "severity" in argo.plane.kubectl("-n", "search", "get", "adep", "-o", "name")  # preserved
+        assert "severity" in argo.cluster.kubectl("-n", "search", "get", "adep", "-o", "name")  # preserved
     finally:
-        argo.plane.kubectl("delete", "namespace", "checkout", "search", "--ignore-not-found", "--wait=false")
+        argo.cluster.kubectl("delete", "namespace", "checkout", "search", "--ignore-not-found", "--wait=false")

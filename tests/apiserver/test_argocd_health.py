@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from bed_argocd import health
+from argocd_server import health
 from bed_control_plane import ROOT
 from bed_kinds import KINDS
 

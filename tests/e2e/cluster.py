@@ -64,6 +64,12 @@ def install(*options: str) -> None:
     kubectl("-n", SYSTEM, "rollout", "status", "deployment/flywheel-operator", "--timeout=180s")
 
 
+def uninstall() -> None:
+    """As the chart's README says."""
+    helm("uninstall", "flywheel", "--namespace", SYSTEM)
+    kubectl("delete", "namespace", SYSTEM, "--timeout=180s")
+
+
 def wait_for(what: str, condition: Callable[[], bool], seconds: float = 180) -> None:
     """Poll until the condition holds; the limit only ends a test that hangs."""
     end = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Generator
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from cluster import SYSTEM, Namespace, curriculum, few_findings, install, kubectl
+from prometheus_server import ALERTS, Prometheus, at_once, running
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,24 @@ def operator() -> str:
         pytest.skip("no cluster: run `make e2e`, which starts one and sets FLYWHEEL_IMAGES")
     install()
     return SYSTEM
+
+
+@pytest.fixture(scope="module")
+def prometheus(operator: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Prometheus]:
+    """It scrapes every pod of the operator, as the chart's monitor would; the chart's alerts without their delays.
+
+    Debian's knows no Kubernetes; the tests of one file leave the pods as they are.
+    """
+    slices = json.loads(
+        kubectl(
+            "-n", operator, "get", "endpointslices", "-l", "kubernetes.io/service-name=flywheel-operator", "-o", "json"
+        )
+    )
+    addresses = [each for found in slices["items"] for entry in found["endpoints"] for each in entry["addresses"]]
+    scraped = {"static_configs": [{"targets": [f"{address}:8080" for address in addresses]}]}
+    folder = tmp_path_factory.mktemp("prometheus")
+    with running(folder, scraped, at_once(ALERTS, folder), every="5s") as server:
+        yield server
 
 
 @contextmanager

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import documented
 import pytest
 from cluster import EXAMPLE, ROOT, Namespace, kubectl, wait_for
-from prometheus_server import ALERTS, Prometheus, at_once, panels, running
+from prometheus_server import Prometheus, panels
 
 sys.path.append(str(ROOT / "tests"))
 
@@ -30,23 +30,6 @@ UNDRAWN = {
 # Panels of what may happen at any time: a reconcile that failed, an event that was lost.
 BY_CHANCE = {"operator: Keys added, and again after an error B", "operator: Listings, and what watches had not told B"}
 HOUR = 3600.0
-OPERATOR = "flywheel-operator"
-
-
-@pytest.fixture(scope="module")
-def prometheus(operator: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It scrapes every pod of the operator, as the chart's monitor would; the chart's alerts without their delays.
-
-    Debian's knows no Kubernetes; the demo leaves the pods as they are, because they are installed already.
-    """
-    slices = json.loads(
-        kubectl("-n", operator, "get", "endpointslices", "-l", f"kubernetes.io/service-name={OPERATOR}", "-o", "json")
-    )
-    addresses = [each for found in slices["items"] for entry in found["endpoints"] for each in entry["addresses"]]
-    scraped = {"static_configs": [{"targets": [f"{address}:8080" for address in addresses]}]}
-    folder = tmp_path_factory.mktemp("prometheus")
-    with running(folder, scraped, at_once(ALERTS, folder), every="5s") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +114,11 @@ def test_prometheus_has_data_for_every_panel_and_calls_no_gain_a_stall(
     assert "FlywheelProficiencyStalled" not in fired
 
 
-def test_every_kubectl_command_of_the_readme_works(review: Namespace) -> None:
-    """As it is written there."""
-    del review
-    text = (ROOT / "README.md").read_text().split("## What happens next", 1)[1].split("##", 1)[0]
-    commands = [line.split("#")[0].strip() for line in text.splitlines() if line.startswith("kubectl")]
-    assert len(commands) >= 4
-    for command in commands:
-        assert kubectl(*shlex.split(command)[1:]), command
+@pytest.mark.parametrize("document", documented.DOCUMENTS)
+def test_the_commands_of_the_documents_run(review: Namespace, document: str, tmp_path: Path) -> None:
+    """As they stand there. One of them begins a control run, which is not waited for."""
+    print(documented.run(document, tmp_path))
+    review.kubectl("delete", "fwr", "severity-2026-11-control", "--ignore-not-found", "--wait=false")
 
 
 def test_no_request_fails_while_pods_come_and_go_and_a_pin_goes_back(review: Namespace) -> None:

@@ -8,14 +8,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from cluster import SYSTEM, Namespace, helm, install, kubectl, small_run, wait_for, with_images
+from cluster import SYSTEM, Namespace, install, kubectl, small_run, uninstall, wait_for, with_images
 
 STEPS = ("exam", "answer", "evaluate", "train", "validate")
 PREVIOUS = Path(__file__).parent / "previous" / "manifests.yaml.gz"
-KINDS = (
-    "all,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,poddisruptionbudgets,networkpolicies,"
-    "configmaps,secrets,leases"
-)
 
 
 @pytest.fixture
@@ -27,7 +23,7 @@ def disturbed(namespace: Namespace) -> Generator[Namespace]:
 
 def test_an_upgrade_in_the_middle_of_a_run(disturbed: Namespace) -> None:
     """After the previous version's manifests: the chart over them during the exam, new values during training."""
-    uninstall(disturbed)
+    uninstall()
     apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
     kubectl(*apply, stdin=with_images(gzip.decompress(PREVIOUS.read_bytes()).decode()))
     kubectl("-n", SYSTEM, "rollout", "status", "deployment/flywheel-operator", "--timeout=180s")
@@ -47,20 +43,6 @@ def test_an_upgrade_in_the_middle_of_a_run(disturbed: Namespace) -> None:
     assert {step["name"]: step["attempt"] for step in status["history"][0]["steps"]} == dict.fromkeys(STEPS, 1)
     jobs = disturbed.kubectl("get", "jobs", "-l", "flywheel.dev/owner=upgraded", "-o", "name").split()
     assert len(jobs) == len(STEPS) + 2  # and validate and preflight as iteration 0
-
-
-def uninstall(namespace: Namespace) -> None:
-    """As the chart's README says; CRDs, Curriculum and volumes are left, and nothing else of the operator."""
-    volumes = namespace.kubectl("get", "persistentvolumeclaims", "-o", "name")
-    helm("uninstall", "flywheel", "--namespace", SYSTEM)
-    kubectl("delete", "namespace", SYSTEM, "--timeout=180s")
-    left = kubectl("get", KINDS, "-A", "-l", "app.kubernetes.io/name=flywheel-operator", "-o", "name")
-    assert left == ""
-    assert kubectl("get", "clusterroles", "-l", "app.kubernetes.io/part-of=flywheel", "-o", "name") == ""
-    crds = kubectl("get", "crd", "-l", "app.kubernetes.io/part-of=flywheel", "-o", "name").split()
-    assert len(crds) == 3
-    assert namespace.condition("curr", "code-review-severity", "Ready")["status"] == "True"
-    assert namespace.kubectl("get", "persistentvolumeclaims", "-o", "name") == volumes != ""
 
 
 def until_step(namespace: Namespace, step: str) -> None:

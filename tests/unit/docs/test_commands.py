@@ -15,27 +15,13 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from shell_blocks import ROOT, commands, documents, simple_commands
+from shell_blocks import ROOT, SECTION, classified, commands, documents, simple_commands
 
 from flywheel.cli.main import app
 
 COMMANDS = commands()
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
-SECTION = re.compile(r"^\[(run here|run by (?P<test>\S+): (?P<words>.+)|parsed)\]$")
-
-
-def listed() -> dict[str, dict[str, str]]:
-    """Sections of commands.txt: heading to its commands."""
-    found: dict[str, dict[str, str]] = {}
-    for line in (Path(__file__).parent / "commands.txt").read_text().splitlines():
-        if SECTION.match(line):
-            entries = found.setdefault(line, {})
-        elif line and not line.startswith("#"):
-            entries[line] = line
-    return found
-
-
-LISTED = listed()
+LISTED = classified()
 
 
 def test_every_command_is_classified_once() -> None:
@@ -74,7 +60,7 @@ def test_names_what_exists(command: str) -> None:
 def test_code_is_fenced(name: str) -> None:
     """An indented block would be a command that nothing here sees."""
     outside = re.sub(r"^```.*?^```$", "", (ROOT / name).read_text(), flags=re.MULTILINE | re.DOTALL)
-    assert re.findall(r"^\n {4}.*$", outside, re.MULTILINE) == []
+    assert re.findall(r"^(?:#.*)?\n {4}.*$", outside, re.MULTILINE) == []
 
 
 def files(words: list[str]) -> Iterator[str]:

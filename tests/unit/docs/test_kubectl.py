@@ -25,6 +25,7 @@ OTHERS = {
     "configmap", "deployment", "endpointslices", "events", "job", "jobs", "lease", "namespace", "pod", "pods", "pvc",
     "secret", "service", "application", "workloads",
 }  # fmt: skip
+OTHER_LABELS = ("app.kubernetes.io/", "kubernetes.io/service-name")
 SECRET_KEYS = {"apiKey", "hosts", "hubToken", "header", "value", "accessKeyId", "secretAccessKey"}
 VALUED = {"-n", "--namespace", "-f", "-o", "-l", "-p", "--type", "-c", "--timeout", "-k"}
 
@@ -116,8 +117,11 @@ def test_kubectl_names_what_exists(arguments: list[str]) -> None:
             kinds = [yaml.safe_load((ROOT / file).read_text().split("\n---")[0])["kind"]]
     ours = KINDS.get(kinds[0]) if kinds else None
     if ours is not None:
-        for path in re.findall(r"\{\.([^}]*)\}", " ".join(options(arguments, "-o", "--for"))):
-            assert has(ours, re.sub(r"\[[^\]]*\]", "", path).split(".")), path
+        inside: list[str] = []
+        for ranges, path in re.findall(r"\{(range )?\.([^}]*)\}", " ".join(options(arguments, "-o", "--for"))):
+            fields = [*inside, *re.sub(r"\[[^\]]*\]", "", path).split(".")]
+            assert has(ours, fields), path
+            inside = fields if ranges else inside
         for patch in options(arguments, "-p"):
             told = json.loads(patch)
             if isinstance(told, dict):
@@ -129,7 +133,7 @@ def test_kubectl_names_what_exists(arguments: list[str]) -> None:
     for literal in options(arguments, "--from-literal"):
         assert literal.partition("=")[0] in SECRET_KEYS
     for label in options(arguments, "-l"):
-        assert label.partition("=")[0] in vars(labels).values() or label.startswith("app.kubernetes.io/")
+        assert label.partition("=")[0] in vars(labels).values() or label.startswith(OTHER_LABELS)
 
 
 def documented() -> Iterator[tuple[str, str]]:

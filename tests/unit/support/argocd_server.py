@@ -1,14 +1,17 @@
-"""A real Argo CD (repository server, application and ApplicationSet controller) on the bed's API server, and a Git
-repository that it follows.
+"""A real Argo CD (repository server, application and ApplicationSet controller) as processes beside a cluster, and a
+Git repository that it follows.
 
 Must not know what is committed there. Its images, web server and command line are not here.
 """
 
 from __future__ import annotations
 
-import base64
+import ctypes
+import functools
 import json
 import os
+import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bed_control_plane import ROOT, ControlPlane, die_with_parent, free_port
+from built_programs import programs
 
 Object = dict[str, Any]
 NAMESPACE = "argocd"
@@ -31,19 +34,14 @@ _TOOLS = {
 }
 
 
-def built() -> tuple[Path, Path]:
-    """The program of all parts, and the folder of the CRDs; raises CalledProcessError where it cannot be built."""
-    subprocess.run([ROOT / "tools/cluster/cluster", "argocd"], check=True)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flywheel/bin"
-    (crds,) = cache.glob("argocd-crds-*")
-    return cache / "argocd", crds
-
-
 def health(objects: list[Object], config: Path) -> list[Object | None]:
     """What Argo CD with this ConfigMap makes of each object."""
-    program, _ = built()
     done = subprocess.run(
-        ["argocd-health", config], executable=program, input=json.dumps(objects), capture_output=True, text=True
+        ["argocd-health", config],
+        executable=programs("argocd") / "argocd",
+        input=json.dumps(objects),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -82,27 +80,48 @@ class Repository:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """One whose admin's kubeconfig this is."""
+
+    kubeconfig: Path
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Its standard output; raises with its standard error when it fails."""
+        command = [str(programs("binaries") / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+    @functools.cached_property
+    def config(self) -> Object:
+        """The kubeconfig with every file's content in place of its name: `cluster` and `user`."""
+        found = json.loads(self.kubectl("config", "view", "--raw", "--flatten", "--minify", "--output=json"))
+        return {"cluster": found["clusters"][0]["cluster"], "user": found["users"][0]["user"]}
+
+
 @dataclass
 class Argo:
     """It runs; Applications are looked at here."""
 
-    plane: ControlPlane
+    cluster: Cluster
 
     def follow(self, name: str, spec: Object) -> None:
         """An Application."""
         body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "spec": spec}
         text = json.dumps({**body, "metadata": {"name": name, "namespace": NAMESPACE}})
-        self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+        self.cluster.kubectl("apply", "--server-side", "-f", "-", stdin=text)
 
     @property
     def here(self) -> Object:
         """The destination's server, as an Application names it."""
-        return {"server": f"https://127.0.0.1:{self.plane.port}"}
+        return {"server": self.cluster.config["cluster"]["server"]}
 
     def look(self, application: str, hard: bool = False) -> None:
         """As a webhook of the Git server tells it; `hard`: without any cache."""
         how = f"argocd.argoproj.io/refresh={'hard' if hard else 'normal'}"
-        self.plane.kubectl("-n", NAMESPACE, "annotate", "--overwrite", APPLICATION, application, how)
+        self.cluster.kubectl("-n", NAMESPACE, "annotate", "--overwrite", APPLICATION, application, how)
         self.until(f"a look at {application}", lambda: not self._is_asked(application))
 
     def _is_asked(self, application: str) -> bool:
@@ -110,15 +129,15 @@ class Argo:
 
     def has(self, kind: str, name: str) -> bool:
         """Whether there is one."""
-        return bool(self.plane.kubectl("-n", NAMESPACE, "get", f"{kind}.argoproj.io", name, "--ignore-not-found"))
+        return bool(self.cluster.kubectl("-n", NAMESPACE, "get", f"{kind}.argoproj.io", name, "--ignore-not-found"))
 
     def forget(self, kind: str, name: str) -> None:
         """Delete it."""
-        self.plane.kubectl("-n", NAMESPACE, "delete", f"{kind}.argoproj.io", name)
+        self.cluster.kubectl("-n", NAMESPACE, "delete", f"{kind}.argoproj.io", name)
 
     def get(self, application: str) -> Object:
         """An Application."""
-        return json.loads(self.plane.kubectl("-n", NAMESPACE, "get", APPLICATION, application, "-o", "json"))
+        return json.loads(self.cluster.kubectl("-n", NAMESPACE, "get", APPLICATION, application, "-o", "json"))
 
     def until_synced(self, application: str, revision: str) -> Object:
         """Wait until a commit is what the cluster has; the Application."""
@@ -133,7 +152,7 @@ class Argo:
         self.look(application)
         return self.until(f"{application} Synced to {revision}", check)
 
-    def until_health(self, application: str, **wanted: str) -> dict[str, str]:
+    def until_health(self, application: str, seconds: float = WAIT_SECONDS, **wanted: str) -> dict[str, str]:
         """Wait until resources (by name of kind) have this health, `all` for the whole; what each says."""
 
         def check() -> dict[str, str] | None:
@@ -143,28 +162,67 @@ class Argo:
             told = {kind: (found.get(kind) or {}).get("status") for kind in wanted}
             return {kind: found[kind].get("message", "") for kind in wanted} if told == wanted else None
 
-        return self.until(f"{application} with {wanted}", check)
+        return self.until(f"{application} with {wanted}", check, seconds)
 
-    def until(self, what: str, check: Callable[[], Any]) -> Any:
+    def until(self, what: str, check: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
         """Wait until the check gives something."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := check():
                 return found
             time.sleep(0.3)
-        story = self.plane.kubectl("-n", NAMESPACE, "get", APPLICATION, "-o", "yaml", "--ignore-not-found")
-        raise AssertionError(f"{what} did not happen in {WAIT_SECONDS} s:\n{story[-6000:]}")
+        story = self.cluster.kubectl("-n", NAMESPACE, "get", APPLICATION, "-o", "yaml", "--ignore-not-found")
+        raise AssertionError(f"{what} did not happen in {seconds} s:\n{story[-6000:]}")
+
+
+@dataclass
+class Followed:
+    """A repository of a namespace's resources; an Application of the namespace's name syncs, heals and prunes them."""
+
+    argo: Argo
+    namespace: str
+    git: Repository
+
+    def begin(self) -> None:
+        """Create the Application."""
+        self.git.commit({"README.md": "The team's resources."})
+        source = {"repoURL": self.git.url, "targetRevision": "main", "path": "."}
+        automated = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": ["ServerSideApply=true"]}
+        spec = {"project": "default", "source": source, "syncPolicy": automated}
+        self.argo.follow(self.namespace, {**spec, "destination": {**self.argo.here, "namespace": self.namespace}})
+
+    def commit(self, files: Mapping[str, Object | str | None]) -> str:
+        """Commit, and wait until the cluster has it; the revision."""
+        revision = self.git.commit(files)
+        self.argo.until_synced(self.namespace, revision)
+        return revision
+
+    def health(self, seconds: float = WAIT_SECONDS, **wanted: str) -> dict[str, str]:
+        """Wait for the health of kinds, or of all; what each says."""
+        return self.argo.until_health(self.namespace, seconds, **wanted)
+
+    def no_difference(self, revision: str, *resources: str) -> None:
+        """The cluster has what that commit says, also without any cache; of these specs, only Argo CD wrote any."""
+        self.argo.look(self.namespace, hard=True)
+        status = self.argo.get(self.namespace)["status"]
+        assert (status["sync"]["status"], status["sync"]["revision"]) == ("Synced", revision)
+        assert {entry["status"] for entry in status["resources"]} == {"Synced"}
+        for resource in resources:
+            asked = ("-n", self.namespace, "get", resource, "--show-managed-fields", "-o", "json")
+            fields = json.loads(self.argo.cluster.kubectl(*asked))["metadata"]["managedFields"]
+            assert {entry["manager"] for entry in fields if "subresource" not in entry} == {"argocd-controller"}
+            assert {entry["subresource"] for entry in fields if "subresource" in entry} == {"status"}
 
 
 @contextmanager
-def running(plane: ControlPlane, folder: Path, config: Path) -> Iterator[Argo]:
+def running(kubeconfig: Path, folder: Path, config: Path) -> Iterator[Argo]:
     """Argo CD with this ConfigMap added to its own."""
-    program, crds = built()
-    _install(plane, crds, config)
-    _tools(plane, folder / "tools")
-    ports = {name: str(free_port()) for name in ("redis", "repo", "repo-metrics", "metrics", "sets", "probe", "hook")}
+    cluster = Cluster(kubeconfig)
+    _install(cluster, config)
+    _tools(folder / "tools")
+    ports = {name: _free_port() for name in ("redis", "repo", "repo-metrics", "metrics", "sets", "probe", "hook")}
     redis, repository = f"127.0.0.1:{ports['redis']}", f"127.0.0.1:{ports['repo']}"
-    server = ("--repo-server-plaintext", "--kubeconfig", str(plane.admin), "--namespace", NAMESPACE)
+    server = ("--repo-server-plaintext", "--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE)
     commands = (
         ("argocd-redis", redis),
         (
@@ -181,69 +239,88 @@ def running(plane: ControlPlane, folder: Path, config: Path) -> Iterator[Argo]:
             "--webhook-addr", f"127.0.0.1:{ports['hook']}",
         ),
     )  # fmt: skip
-    started = [_start(program, folder, plane, command) for command in commands]
+    started = [_start(folder, kubeconfig, command) for command in commands]
     try:
-        yield Argo(plane)
+        yield Argo(cluster)
     finally:
         for process in reversed(started):
             process.kill()
             process.wait()
 
 
-def _start(program: Path, folder: Path, plane: ControlPlane, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(folder: Path, kubeconfig: Path, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
     env = {
         **os.environ,
         "PATH": f"{folder / 'tools'}:{os.environ['PATH']}",
         "HOME": str(folder),
         "TMPDIR": str(folder),
-        "KUBECONFIG": str(plane.admin),
+        "KUBECONFIG": str(kubeconfig),
         "ARGOCD_GPG_ENABLED": "false",  # else it wants a folder of keys
         "GOGC": "200",
     }
     with (folder / f"{command[0]}.log").open("wb") as log:
+        program = programs("argocd") / "argocd"
         return subprocess.Popen(
-            command, executable=program, env=env, stdout=log, stderr=log, preexec_fn=die_with_parent
+            command, executable=program, env=env, stdout=log, stderr=log, preexec_fn=_die_with_parent
         )
 
 
-def _tools(plane: ControlPlane, folder: Path) -> None:
+def _die_with_parent() -> None:
+    """A killed test run leaves no process behind (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def _tools(folder: Path) -> None:
     folder.mkdir()
     for name, text in _TOOLS.items():
         path = folder / name
-        path.write_text(text.format(kubectl=plane.bin / "kubectl"))
+        path.write_text(text.format(kubectl=programs("binaries") / "kubectl"))
         path.chmod(0o755)
 
 
-def _install(plane: ControlPlane, crds: Path, config: Path) -> None:
-    plane.kubectl("create", "namespace", NAMESPACE)
+def _install(cluster: Cluster, config: Path) -> None:
+    _create(cluster, {"kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    (crds,) = programs("argocd").glob("argocd-crds-*")
     for crd in sorted(crds.glob("*-crd.yaml")):
-        plane.kubectl("apply", "--server-side", "-f", str(crd))
-    _create(plane, {"kind": "ConfigMap", "metadata": {"name": "argocd-cm"}})
+        cluster.kubectl("apply", "--server-side", "-f", str(crd))
+    _create(cluster, {"kind": "ConfigMap", "metadata": {"name": "argocd-cm"}})
     secret = {"server.secretkey": "tests"}
-    _create(plane, {"kind": "Secret", "metadata": {"name": "argocd-secret"}, "stringData": secret})
-    _create(plane, _cluster(plane))
+    _create(cluster, {"kind": "Secret", "metadata": {"name": "argocd-secret"}, "stringData": secret})
+    _create(cluster, _destination(cluster))
     # The usual condition=Established fails on a CRD that has no condition yet.
     established = '--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True'
-    plane.kubectl("wait", established, "crd", "--all", "--timeout=60s")
+    cluster.kubectl("wait", established, "crd", "--all", "--timeout=60s")
     anything = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]}
     everywhere = {"clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}
     project = {"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default"}}
-    _create(plane, {**project, "spec": anything | everywhere})
-    plane.kubectl("-n", NAMESPACE, "apply", "--server-side", "--field-manager=flywheel", "-f", str(config))
+    _create(cluster, {**project, "spec": anything | everywhere})
+    cluster.kubectl("-n", NAMESPACE, "apply", "--server-side", "--field-manager=flywheel", "-f", str(config))
 
 
-def _cluster(plane: ControlPlane) -> Object:
-    token = json.loads(plane.admin.read_text())["users"][0]["user"]["token"]
-    certificate = base64.b64encode((plane.folder / "api/apiserver.crt").read_bytes()).decode()
-    config = json.dumps({"bearerToken": token, "tlsClientConfig": {"caData": certificate}})
+def _destination(cluster: Cluster) -> Object:
+    found, user = cluster.config["cluster"], cluster.config["user"]
+    tls = {"caData": found["certificate-authority-data"]}
+    tls |= {
+        name: user[key]
+        for name, key in (("certData", "client-certificate-data"), ("keyData", "client-key-data"))
+        if key in user
+    }
+    config = json.dumps({"bearerToken": user.get("token", ""), "tlsClientConfig": tls})
     return {
         "kind": "Secret",
         "metadata": {"name": "cluster-here", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
-        "stringData": {"name": "here", "server": f"https://127.0.0.1:{plane.port}", "config": config},
+        "stringData": {"name": "here", "server": found["server"], "config": config},
     }
 
 
-def _create(plane: ControlPlane, resource: Object) -> None:
+def _create(cluster: Cluster, resource: Object) -> None:
     labels = {**_PARTS, **resource["metadata"].get("labels", {})}
     body = {"apiVersion": "v1", **resource, "metadata": {**resource["metadata"], "labels": labels}}
-    plane.kubectl("-n", NAMESPACE, "apply", "--server-side", "-f", "-", stdin=json.dumps(body))
+    namespaced = () if resource["kind"] == "Namespace" else ("-n", NAMESPACE)
+    cluster.kubectl(*namespaced, "apply", "--server-side", "-f", "-", stdin=json.dumps(body))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from built_programs import programs
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts/flywheel-operator"
@@ -17,17 +18,9 @@ IMAGES = tuple(f"--set=images.{name}=flywheel/{name}:dev" for name in ("operator
 Object = dict[str, Any]
 
 
-@functools.cache
-def program() -> Path:
-    """Helm, built once by tools/cluster."""
-    subprocess.run([ROOT / "tools/cluster/cluster", "helm"], check=True, capture_output=True, text=True)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "flywheel/bin/helm"
-
-
 def helm(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run Helm; its exit code and what it said are the caller's to judge."""
-    command = [str(program()), *map(str, arguments)]
+    command = [str(programs("helm") / "helm"), *map(str, arguments)]
     return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
 
 

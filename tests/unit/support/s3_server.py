@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from built_programs import programs
+
 from flywheel.api.workspace import S3
 from flywheel.workspace.bucket import Access
 from flywheel.workspace.manifest import MANIFEST
 from flywheel.workspace.staging import key_of
 
-ROOT = Path(__file__).parents[3]
 KEY, SECRET = "tests-key", "tests-secret-4a1c"
 ACCESS = Access(KEY, SECRET, ("127.0.0.1",))
 # Of a workspace; what else lies beside them is a test's own.
@@ -29,9 +30,7 @@ _numbers = count(1)
 
 def built() -> Path:
     """The server's program; raises CalledProcessError with the reason where it cannot be built."""
-    subprocess.run([ROOT / "tools/cluster/cluster", "storage"], check=True, capture_output=True, text=True)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "flywheel/bin/versitygw"
+    return programs("storage") / "versitygw"
 
 
 @dataclass

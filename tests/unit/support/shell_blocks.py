@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 _FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_FOR_USERS = ("docs/design/", "docs/api/", "tests/")
+CLASSES = ROOT / "tests/unit/docs/commands.txt"
+SECTION = re.compile(r"^\[(run here|run after the demo|run by (?P<test>\S+): (?P<words>.+)|parsed)\]$")
 BREAKS = {"|", "||", "&&", "&", ";"}
 
 
@@ -31,10 +33,21 @@ def blocks(name: str, *languages: str) -> list[str]:
     return [text for language, text in _FENCE.findall((ROOT / name).read_text()) if language in languages]
 
 
-def commands() -> dict[str, str]:
-    """Every command of every document: what it is known by (no comment, single spaces), and as it stands there."""
-    found = [text for name in documents() for block in blocks(name, "", "sh") for text in _split(block)]
+def commands(*names: str) -> dict[str, str]:
+    """Every command of these documents, or all: what it is known by (no comment, single spaces), and as it stands."""
+    found = [text for name in names or documents() for block in blocks(name, "", "sh") for text in _split(block)]
     return {" ".join(re.sub(r"\s# .*$|\\$", "", text, flags=re.MULTILINE).split()): text for text in found}
+
+
+def classified() -> dict[str, list[str]]:
+    """Sections of tests/unit/docs/commands.txt: heading to its commands."""
+    found: dict[str, list[str]] = {}
+    for line in CLASSES.read_text().splitlines():
+        if SECTION.match(line):
+            entries = found.setdefault(line, [])
+        elif line and not line.startswith("#"):
+            entries.append(line)
+    return found
 
 
 def _split(block: str) -> Iterator[str]:
