@@ -38,7 +38,7 @@ def team(empty: Namespace, argo: Argo, tmp_path: Path) -> Generator[Followed]:
     """A namespace with data, teacher and Triton, whose resources Argo CD takes from Git; afterwards the operator is
     installed again, for other tests."""
     empty.load("student")
-    empty.write("datasets/findings.jsonl", few_findings())
+    empty.write("datasets/findings.jsonl", few_findings(4))
     empty.start_teacher()
     empty.apply((EXAMPLE / "triton.yaml").read_text())
     followed = Followed(argo, empty.name, Repository(tmp_path / "repository"))
@@ -53,11 +53,11 @@ def test_from_git_to_serving_and_the_operator_goes(team: Followed, empty: Namesp
     del adep["metadata"]["namespace"]
     run = small_run(
         "stalls",
-        exam={"questions": 16, "examples": 64},
+        exam={"questions": 24, "examples": 128},
         stop={"maxIterations": 3, "plateau": {"patience": 1, "minDelta": "0.01"}},
         deploymentRef={"name": "severity"},
     )
-    run["spec"]["training"]["maxSteps"] = 120
+    run["spec"]["training"]["maxSteps"] = 200
     revision = team.commit({"curriculum.json": curriculum(), "deployment.json": adep, "run.json": run})
     team.health(FlywheelRun="Progressing", all="Progressing")
     team.health(900, FlywheelRun="Healthy")

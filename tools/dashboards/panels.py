@@ -49,7 +49,7 @@ RUNS = (
     Panel("Proficiency, by the teacher", {"{{name}}": of("flywheel_run_proficiency")}),
     Panel("Validation accuracy", interval("flywheel_run_validation_accuracy"), "percentunit"),
     Panel("Test accuracy of the newest candidate", interval("flywheel_run_test_accuracy"), "percentunit"),
-    Panel("Exam accuracy", {"{{name}}": of("flywheel_run_exam_accuracy")}, "percentunit"),
+    Panel("Exam accuracy", interval("flywheel_run_exam_accuracy"), "percentunit"),
     Panel(
         "Without training, and best adapter",
         {

@@ -47,6 +47,13 @@ class Gain(Open):
     high: DecimalText = Field(description="Upper bound.")
 
 
+class Bounds(Open):
+    """Of a figure that has a field of its own."""
+
+    low: DecimalText = Field(description="Lower bound.")
+    high: DecimalText = Field(description="Upper bound.")
+
+
 class InflationGap(Open):
     """How much better the student looks on the teacher's questions than on the anchors of the same exam."""
 
@@ -309,6 +316,7 @@ class FlywheelRunStatus(Open):
     current: Iteration | None = Field(default=None, description="What the iteration at work has so far.")
     proficiency: int | None = Field(default=None, ge=1, le=10, description="The teacher's newest grade, 1 to 10.")
     exam_accuracy: DecimalText | None = Field(default=None, description="On the newest exam.")
+    exam_bounds: Bounds | None = Field(default=None, description="Interval of the accuracy on the newest exam.")
     inflation_gap: InflationGap | None = Field(
         default=None, description="On the newest exam: by the teacher's key minus anchors."
     )

@@ -52,8 +52,11 @@ class ApiError(Exception):
 
     @property
     def refused(self) -> bool:
-        """Whether the same request would be refused again: its content is not allowed."""
-        return self.status in (400, 403, 413, 422)
+        """Whether the same request would be refused again: its content is not allowed.
+
+        An owner of a kind that the API server has no mapping for is none: for half a minute it knows no new CRD.
+        """
+        return self.status in (400, 403, 413, 422) and "cannot find RESTMapping" not in str(self)
 
 
 class Bucket:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import cast, get_args
 
 from flywheel.api.flywheelrun import FlywheelRunSpec
-from flywheel.api.flywheelrun_status import FlywheelRunStatus, Gain, InflationGap, Measured, PodTime
+from flywheel.api.flywheelrun_status import Bounds, FlywheelRunStatus, InflationGap, Measured, PodTime
 from flywheel.api.jobs import StepName
 from flywheel.api.model import duration_seconds
 from flywheel.controller.object_series import Family, Sample, conditions_of, figure, timestamp
@@ -32,7 +32,9 @@ STEP_START = Family(
 STEP_TIMEOUT = Family("flywheel_run_step_timeout_seconds", "After this time the pod of the step at work is killed.")
 STEP_FAILURES = Family("flywheel_run_step_failures", "Attempts that the step at work has used up.")
 PROFICIENCY = Family("flywheel_run_proficiency", "The teacher's newest grade, 1 to 10.")
-EXAM = Family("flywheel_run_exam_accuracy", "Accuracy on the newest exam.")
+EXAM = Family("flywheel_run_exam_accuracy", "Balanced accuracy on the newest exam.")
+EXAM_LOW = Family("flywheel_run_exam_accuracy_low", "Lower bound of it, on the newest exam.")
+EXAM_HIGH = Family("flywheel_run_exam_accuracy_high", "Upper bound of it, on the newest exam.")
 GAP = Family("flywheel_run_inflation_gap", "Newest exam: accuracy by the teacher's keys minus that on the anchors.")
 GAP_LOW = Family("flywheel_run_inflation_gap_low", "Lower bound of the inflation gap.")
 GAP_HIGH = Family("flywheel_run_inflation_gap_high", "Upper bound of the inflation gap.")
@@ -117,7 +119,7 @@ def _at_work(pod: PodTime, status: FlywheelRunStatus) -> bool:
 
 def _learned(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Iterator[Sample]:
     yield from figure(PROFICIENCY, status.proficiency)
-    yield from figure(EXAM, status.exam_accuracy)
+    yield from _interval((EXAM, EXAM_LOW, EXAM_HIGH), status.exam_accuracy, status.exam_bounds)
     gap = status.inflation_gap
     yield from _interval((GAP, GAP_LOW, GAP_HIGH), gap.gap if gap is not None else None, gap)
     validation, test = status.validation, status.test
@@ -133,7 +135,7 @@ def _learned(spec: FlywheelRunSpec, status: FlywheelRunStatus) -> Iterator[Sampl
 
 
 def _interval(
-    families: tuple[Family, Family, Family], value: str | None, bounds: Measured | Gain | InflationGap | None
+    families: tuple[Family, Family, Family], value: str | None, bounds: Measured | Bounds | InflationGap | None
 ) -> Iterator[Sample]:
     if bounds is not None:
         for family, number in zip(families, (value, bounds.low, bounds.high), strict=True):

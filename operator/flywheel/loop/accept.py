@@ -12,6 +12,7 @@ from flywheel.api.flywheelrun_status import (
     AcceptedStep,
     Arm,
     Best,
+    Bounds,
     Candidate,
     FlywheelRunStatus,
     Gain,
@@ -76,7 +77,8 @@ def accept(
         case AnswerFigures():
             accuracy = decimal_text(figures.score.accuracy)
             status = _update_current(status, exam_accuracy=accuracy, exam_over_long=figures.score.over_long)
-            status = status.model_copy(update={"exam_accuracy": accuracy})
+            bounds = Bounds(low=decimal_text(figures.score.low), high=decimal_text(figures.score.high))
+            status = status.model_copy(update={"exam_accuracy": accuracy, "exam_bounds": bounds})
             words = f"accuracy {accuracy} by the teacher's key{_too_long(figures.score.over_long, 'questions')}"
             return status, (_done(current, step, words),)
         case EvaluateFigures():

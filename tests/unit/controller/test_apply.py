@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from flywheel.api.flywheelrun_status import FlywheelRunStatus
+from flywheel.api.jobs import JobSettings
+from flywheel.api.request import ExamParameters, StepRequest, TeacherParameters
+from flywheel.api.workspace import WorkspaceRef
 from flywheel.controller import labels
 from flywheel.controller.apply import Subject, Tools, apply
 from flywheel.controller.cache import Cache
 from flywheel.controller.client import ApiError
 from flywheel.controller.resources import JOB, RUN
 from flywheel.controller.settings import Settings
-from flywheel.loop.plan import Plan
+from flywheel.loop.plan import Claims, Plan, StepJob
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 SUBJECT = Subject(RUN, "review", "first", "owner", "7", 1)
@@ -64,3 +67,42 @@ def test_a_job_is_forgotten_only_when_it_is_known_to_be_gone(
         with pytest.raises(ApiError):
             apply(tools, SUBJECT, old, Plan(old, delete=("exam-1",)), NOW)
     assert (cache.jobs_of("owner") == []) == forgotten
+
+
+TEACHER = TeacherParameters(base_url="http://teacher/v1", model="big")
+ASKED = StepRequest(
+    parameters=ExamParameters(teacher=TEACHER, questions=4), inputs=[], namespace="review", owner="first", attempt=1,
+    output="runs/review/first/iter-1/exam/a1",
+)  # fmt: skip
+WORKSPACE = WorkspaceRef.model_validate({"persistentVolumeClaim": {"claimName": "flywheel"}})
+EXAM = StepJob("exam-1", "exam", ASKED, JobSettings(), Claims(WORKSPACE))
+NEW_KIND = (
+    'jobs.batch "first-0-validate-1" is forbidden: cannot set blockOwnerDeletion in this case because cannot find'
+    " RESTMapping for APIVersion flywheel.dev/v1alpha1 Kind FlywheelRun: no matches for kind"
+)
+
+
+@pytest.mark.parametrize(("words", "told"), [("exceeded quota", True), (NEW_KIND, False)])
+def test_a_kind_that_the_api_server_does_not_know_yet_is_no_refusal(words: str, told: bool) -> None:
+    """As seen on a new cluster, seconds after its CRDs: it is tried again soon, and nobody is told to mend anything."""
+    refused = ApiError(403, "Forbidden", words)
+
+    written: list[dict[str, Any]] = []
+
+    class Api:
+        def create(self, *_: Any) -> None:
+            raise refused
+
+        def update_status(self, *arguments: Any) -> dict[str, Any]:
+            written.append(arguments[-1]["status"])
+            return {"metadata": {"uid": "owner", "resourceVersion": "8"}, **arguments[-1]}
+
+    tools: Any = Tools(Api(), Cache(), Settings({"operator": "operator:1"}, ""), lambda: None)  # type: ignore[arg-type]
+    plan = Plan(FlywheelRunStatus(), create=(EXAM,))
+    if told:
+        apply(tools, SUBJECT, FlywheelRunStatus(), plan, NOW)
+        assert "PodRefused" in str(written)
+    else:
+        with pytest.raises(ApiError):
+            apply(tools, SUBJECT, FlywheelRunStatus(), plan, NOW)
+        assert written == []

@@ -21,7 +21,7 @@ from flywheel.controller.shown import Shown
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 BUDGET = {"teacherTokens": 1000, "wallTime": "10h"}
-MOST_OF_A_RUN, MOST_OF_A_DEPLOYMENT = 107, 24
+MOST_OF_A_RUN, MOST_OF_A_DEPLOYMENT = 109, 24
 
 
 class Seen:
@@ -167,6 +167,7 @@ def test_the_fullest_status_has_few_series() -> None:
         "endedAt": NOW.isoformat(),
         "proficiency": 7,
         "examAccuracy": "0.5",
+        "examBounds": {"low": "0.4", "high": "0.6"},
         "inflationGap": {"gap": "0.1", "low": "0.0", "high": "0.2"},
         "validation": arm,
         "test": arm | {"iteration": 2, "passed": True},
