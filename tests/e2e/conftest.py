@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
-from cluster import SYSTEM, Namespace, curriculum, few_findings, install, kubectl
+from cluster import EXAMPLE, SYSTEM, Namespace, curriculum, few_findings, install, kubectl
 from prometheus_server import ALERTS, Prometheus, at_once, running
 
 
@@ -23,7 +24,7 @@ def operator() -> str:
     return SYSTEM
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prometheus(operator: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Prometheus]:
     """It scrapes every pod of the operator, as the chart's monitor would; the chart's alerts without their delays.
 
@@ -39,6 +40,25 @@ def prometheus(operator: str, tmp_path_factory: pytest.TempPathFactory) -> Gener
     folder = tmp_path_factory.mktemp("prometheus")
     with running(folder, scraped, at_once(ALERTS, folder), every="5s") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def demo(prometheus: Prometheus) -> str:
+    """Output of examples/code-review/demo; its namespace stays for the tests of what it left."""
+    del prometheus
+    done = subprocess.run(
+        [str(EXAMPLE / "demo")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def review(demo: str) -> Namespace:
+    """The demo's namespace after the demo."""
+    del demo
+    return Namespace("review")
 
 
 @contextmanager

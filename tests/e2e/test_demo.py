@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import documented
 import pytest
-from cluster import EXAMPLE, ROOT, Namespace, kubectl, wait_for
+import served
+from cluster import ROOT, Namespace, kubectl, wait_for
 from prometheus_server import Prometheus, panels
 
 sys.path.append(str(ROOT / "tests"))
@@ -30,25 +29,6 @@ UNDRAWN = {
 # Panels of what may happen at any time: a reconcile that failed, an event that was lost.
 BY_CHANCE = {"operator: Keys added, and again after an error B", "operator: Listings, and what watches had not told B"}
 HOUR = 3600.0
-
-
-@pytest.fixture(scope="module")
-def demo(prometheus: Prometheus) -> str:
-    """Output of examples/code-review/demo; its namespace stays for the tests of this file."""
-    del prometheus
-    done = subprocess.run(
-        [str(EXAMPLE / "demo")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout
-
-
-@pytest.fixture
-def review(demo: str) -> Namespace:
-    """The demo's namespace after the demo."""
-    del demo
-    return Namespace("review")
 
 
 def test_the_student_gains_what_is_promised_over_the_best_untrained_arm(review: Namespace) -> None:
@@ -125,41 +105,17 @@ def test_no_request_fails_while_pods_come_and_go_and_a_pin_goes_back(review: Nam
     """Two pods behind the Service's address, new and kept-alive connections: a commit goes back, another forward."""
     candidate = review.get("adep", "severity")["status"]["serving"]["digest"]
     review.kubectl("scale", "deployment/triton", "--replicas=2")
-    wait_for("two pods serve", lambda: served_by(review) == [candidate] * 2, 300)
+    wait_for("two pods serve", lambda: served.by_pods(review) == [candidate] * 2, 300)
     address = review.get("service", "triton")["spec"]["clusterIP"]
     with Load(lambda: [f"http://{address}:8000"], QUESTION, per_second=3) as load:
         review.kubectl("patch", "adep", "severity", "--type=merge", "-p", '{"spec": {"pin": "Base"}}')
-        wait_for("the bare student serves", lambda: served_by(review) == ["Base"] * 2, 300)
+        wait_for("the bare student serves", lambda: served.by_pods(review) == ["Base"] * 2, 300)
         pods = review.kubectl("get", "pods", "-l", "app.kubernetes.io/name=triton", "-o", "name").split()
         review.kubectl("delete", pods[0], "--wait=false")
         review.kubectl("patch", "adep", "severity", "--type=merge", "-p", '{"spec": {"pin": null}}')
-        wait_for("the candidate serves again", lambda: served_by(review) == [candidate] * 2, 300)
+        wait_for("the candidate serves again", lambda: served.by_pods(review) == [candidate] * 2, 300)
         load.until_each_has_answered()
     review.kubectl("scale", "deployment/triton", "--replicas=1")
     print(f"{len(load.answers)} requests, {load.retries} sent once more")
     assert not load.failures, load.failures[:5]
     assert {answer.revision for answer in load.answers} == {candidate, "Base"}
-
-
-def served_by(review: Namespace) -> list[str]:
-    """What each serving pod answers as under the stable name. One that joined loads what the disk names, unasked."""
-    return [pod["revision"] for pod in pods_of(review).values()]
-
-
-def pods_of(review: Namespace) -> dict[str, dict[str, Any]]:
-    """The serving pods by their names, as kubectl writes those."""
-    return {f"pod/{pod['name']}": pod for pod in review.get("adep", "severity")["status"]["pods"]}
-
-
-def test_deleting_the_run_leaves_what_serves_and_it_heals(review: Namespace) -> None:
-    """The run goes; the adapter still answers, also on a new pod. Last in this file."""
-    served = review.get("adep", "severity")["status"]["serving"]
-    review.kubectl("delete", "fwr", "severity-2026-11", "--timeout=120s")
-    said = subprocess.run([str(EXAMPLE / "rate"), "review"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    assert f"Served by: {served['digest']}" in said
-    assert review.get("adep", "severity")["status"]["serving"]["digest"] == served["digest"]
-    pod = review.kubectl("get", "pods", "-l", "app.kubernetes.io/name=triton", "-o", "name").split()[0]
-    review.kubectl("delete", pod, "--timeout=120s")
-    review.kubectl("rollout", "status", "deployment/triton", "--timeout=180s")
-    wait_for("another pod serves", lambda: pods_of(review).get(pod) is None and served_by(review) == [served["digest"]])
-    wait_for("it is asked the probes", lambda: [entry["verified"] for entry in pods_of(review).values()] == [True])
