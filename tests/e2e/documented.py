@@ -29,14 +29,14 @@ def run(document: str, folder: Path) -> str:
     for block in blocks(document, "yaml"):
         if "name: flywheel-report" in block:
             (folder / "report-pod.yaml").write_text(with_images(block))
-    lines = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT", "set -x"]
+    lines = ["trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", "set -x"]
     for known, text in commands(document).items():
         if known in _RUN:
             lines.append(_named(text))
             lines += [_LISTENS.format(port=port) for port in _PORT.findall(known)]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(lines)], cwd=folder, env=_environment(folder),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=180,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout

@@ -72,7 +72,7 @@ def decide_run(observed: RunObserved, now: datetime) -> RunPlan:
     if run.metadata.deletion_timestamp is not None:
         return Plan(status)
     if ended(status):
-        return Plan(_still_ended(status, now), delete=deletable(observed.jobs))
+        return Plan(_still_ended(status, run.metadata.generation, now), delete=deletable(observed.jobs))
     status = metered(status, observed.jobs, now)
     plan = _decide(replace(observed, run=run.model_copy(update={"status": status})), now)
     seconds = _time_left(run.spec, plan.status, now)
@@ -120,13 +120,17 @@ def ended(status: FlywheelRunStatus) -> bool:
     return holds(status.conditions, COMPLETED) or holds(status.conditions, FAILED)
 
 
-def _still_ended(status: FlywheelRunStatus, now: datetime) -> FlywheelRunStatus:
-    """The status with all conditions of its end: somebody may have written others beside it."""
+def _still_ended(status: FlywheelRunStatus, generation: int, now: datetime) -> FlywheelRunStatus:
+    """The status with all conditions of its end: somebody may have written others beside it.
+
+    Of the newest spec too: whoever waits for a condition would wait for ever for one of an older generation.
+    """
     end = next(entry for entry in status.conditions if entry.type in (COMPLETED, FAILED) and entry.status == "True")
     state = State(
         "completed" if end.type == COMPLETED else "failed", known_reason(end.reason, Reason.STOPPED), end.message
     )
-    return status.model_copy(update={"conditions": conditions(status.conditions, state, end.observed_generation, now)})
+    told = conditions(status.conditions, state, generation, now)
+    return status.model_copy(update={"conditions": told, "observed_generation": generation})
 
 
 def _halt(observed: RunObserved, now: datetime, state: State) -> RunPlan:

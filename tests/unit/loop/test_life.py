@@ -177,7 +177,8 @@ def test_an_ended_run_deletes_what_a_lost_write_left() -> None:
     world.status = world.status | {"conditions": [said | {"type": kind} for kind in ("Ready", "Completed")]}
     observed = world.observe()
     plan = decide_run(observed, world.now)
-    assert plan.delete == (stray,) and plan.status == observed.run.status and not plan.events
+    assert plan.delete == (stray,) and not plan.create and not plan.events
+    assert [entry.type for entry in plan.status.conditions] == ["Ready", "Completed"]
 
 
 def test_inputs_of_the_second_iteration() -> None:
