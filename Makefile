@@ -74,6 +74,7 @@ serving: setup ## Rollouts on a real tritonserver, without a cluster
 
 e2e: images ## Tests on a real node with real pods
 	$(CLUSTER_TOOL) helm
+	$(CLUSTER_TOOL) argocd
 	eval "$$($(CLUSTER_TOOL) env)" && $(RUN) pytest tests/e2e
 
 test: lint types contracts docs unit apiserver ml serving e2e ## Everything: what CI runs

@@ -49,7 +49,7 @@ def test_git_takes_over_a_run_stalls_and_a_commit_goes_back(
     git.health(Curriculum="Healthy", FlywheelRun="Healthy", AdapterDeployment="Healthy", all="Healthy")
     candidate = served.digest(review)
 
-    plateau = {"patience": 1, "minDelta": "0.01"}
+    plateau = {"patience": 1, "minDelta": "0.001"}  # so little that it is never proven to be missed
     git.commit({"second.json": small_run("stalls", stop={"maxIterations": 2, "plateau": plateau})})
     git.health(all="Progressing")
     git.health(600, all="Healthy")

@@ -146,7 +146,8 @@ class Argo:
             found = self.get(application)
             status = found.get("status") or {}
             sync = status.get("sync") or {}
-            done = (status.get("operationState") or {}).get("phase") == "Succeeded"
+            # No operation: what was there already is what the commit says.
+            done = (status.get("operationState") or {}).get("phase") in (None, "Succeeded")
             return found if done and (sync.get("status"), sync.get("revision")) == ("Synced", revision) else None
 
         self.look(application)
