@@ -15,6 +15,7 @@ class Panel:
     kind: str = "timeseries"
 
 
+_OURS = "and on (instance) flywheel_event_loop_lag_seconds"
 _OBJECT = '{namespace=~"$namespace", name=~"$name"}'
 
 
@@ -34,8 +35,8 @@ def interval(metric: str) -> dict[str, str]:
 
 
 def rate(metric: str, *by: str) -> str:
-    """Of a counter of the operator."""
-    return f"sum by ({', '.join(by)}) (rate({metric}[$__rate_interval]))"
+    """Of a counter of the operator; others on the same Prometheus have series of these names too."""
+    return f"sum by ({', '.join(by)}) (rate({metric}[$__rate_interval]) {_OURS})"
 
 
 def slowest(metric: str, by: str) -> str:
@@ -119,7 +120,6 @@ SERVING = (
     ),
 )
 
-_OURS = "and on (instance) flywheel_event_loop_lag_seconds"
 OPERATOR = (
     Panel("Leader", {"{{instance}}": 'leader_election_master_status{name="flywheel-operator"}'}),
     Panel(
@@ -135,7 +135,7 @@ OPERATOR = (
         {"{{controller}}": slowest("controller_runtime_reconcile_time_seconds", "controller")},
         "s",
     ),
-    Panel("Queue depth", {"{{name}}": "sum by (name) (workqueue_depth)"}),
+    Panel("Queue depth", {"{{name}}": f"sum by (name) (workqueue_depth {_OURS})"}),
     Panel(
         "Keys added, and again after an error",
         {"{{name}}": rate("workqueue_adds_total", "name"), "{{name}} again": rate("workqueue_retries_total", "name")},

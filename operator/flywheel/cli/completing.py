@@ -15,7 +15,7 @@ import typer
 
 from flywheel.cli.main import app
 
-_TAKE_FILES = ("lint", "preview", "estimate", "run", "replay")
+_TAKE_FILES = ("lint", "preview", "estimate", "run", "replay", "report")
 
 
 def main() -> None:

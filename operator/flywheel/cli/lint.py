@@ -21,7 +21,8 @@ def lint(
 ) -> None:
     """Check manifests offline.
 
-    Exit code 1 where the API server would refuse one.
+    Exit code 1 where the API server would refuse one. An overlay as it is built:
+    kubectl kustomize FOLDER | flywheel lint -
     """
     found = linted(list(_read(files)))
     if output is not Output.TEXT:

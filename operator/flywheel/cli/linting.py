@@ -122,9 +122,9 @@ class _Document:
                 yield self._fault(tuple(fault["loc"]), _words(fault["type"], fault["msg"]))
 
     def twice(self, seen: dict[tuple[str, str, str], str]) -> Iterator[Fault]:
-        """Whether the same object is in these files already."""
+        """Whether the same object is in these files already. Without a namespace: in its file, others get another."""
         kind, name = str(self._value.get("kind")), str(self._metadata.get("name"))
-        key = (kind, str(self._metadata.get("namespace") or ""), name)
+        key = (kind, str(self._metadata.get("namespace") or f"of {self._file}"), name)
         if key in seen:
             yield self._fault(("metadata", "name"), f"the same object is in {seen[key]}")
         else:

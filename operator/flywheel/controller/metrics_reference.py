@@ -24,7 +24,7 @@ Each replica serves `/metrics` on port 8080. Figures of runs and deployments com
 are seen for a moment, `max by (namespace, name)` is right. They are what the status says, and go with their object.
 Values that are not there yet have no series. Times are moments: `time() - x` is an age. `namespace` and `name` are
 those of the object: scrape with `honorLabels: true`, or Prometheus calls them `exported_namespace`.
-A run has at most 109 series, an AdapterDeployment 24 (`tests/unit/controller/test_shown.py`).
+A run has at most 110 series, an AdapterDeployment 24 (`tests/unit/controller/test_shown.py`).
 
 [Alerts](../charts/flywheel-operator/files/alerts/flywheel.yaml), each with a [runbook](runbooks);
 [dashboards](../charts/flywheel-operator/files/dashboards).

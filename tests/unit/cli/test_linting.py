@@ -76,6 +76,8 @@ def test_what_yaml_or_the_type_would_swallow() -> None:
     assert faults({**manifest("FlywheelRun", run_spec()), "sepc": {}}) == [(1, "sepc", "unknown field")]
     assert faults(manifest("FlywheelRun", run_spec(), "Upper"))[0][1] == "metadata.name"
     assert "the same object" in faults(*[manifest("FlywheelRun", run_spec())] * 2)[0][2]
+    team = yaml.safe_dump(manifest("FlywheelRun", run_spec()))
+    assert lint([("checkout/run.yaml", team), ("search/run.yaml", team)]).faults == [], "each gets its own namespace"
     assert "this flywheel knows" in faults(manifest("FlywheelRun", {}) | {"apiVersion": "flywheel.dev/v2"})[0][2]
     assert "none of Curriculum" in faults(manifest("FlywheelRuns", {}))[0][2]
     broken = lint([("broken.yaml", "a: b\nc: [")]).faults

@@ -21,7 +21,7 @@ from flywheel.controller.shown import Shown
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 BUDGET = {"teacherTokens": 1000, "wallTime": "10h"}
-MOST_OF_A_RUN, MOST_OF_A_DEPLOYMENT = 109, 24
+MOST_OF_A_RUN, MOST_OF_A_DEPLOYMENT = 110, 24
 
 
 class Seen:
@@ -180,7 +180,8 @@ def test_the_fullest_status_has_few_series() -> None:
         "leakage": {"checked": 9, "quarantined": [{"reason": f"r{number}", "items": 1} for number in range(8)]},
     }
     seen = Seen()
-    seen.look(RUN, run_item(status, budget=BUDGET | {"cost": "9", "gpuHours": "9"}))
+    item = run_item(status, budget=BUDGET | {"cost": "9", "gpuHours": "9"})
+    seen.look(RUN, item | {"spec": item["spec"] | {"control": True}})
     assert len(seen.series()) == MOST_OF_A_RUN
     many = [condition(f"Type{number}", "True", "Some") for number in range(16)]
     now = NOW.isoformat()
