@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster import ROOT, SYSTEM, kubectl, with_images
-from shell_blocks import blocks, classified, commands, documents
+from cluster import ROOT, SYSTEM, kubectl
+from shell_blocks import classified, commands, documents
 
 _RUN = set(classified()["[run after the demo]"])
 DOCUMENTS = [name for name in documents() if _RUN & commands(name).keys()]
@@ -26,9 +26,6 @@ def run(document: str, folder: Path) -> str:
     for path in (*ROOT.iterdir(), Path(sys.executable).parents[1]):
         if not (folder / path.name).exists():
             (folder / path.name).symlink_to(path)
-    for block in blocks(document, "yaml"):
-        if "name: flywheel-report" in block:
-            (folder / "report-pod.yaml").write_text(with_images(block))
     lines = ["trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", "set -x"]
     for known, text in commands(document).items():
         if known in _RUN:

@@ -82,6 +82,28 @@ class Cluster:
             )
         return [cast(Object, self._client.sanitize_for_serialization(pod)) for pod in found.items]
 
+    def create_pod(self, body: Object) -> Object:
+        """The pod as it was created."""
+        with _told_as_kubectl(None, self._client):
+            made = self._core().create_namespaced_pod(self.namespace, body, _request_timeout=_SECONDS)
+        return cast(Object, self._client.sanitize_for_serialization(made))
+
+    def create_config_map(self, body: Object) -> None:
+        """A ConfigMap."""
+        with _told_as_kubectl(None, self._client):
+            self._core().create_namespaced_config_map(self.namespace, body, _request_timeout=_SECONDS)
+
+    def pod(self, name: str) -> Object:
+        """A pod, as a plain object."""
+        with _told_as_kubectl(None, self._client):
+            found = self._core().read_namespaced_pod(name, self.namespace, _request_timeout=_SECONDS)
+        return cast(Object, self._client.sanitize_for_serialization(found))
+
+    def delete_pod(self, name: str) -> None:
+        """With what it owns."""
+        with _told_as_kubectl(None, self._client):
+            self._core().delete_namespaced_pod(name, self.namespace, _request_timeout=_SECONDS)
+
     def log_tail(self, pod: str, lines: int) -> str:
         """The newest lines of a step; empty where the pod is gone meanwhile, or has no log yet."""
         with _told_as_kubectl(None, self._client):

@@ -1,15 +1,15 @@
-"""The pod of docs/report.md: restricted, and its very arguments make the page of a claim that it cannot write."""
+"""The pod of `kubectl flywheel report`: restricted; its very arguments make the page of a claim that it cannot write."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from finished_run import ROOT
+from resources import CLAIM
 
+from flywheel.cli.report_pod import manifest
 from flywheel.report import __main__ as program
 from flywheel.report.page import page
 from flywheel.report.resources import Resources
@@ -18,13 +18,14 @@ from flywheel.report.run import find_run
 NAME = "local/severity-run"
 
 
-def pod() -> dict[str, Any]:
-    (found,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/report.md").read_text(), re.DOTALL)
-    return yaml.safe_load(found)["spec"]
+def pod(resources: Resources) -> dict[str, Any]:
+    run = resources.runs[0]
+    status = run.status.model_copy(update={"workspace": CLAIM})
+    return manifest(run.model_copy(update={"status": status}), {"image": "operator:1"})["spec"]
 
 
-def test_it_is_restricted_and_writes_nothing() -> None:
-    spec = pod()
+def test_it_is_restricted_and_writes_nothing(resources: Resources) -> None:
+    spec = pod(resources)
     (container,) = spec["containers"]
     security = spec["securityContext"]
     assert spec["automountServiceAccountToken"] is False and security["runAsNonRoot"] is True
@@ -43,8 +44,9 @@ def test_its_arguments_print_the_page(
 ) -> None:
     objects = [entry.to_json_object() for entry in (*resources.curricula, *resources.runs)]
     (tmp_path / "resources.yaml").write_text(yaml.safe_dump({"kind": "List", "items": objects}))
-    (container,) = pod()["containers"]
-    here = {"/workspace": str(home), "/resources": str(tmp_path), "review/severity-2026-11": NAME}
+    (container,) = pod(resources)["containers"]
+    here = {"/workspace": str(home), "/resources": str(tmp_path)}
+    assert NAME in container["args"]
     monkeypatch.setattr("sys.argv", ["report", *(here.get(word, word) for word in container["args"])])
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
     assert program.main() == 0
