@@ -1,4 +1,4 @@
-"""The pod of `kubectl flywheel report`: restricted; its very arguments make the page of a claim that it cannot write."""
+"""The pod of `kubectl flywheel report`: restricted; its arguments make the page of a claim that it cannot write."""
 
 from __future__ import annotations
 
