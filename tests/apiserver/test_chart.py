@@ -17,6 +17,7 @@ from bed_resources import curriculum
 from chart import CHART, IMAGES, Object, helm, of_kind, rendered
 
 SYSTEM, RELEASE = "flywheel-system", "flywheel"
+MONITORING = Path(__file__).parent / "prometheus-operator/crds.json.gz"
 PREVIOUS = ROOT / "tests/e2e/previous/manifests.yaml.gz"
 BASE = ROOT / "charts/kustomize/base/operator.yaml"
 # Kustomize's and Argo CD's own kinds are not this API server's: test_argocd.py has them.
@@ -34,32 +35,6 @@ KINDS = (
 )
 
 
-def monitor(kind: str, plural: str, endpoints: str) -> Object:
-    """A stand-in for the CRD of Prometheus Operator, closed around the fields that we use."""
-    fields = {"port": "string", "interval": "string", "honorLabels": "boolean"}
-    endpoint = {"type": "object", "properties": {name: {"type": kind} for name, kind in fields.items()}}
-    labels = {"type": "object", "additionalProperties": {"type": "string"}}
-    spec = {
-        "selector": {"type": "object", "properties": {"matchLabels": labels}},
-        endpoints: {"type": "array", "items": endpoint},
-    }
-    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": f"{plural}.monitoring.coreos.com",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"},
-        },
-        "spec": {
-            "group": "monitoring.coreos.com",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }
-
-
 @pytest.fixture(scope="module")
 def prepared(plane: ControlPlane) -> Iterator[ControlPlane]:
     """With the namespaces and CRDs that manifests name; what is deleted here is put back for other tests."""
@@ -67,13 +42,14 @@ def prepared(plane: ControlPlane) -> Iterator[ControlPlane]:
         plane.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=60s")  # of the file before
         plane.kubectl("create", "namespace", name)
         plane.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-    crd = monitor("ServiceMonitor", "servicemonitors", "endpoints")
-    plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(crd))
-    plane.kubectl("wait", "--for=condition=Established", f"crd/{crd['metadata']['name']}", "--timeout=30s")
+    crds = json.loads(gzip.decompress(MONITORING.read_bytes()))
+    names = [f"crd/{crd['metadata']['name']}" for crd in crds]
+    plane.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(json.dumps(crd) for crd in crds))
+    plane.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
     yield plane
     for name in NAMESPACES:
         plane.kubectl("delete", "namespace", name, "--wait=false")
-    plane.kubectl("delete", "crd", crd["metadata"]["name"])
+    plane.kubectl("delete", *names)
     plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"), "-f", str(BASE))
 
 
@@ -84,11 +60,23 @@ def prepared(plane: ControlPlane) -> Iterator[ControlPlane]:
 )
 def test_every_manifest_is_accepted(prepared: ControlPlane, path: Path) -> None:
     """By the API server's own schemas and rules: an unknown or doubled field is an error."""
-    objects = documents(path)
-    where = ("-n", "review") if path in EXAMPLES else ()
+    dry_run(prepared, documents(path), *(("-n", "review") if path in EXAMPLES else ()))
+
+
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
+def test_monitoring_is_accepted(prepared: ControlPlane, kind: str) -> None:
+    """By Prometheus Operator's own CRDs: monitor, alerts, dashboards, kube-state-metrics."""
+    more = ("rules=true", "dashboards=true", "kubeStateMetrics=true", "labels.release=prometheus", f"monitor={kind}")
+    objects = rendered(*(f"--set=monitoring.{value}" for value in more), namespace="review")
+    assert {kind, "PrometheusRule", "ConfigMap"} <= {entry["kind"] for entry in objects}
+    dry_run(prepared, objects)
+
+
+def dry_run(plane: ControlPlane, objects: list[Object], *where: str) -> None:
+    """All of them are accepted, strictly."""
     text = "\n---\n".join(json.dumps(entry) for entry in objects)
     strictly = ("--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict")
-    said = prepared.kubectl("apply", *strictly, *where, "-f", "-", stdin=text)
+    said = plane.kubectl("apply", *strictly, *where, "-f", "-", stdin=text)
     assert said.count("(server dry run)") == len(objects) > 0
 
 
