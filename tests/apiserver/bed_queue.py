@@ -82,7 +82,7 @@ class Queue:
         if suspended and name in self.admitted:
             template = {"metadata": {"labels": PODSET}, "spec": {"nodeSelector": FLAVOUR, "tolerations": [TAINTED]}}
             self.api.patch(JOB, self.namespace, name, {"spec": {"suspend": False, "template": template}})
-        elif not suspended and name not in self.admitted:
+        elif not suspended and (stopping or name not in self.admitted):  # an eviction that began is ended first
             self._evicted(name)
 
     def _evicted(self, name: str) -> None:

@@ -102,7 +102,8 @@ def test_promotion_and_rollback_are_commits(team: Team) -> None:
     bed.until_completed("first")
     first = bed.get(RUN, "first")["status"]["candidate"]["digest"]
 
-    def waits() -> bool:  # it is Suspended before there is a candidate, too
+    def waits() -> bool:  # it is Suspended before there is a candidate, too; other words alone are no news to Argo CD
+        team.argo.look(team.namespace)
         words = team.health(FlywheelRun="Healthy", AdapterDeployment="Suspended", all="Suspended")
         return f"waits for spec.approvedDigest to be {first}" in words["AdapterDeployment"]
 

@@ -35,9 +35,11 @@ def test_two_iterations(bed: Bed) -> None:
     bed.until("metrics of the run", lambda: _metric(operator, "flywheel_run_iteration", bed.namespace) == 2.0)
 
     idle = len(bed.writes())
-    bed.patch(RUN, "first", {"suspend": True})  # after an end nothing changes anything
+    bed.patch(RUN, "first", {"suspend": True})  # after an end nothing is done; it is told of the new spec, once
+    waits = ("--for=condition=Completed", "fwr/first", "--timeout=60s")
+    bed.plane.kubectl("-n", bed.namespace, "wait", *waits)
     bed.until("listings", lambda: _metric(operator, "flywheel_cache_listings_total", "FlywheelRun") >= 6)
-    assert len(bed.writes()) == idle
+    assert len(bed.writes()) == idle + 1
 
 
 def _metric(operator, name: str, label: str) -> float:
