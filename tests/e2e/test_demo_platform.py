@@ -74,7 +74,7 @@ def test_deleting_the_run_leaves_what_serves_and_it_heals(review: Namespace) -> 
     review.kubectl("delete", "fwr", "severity-2026-11", "--timeout=120s")
     assert served.answering(review) == served.digest(review) == digest
     pod = review.kubectl("get", "pods", "-l", "app.kubernetes.io/name=triton", "-o", "name").split()[0]
-    review.kubectl("delete", pod, "--timeout=120s")
+    review.kubectl("delete", pod, "--grace-period=2", "--timeout=120s")
     review.kubectl("rollout", "status", "deployment/triton", "--timeout=180s")
     wait_for("another pod serves", lambda: pod not in served.pods(review) and served.by_pods(review) == [digest])
     wait_for("it is asked", lambda: [entry["verified"] for entry in served.pods(review).values()] == [True])
