@@ -63,6 +63,16 @@ def test_alerts_are_what_the_files_say(chart: Path) -> None:
     assert made["flywheel-proof"]["metadata"]["labels"]["release"] == "prometheus"
 
 
+def test_alerts_link_to_where_people_read() -> None:
+    made = of_kind(
+        rendered("--set=monitoring.rules=true", "--set=monitoring.runbookURL=https://d.example/{}.html"),
+        "PrometheusRule",
+    )
+    rules = [rule for entry in made for group in entry["spec"]["groups"] for rule in group["rules"]]
+    links = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules}
+    assert links and links == {alert: f"https://d.example/{alert}.html" for alert in links}
+
+
 def test_dashboards_are_what_the_files_say(chart: Path) -> None:
     made = of_kind(rendered("--set=monitoring.dashboards=true", chart=chart), "ConfigMap")
     data = {name: text for entry in made for name, text in entry["data"].items()}
