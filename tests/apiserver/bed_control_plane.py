@@ -7,18 +7,17 @@ charts/kustomize/namespaced once a test has applied them.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from processes import die_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_USER = "system:serviceaccount:flywheel-system:flywheel-operator"
@@ -48,13 +47,6 @@ def binaries() -> tuple[Path, Path]:
         if not program.is_file():
             raise FileNotFoundError(f"{program} is missing: run `tools/cluster/cluster binaries` (make apiserver does)")
     return folder, etcd
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -243,11 +235,6 @@ def _run(plane: ControlPlane, name: str, *command: str) -> None:
             cwd=plane.folder,
             preexec_fn=die_with_parent,
         )
-
-
-def die_with_parent() -> None:
-    """A killed test run leaves no process behind (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _kubeconfig(plane: ControlPlane, path: Path, token: str) -> None:

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bed_control_plane import ROOT, ControlPlane, die_with_parent, free_port
+from bed_control_plane import ROOT, ControlPlane
+from processes import die_with_parent, free_port
 
 from flywheel.controller.health import Health
 from flywheel.controller.host import utc_now

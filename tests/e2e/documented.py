@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from cluster import ROOT, SYSTEM, kubectl
@@ -23,9 +22,8 @@ _LISTENS = "for _ in $(seq 300); do (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null &
 
 def run(document: str, folder: Path) -> str:
     """What its commands print; raises AssertionError with it when one fails. `folder` is where they write."""
-    for path in (*ROOT.iterdir(), Path(sys.executable).parents[1]):
-        if not (folder / path.name).exists():
-            (folder / path.name).symlink_to(path)
+    for path in ROOT.iterdir():
+        (folder / path.name).symlink_to(path)
     lines = ["trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", "set -x"]
     for known, text in commands(document).items():
         if known in _RUN:

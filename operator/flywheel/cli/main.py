@@ -18,21 +18,10 @@ from flywheel.workspace.program import BadInputError
 from flywheel.workspace.recorded import NoRunError
 
 _KNOWN = (ManifestError, NoCheckoutError, NoRunError, BadResourcesError, WrongInputError, BadInputError, OSError)
-# In the order of the help, with their files.
-_COMMANDS = {
-    "status": "status",
-    "explain": "explain",
-    "logs": "logs",
-    "history": "history",
-    "compare": "compare",
-    **dict.fromkeys(("suspend", "resume", "stop", "approve", "rollback", "promote"), "change"),
-    "lint": "lint",
-    "preview": "preview",
-    "estimate": "estimate",
-    "run": "run",
-    "replay": "replay",
-    "report": "report",
-}
+_CHANGES = ("suspend", "resume", "stop", "approve", "rollback", "promote")
+_SHOW = ("status", "explain", "logs", "history", "compare")
+# In the order of the help.
+_COMMANDS = (*_SHOW, *_CHANGES, "lint", "preview", "estimate", "run", "replay", "report")
 
 
 class Commands(TyperGroup):
@@ -48,8 +37,9 @@ class Commands(TyperGroup):
         """The command of that name, if there is one."""
         if cmd_name not in _COMMANDS:
             return None
+        module = "change" if cmd_name in _CHANGES else cmd_name
         only = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        only.command(cmd_name)(getattr(import_module(f"flywheel.cli.{_COMMANDS[cmd_name]}"), cmd_name))
+        only.command(cmd_name)(getattr(import_module(f"flywheel.cli.{module}"), cmd_name))
         return get_command(only)
 
     def invoke(self, ctx: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from processes import free_port
 from typer.testing import CliRunner
 
 from flywheel.cli import completing
@@ -52,9 +52,7 @@ def kubeconfig(folder: Path, port: int) -> Path:
 @pytest.fixture
 def nobody(tmp_path: Path) -> Path:
     """A kubeconfig of a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return kubeconfig(tmp_path, probe.getsockname()[1])
+    return kubeconfig(tmp_path, free_port())
 
 
 def one_line(words: list[str]) -> str:

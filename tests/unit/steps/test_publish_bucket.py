@@ -17,6 +17,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
+from processes import free_port
 from s3_server import KEY, SECRET, Server
 
 from flywheel.api.request import StepRequest
@@ -80,9 +81,7 @@ def test_a_pod_gets_what_was_published(shop: Any, s3: Server, folder: Path, monk
     early = published(shop, place, folder, monkeypatch)
     assert (early.code, early.result.error.reason) == (75, "TargetUnavailable") and "seed" in early.log
     assert seed(place, model).returncode == 0
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
+    port = free_port("")
     env = environment(place, FLYWHEEL_FOLDER=str(pod), FLYWHEEL_PORT=str(port))
     with program("pull", env, folder / "log") as pull:
         until(lambda: listens(port))

@@ -6,12 +6,9 @@ Must not know what is committed there. Its images, web server and command line a
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import json
 import os
-import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from built_programs import programs
+from processes import die_with_parent, free_port
 
 Object = dict[str, Any]
 NAMESPACE = "argocd"
@@ -221,7 +219,7 @@ def running(kubeconfig: Path, folder: Path, config: Path) -> Iterator[Argo]:
     cluster = Cluster(kubeconfig)
     _install(cluster, config)
     _tools(folder / "tools")
-    ports = {name: _free_port() for name in ("redis", "repo", "repo-metrics", "metrics", "sets", "probe", "hook")}
+    ports = {name: str(free_port()) for name in ("redis", "repo", "repo-metrics", "metrics", "sets", "probe", "hook")}
     redis, repository = f"127.0.0.1:{ports['redis']}", f"127.0.0.1:{ports['repo']}"
     server = ("--repo-server-plaintext", "--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE)
     commands = (
@@ -262,19 +260,8 @@ def _start(folder: Path, kubeconfig: Path, command: tuple[str, ...]) -> subproce
     with (folder / f"{command[0]}.log").open("wb") as log:
         program = programs("argocd") / "argocd"
         return subprocess.Popen(
-            command, executable=program, env=env, stdout=log, stderr=log, preexec_fn=_die_with_parent
+            command, executable=program, env=env, stdout=log, stderr=log, preexec_fn=die_with_parent
         )
-
-
-def _die_with_parent() -> None:
-    """A killed test run leaves no process behind (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def _free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def _tools(folder: Path) -> None:

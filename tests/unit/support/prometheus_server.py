@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import yaml
+from processes import free_port
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts/flywheel-operator/files"
@@ -84,9 +84,7 @@ class Prometheus:
 @contextmanager
 def running(folder: Path, targets: Mapping[str, Any], rules: Path, every: str = "200ms") -> Iterator[Prometheus]:
     """It scrapes and evaluates that often; `targets` as in a scrape_config."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     job = {"job_name": "flywheel", "honor_labels": True, **targets}
     often = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     config = {"global": often, "rule_files": [str(rules)], "scrape_configs": [job]}

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from built_programs import programs
+from processes import free_port
 
 from flywheel.api.workspace import S3
 from flywheel.workspace.bucket import Access
@@ -55,9 +56,7 @@ class Server:
 @contextmanager
 def running(program: Path, folder: Path, *options: str | Path, address: str = "127.0.0.1") -> Iterator[Server]:
     """A server; with `--cert` and `--key` among its options one that speaks TLS."""
-    with socket.socket() as free:
-        free.bind((address, 0))
-        port = free.getsockname()[1]
+    port = free_port(address)
     environment = {**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
     command = [program, "--port", f"{address}:{port}", "--quiet", "--keep-alive", *options, "posix", folder]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
